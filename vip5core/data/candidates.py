@@ -1,0 +1,57 @@
+"""Candidate lists of direct recommendation: drawn once, stored with the dataset, the same for every trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+#: One positive and 99 negatives, as in the paper. The official code draws the negatives anew at every access,
+#: in testing too, so that no two of its evaluations rank the same lists.
+CANDIDATES = 100
+
+
+def draw_candidates(
+    histories: Sequence[np.ndarray], n_items: int, seed: int, size: int = CANDIDATES
+) -> pd.DataFrame:
+    """For every user and held-out split, `size` items: the target and items the user never touched, shuffled.
+
+    A small catalogue gives shorter lists: all that the user never touched.
+
+    Args:
+        histories: item ids in time order, for users 1, 2, …; the last is the test item, the one before validation.
+        n_items: items are 1 … n_items.
+
+    Returns:
+        Columns user, split, candidates (list of item ids, the target among them).
+    """
+    rng = np.random.default_rng([seed, n_items])
+
+    def rows() -> Iterator[dict[str, object]]:
+        for user, history in enumerate(histories, start=1):
+            for split, target in (("valid", history[-2]), ("test", history[-1])):
+                negatives = _negatives(rng, history, n_items, size - 1)
+                yield {
+                    "user": user,
+                    "split": split,
+                    "candidates": rng.permutation(np.append(negatives, target)).astype(np.int32),
+                }
+
+    return pd.DataFrame(rows(), columns=["user", "split", "candidates"])
+
+
+def _negatives(rng: np.random.Generator, history: np.ndarray, n_items: int, size: int) -> np.ndarray:
+    """`size` distinct items outside `history`, or all of them if there are not so many."""
+    free = n_items - len(np.unique(history))
+    if free <= 2 * size:  # rejection would be slow: draw from the complement itself
+        complement = np.setdiff1d(np.arange(1, n_items + 1), history)
+        return rng.permutation(complement)[:size]
+    chosen: list[int] = []
+    taken = set(history.tolist())
+    while len(chosen) < size:
+        for item in rng.integers(1, n_items + 1, size - len(chosen)).tolist():
+            if item not in taken:
+                taken.add(item)
+                chosen.append(item)
+    return np.array(chosen, dtype=np.int32)

@@ -1,0 +1,248 @@
+"""The `Dataset` contract: a folder of Parquet tables, pictures and a manifest.
+
+    items.parquet         item (int32 from 1), raw_id, title, categories, description, image (relative path or
+                          null), image_sha256 (or null)
+    users.parquet         user (int32 from 1), raw_id, name
+    interactions.parquet  user, item, timestamp (unix seconds), rating, position (in the user's history), split
+    explanations.parquet  user, item, rating, summary, feature, explanation, split
+    candidates.parquet    user, split (valid, test), candidates (item ids, the target among them)
+    images/               the pictures, original bytes
+    truth/                what a synthetic source planted (only there)
+    manifest.json         `Manifest`
+
+Everything after preparation reads only this folder.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vip5core.data.raw import Drop
+from vip5core.errors import UserError
+from vip5core.fingerprint import fingerprint, sha256_file
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+SCHEMAS = {
+    "items": pa.schema(
+        [
+            ("item", pa.int32()),
+            ("raw_id", pa.string()),
+            ("title", pa.string()),
+            ("categories", pa.list_(pa.string())),
+            ("description", pa.string()),
+            ("image", pa.string()),
+            ("image_sha256", pa.string()),
+        ]
+    ),
+    "users": pa.schema([("user", pa.int32()), ("raw_id", pa.string()), ("name", pa.string())]),
+    "interactions": pa.schema(
+        [
+            ("user", pa.int32()),
+            ("item", pa.int32()),
+            ("timestamp", pa.int64()),
+            ("rating", pa.float32()),
+            ("position", pa.int32()),
+            ("split", pa.string()),
+        ]
+    ),
+    "explanations": pa.schema(
+        [
+            ("user", pa.int32()),
+            ("item", pa.int32()),
+            ("rating", pa.float32()),
+            ("summary", pa.string()),
+            ("feature", pa.string()),
+            ("explanation", pa.string()),
+            ("split", pa.string()),
+        ]
+    ),
+    "candidates": pa.schema(
+        [("user", pa.int32()), ("split", pa.string()), ("candidates", pa.list_(pa.int32()))]
+    ),
+}
+
+
+class Manifest(BaseModel):
+    """What a dataset is, where it came from, and what it lacks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int
+    source: dict[str, str]
+    counts: dict[str, int]
+    tables: dict[str, str]  # table name -> sha256 of its file
+    images: str  # fingerprint over (item, sha256 of its picture)
+    id_scheme: str
+    ids_leak: bool  # do the ids tell the held-out items?
+    split: str
+    candidates: int
+    seed: int
+    drops: list[Drop]
+
+
+def write_table(frame: pd.DataFrame, name: str, folder: Path) -> str:
+    """Write one table of the contract and return its sha256."""
+    schema = SCHEMAS[name]
+    path = folder / f"{name}.parquet"
+    pq.write_table(
+        pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False).replace_schema_metadata(),
+        path,
+    )
+    return sha256_file(path)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset, open for reading.
+
+    Items and users are numbered from 1; row `i - 1` of `items` is item `i`, likewise for users.
+    """
+
+    folder: Path
+    manifest: Manifest
+    items: pd.DataFrame
+    users: pd.DataFrame
+    interactions: pd.DataFrame
+    explanations: pd.DataFrame
+    candidate_lists: pd.DataFrame
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Dataset:
+        """Open and check a dataset folder.
+
+        Raises:
+            UserError: if it is not one, was made by another schema version, or its files do not match its manifest.
+        """
+        folder = Path(folder).resolve()
+        again = "prepare it again"
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise UserError(f"{str(folder)!r} is not a dataset: it has no {MANIFEST}; {again}")
+        try:
+            manifest = Manifest.model_validate_json(path.read_text("utf-8"))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or MANIFEST
+            raise UserError(f"{str(path)!r} is not a manifest: {where}: {first['msg']}; {again}") from None
+        if manifest.schema_version != SCHEMA_VERSION:
+            raise UserError(
+                f"dataset {str(folder)!r} has schema version {manifest.schema_version}, "
+                f"this code reads {SCHEMA_VERSION}: {again}"
+            )
+        tables = {}
+        for name in SCHEMAS:
+            file = folder / f"{name}.parquet"
+            if not file.is_file() or sha256_file(file) != manifest.tables[name]:
+                raise UserError(
+                    f"dataset {str(folder)!r}: {file.name} is missing or does not match its manifest: {again}"
+                )
+            tables[name] = pq.read_table(file).to_pandas()
+        dataset = cls(
+            folder,
+            manifest,
+            tables["items"],
+            tables["users"],
+            tables["interactions"],
+            tables["explanations"],
+            tables["candidates"],
+        )
+        problem = _inconsistency(dataset)
+        if problem:
+            raise UserError(f"dataset {str(folder)!r}: {problem}: {again}")
+        return dataset
+
+    @property
+    def n_items(self) -> int:
+        return len(self.items)
+
+    @property
+    def n_users(self) -> int:
+        return len(self.users)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """The identity of the content: the same tables and pictures, the same fingerprint."""
+        return fingerprint(self.manifest.schema_version, self.manifest.tables, self.manifest.images)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.source["name"]
+
+    @functools.cached_property
+    def _history_starts(self) -> np.ndarray:
+        return np.searchsorted(self.interactions["user"].to_numpy(), np.arange(1, self.n_users + 2))
+
+    @functools.cached_property
+    def _history_items(self) -> np.ndarray:
+        return self.interactions["item"].to_numpy()
+
+    def history(self, user: int) -> np.ndarray:
+        """A user's item ids in time order, the two held-out ones at the end. Shape: [interactions of the user]."""
+        return self._history_items[self._history_starts[user - 1] : self._history_starts[user]]
+
+    def before(self, user: int, split: str) -> np.ndarray:
+        """The history that may be shown when the item of `split` is asked for: all that comes before it."""
+        return self.history(user)[: {"valid": -2, "test": -1}[split]]
+
+    def target(self, user: int, split: str) -> int:
+        """The held-out item of `split` (valid or test)."""
+        return int(self.history(user)[{"valid": -2, "test": -1}[split]])
+
+    @functools.cached_property
+    def _candidates(self) -> dict[str, list[np.ndarray]]:
+        return {
+            split: table.sort_values("user")["candidates"].tolist()
+            for split, table in self.candidate_lists.groupby("split")
+        }
+
+    def candidates(self, user: int, split: str) -> np.ndarray:
+        """The stored candidate list of `user`, the target among them. Shape: [candidates]."""
+        return self._candidates[split][user - 1]
+
+    def explanations_of(self, split: str) -> pd.DataFrame:
+        return self.explanations[self.explanations["split"] == split].reset_index(drop=True)
+
+    @functools.cached_property
+    def training_popularity(self) -> np.ndarray:
+        """How often each item occurs in the training parts. Shape: [items + 1], entry 0 unused."""
+        training = self.interactions[self.interactions["split"] == "train"]
+        return np.bincount(training["item"], minlength=self.n_items + 1)
+
+
+def _inconsistency(dataset: Dataset) -> str | None:
+    """The first broken rule of the contract, if any."""
+    interactions = dataset.interactions
+    if not np.array_equal(dataset.items["item"], np.arange(1, dataset.n_items + 1)):
+        return "items are not numbered 1, 2, … in order"
+    if not np.array_equal(dataset.users["user"], np.arange(1, dataset.n_users + 1)):
+        return "users are not numbered 1, 2, … in order"
+    for table, frame in (("interactions", interactions), ("explanations", dataset.explanations)):
+        for column, limit in (("item", dataset.n_items), ("user", dataset.n_users)):
+            if len(frame) and not frame[column].between(1, limit).all():
+                return f"{table} name a {column} outside 1…{limit}"
+    if not (interactions["user"].diff().fillna(0) >= 0).all():
+        return "interactions are not ordered by user"
+    if not np.array_equal(interactions.groupby("user").cumcount(), interactions["position"]):
+        return "positions do not count 0, 1, … within each user"
+    if interactions["user"].nunique() != dataset.n_users:
+        return "a user has no interactions"
+    for split in ("valid", "test"):
+        lists = dataset.candidate_lists[dataset.candidate_lists["split"] == split].sort_values("user")
+        targets = interactions.loc[interactions["split"] == split, "item"].to_numpy()
+        if len(lists) != len(targets):
+            return f"not every user has {split} candidates"
+        if not all(
+            target in candidates for target, candidates in zip(targets, lists["candidates"], strict=True)
+        ):
+            return f"a {split} candidate list lacks its target"
+    return None

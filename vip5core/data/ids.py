@@ -1,0 +1,57 @@
+"""Item id schemes: which number stands for an item in the prompts.
+
+The number is text that the model reads and writes, so its digits carry meaning. Ids that run along user
+histories with the held-out items included give the answer away: the published numbers of P5 and VIP5 rest on
+such ids. Both schemes here are leak-free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from vip5core.errors import unknown_name
+
+
+def random_ids(items: pd.Series, training: pd.DataFrame, seed: int) -> dict[str, int]:
+    """A seeded permutation: the number says nothing about the item."""
+    del training
+    order = np.random.default_rng(seed).permutation(len(items))
+    return {raw: int(number) + 1 for raw, number in zip(items, order, strict=True)}
+
+
+def sequential_ids(items: pd.Series, training: pd.DataFrame, seed: int) -> dict[str, int]:
+    """Numbered by first appearance along the users' training parts, user by user.
+
+    Items bought together get neighbouring numbers, as in P5's sequential indexing, but held-out interactions
+    have no say: items that only they contain come last, in seeded order (in their order of appearance the
+    numbers would run along the test items).
+    """
+    seen = training.sort_values(["user", "position"], kind="stable")["item"].drop_duplicates()
+    unseen = items[~items.isin(seen)].sample(frac=1.0, random_state=seed)
+    return {raw: number for number, raw in enumerate([*seen, *unseen], start=1)}
+
+
+ID_SCHEMES: dict[str, Callable[[pd.Series, pd.DataFrame, int], dict[str, int]]] = {
+    "random": random_ids,
+    "sequential": sequential_ids,
+}
+
+
+def assign_item_ids(scheme: str, items: pd.Series, training: pd.DataFrame, seed: int) -> dict[str, int]:
+    """Raw item id to number, 1 to len(items).
+
+    Args:
+        scheme: a name in `ID_SCHEMES`.
+        items: every raw item id.
+        training: the training interactions (user, item, position), raw ids.
+        seed: of the random parts.
+
+    Raises:
+        UserError: for an unknown scheme.
+    """
+    if scheme not in ID_SCHEMES:
+        raise unknown_name("id scheme", scheme, ID_SCHEMES)
+    return ID_SCHEMES[scheme](items.sort_values(kind="stable"), training, seed)

@@ -1,0 +1,63 @@
+"""Write aside, then rename: a folder or file under its final name is always whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vip5core.errors import UserError
+
+
+def writable_folder(path: Path, purpose: str) -> Path:
+    """Create `path` and prove that it can be written.
+
+    Raises:
+        UserError: if it cannot be created or written.
+    """
+    probe = path / f".probe-{uuid.uuid4().hex}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{purpose} {str(path)!r} cannot be written ({error.strerror}): "
+            "choose a folder that you may write to"
+        ) from None
+    return path.resolve()
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yield a folder beside `target` that takes its name when the block ends well, and vanishes when not.
+
+    If `target` exists by then (another process was faster with the same content), it is left as it is.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
+    aside.mkdir()
+    try:
+        yield aside
+        try:
+            aside.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` that replaces it when the block ends well, and vanishes when not."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
+    try:
+        yield aside
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
