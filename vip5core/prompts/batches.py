@@ -1,0 +1,184 @@
+"""From prompts to tensors: compiled, grouped by length, padded.
+
+Shape letters: B prompts, L source tokens, T target tokens, M pictures in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vip5core.prompts.prompt import Layout, Sample, part_lengths, source_parts, target_parts
+from vip5core.prompts.tables import PromptTables
+
+IGNORED = -100  # label of padding, as cross entropy knows it
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Prompts as tensors, padded on the right.
+
+    Attributes:
+        input_ids: token ids, the placeholder's where an image token stands. Shape: [B, L], int64.
+        whole_word_ids: which word each token belongs to, from 1; 0 for `</s>` and padding. Shape: [B, L].
+        category_ids: 1 at image tokens, 0 at text. Shape: [B, L].
+        attention_mask: 1 at tokens, 0 at padding. Shape: [B, L].
+        image_items: the item of each picture, in reading order. Shape: [M].
+        image_positions: where each image token stands in the flattened [B * L]. Shape: [M, image tokens].
+        labels: target ids, `IGNORED` at padding. Shape: [B, T].
+        rows: which samples these are, as positions in the list that was compiled. Shape: [B].
+        task: the task of all rows, or "mixed".
+    """
+
+    input_ids: Tensor
+    whole_word_ids: Tensor
+    category_ids: Tensor
+    attention_mask: Tensor
+    image_items: Tensor
+    image_positions: Tensor
+    labels: Tensor
+    rows: np.ndarray
+    task: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        tensors = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return Batch(**tensors, rows=self.rows, task=self.task)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Prompts and targets as ragged token arrays, row after row, ready to be padded in any grouping."""
+
+    tokens: np.ndarray  # [source tokens]
+    starts: np.ndarray  # [source tokens], bool: does a word start here
+    items: np.ndarray  # [source tokens], the item whose picture a token belongs to, 0 at text
+    lengths: np.ndarray  # [B]
+    target_tokens: np.ndarray  # [target tokens]
+    target_lengths: np.ndarray  # [B]
+    tasks: np.ndarray  # [B], str
+
+
+def compile_samples(samples: Sequence[Sample], tables: PromptTables, layout: Layout) -> Compiled:
+    """Put prompts together from their segments, all rows at once; no text is touched."""
+    parts = [np.append(source_parts(sample, tables, layout), tables.sections["eos"]) for sample in samples]
+    targets = [target_parts(sample, tables) for sample in samples]
+    rows, flat = np.repeat(np.arange(len(parts)), [len(p) for p in parts]), np.concatenate(parts)
+    sizes = part_lengths(flat, tables, layout)
+    is_picture = flat < 0
+    segments = np.maximum(flat, 0)
+    # Every token's place in the tables: its segment's offset plus its place in the segment.
+    begins = np.cumsum(sizes) - sizes
+    source = np.repeat(tables.offsets[segments] - begins, sizes) + np.arange(sizes.sum())
+    at_picture = np.repeat(is_picture, sizes)
+    source[at_picture] = 0
+    tokens = np.where(at_picture, tables.placeholder, tables.tokens[source])
+    starts = tables.starts_word[source] | at_picture  # every image token is a word of its own
+    items = np.repeat(np.where(is_picture, -flat, 0), sizes)
+
+    target_tokens, target_lengths = [], []
+    for target in targets:
+        ids = np.concatenate([tables.ids(segment) for segment in target])[: layout.max_target_tokens - 1]
+        target_tokens += [ids, [tables.eos]]
+        target_lengths.append(len(ids) + 1)
+    return Compiled(
+        tokens=tokens,
+        starts=starts,
+        items=items,
+        lengths=np.bincount(rows, weights=sizes, minlength=len(parts)).astype(np.int64),
+        target_tokens=np.concatenate(target_tokens),
+        target_lengths=np.array(target_lengths),
+        tasks=np.array([sample.template.task for sample in samples]),
+    )
+
+
+def pad(compiled: Compiled, rows: np.ndarray, tables: PromptTables, layout: Layout) -> Batch:
+    """The given rows as one padded batch."""
+    lengths, ends = compiled.lengths[rows], np.cumsum(compiled.lengths)
+    width = int(lengths.max())
+    here = np.arange(width)[None, :] < lengths[:, None]  # [B, L]
+    source = ((ends[rows] - lengths)[:, None] + np.arange(width)[None, :])[here]  # [tokens]
+    input_ids = np.full(here.shape, tables.pad, dtype=np.int64)
+    input_ids[here] = compiled.tokens[source]
+    starts = np.zeros(here.shape, dtype=np.int64)
+    starts[here] = compiled.starts[source]
+    whole_word_ids = np.cumsum(starts, axis=1) * here
+    whole_word_ids[np.arange(len(rows)), lengths - 1] = 0  # </s> belongs to no word
+    items = np.zeros(here.shape, dtype=np.int64)
+    items[here] = compiled.items[source]
+    positions = np.flatnonzero(items).reshape(-1, max(layout.image_tokens, 1))  # [M, image tokens]
+
+    target_lengths, target_ends = compiled.target_lengths[rows], np.cumsum(compiled.target_lengths)
+    there = np.arange(int(target_lengths.max()))[None, :] < target_lengths[:, None]  # [B, T]
+    labels = np.full(there.shape, IGNORED, dtype=np.int64)
+    labels[there] = compiled.target_tokens[
+        ((target_ends[rows] - target_lengths)[:, None] + np.arange(there.shape[1])[None, :])[there]
+    ]
+    tasks = set(compiled.tasks[rows].tolist())
+    return Batch(
+        input_ids=torch.from_numpy(input_ids),
+        whole_word_ids=torch.from_numpy(whole_word_ids),
+        category_ids=torch.from_numpy((items > 0).astype(np.int64)),
+        attention_mask=torch.from_numpy(here.astype(np.int64)),
+        image_items=torch.from_numpy(items.reshape(-1)[positions[:, 0]]),
+        image_positions=torch.from_numpy(positions),
+        labels=torch.from_numpy(labels),
+        rows=rows,
+        task=tasks.pop() if len(tasks) == 1 else "mixed",
+    )
+
+
+def group_by_length(lengths: np.ndarray, overhead: float) -> list[np.ndarray]:
+    """Split rows into the groups that are cheapest to compute, when each is padded to its longest row.
+
+    A group of n rows costs n · (its longest) + `overhead`; the best split of the sorted rows is found exactly by
+    dynamic programming over all of them.
+
+    Args:
+        lengths: tokens per row. Shape: [B].
+        overhead: what a group costs beside its tokens, in tokens.
+
+    Returns:
+        Row numbers, group by group, shorter rows first.
+    """
+    order = np.argsort(lengths, kind="stable")
+    ordered = lengths[order].astype(np.float64)
+    best = np.zeros(len(order) + 1)  # best[j]: cost of the first j rows
+    cut = np.zeros(len(order) + 1, dtype=np.int64)
+    for j in range(1, len(order) + 1):
+        costs = best[:j] + (j - np.arange(j)) * ordered[j - 1] + overhead
+        cut[j] = int(costs.argmin())
+        best[j] = costs[cut[j]]
+    groups = []
+    end = len(order)
+    while end:
+        groups.append(order[cut[end] : end])
+        end = cut[end]
+    return groups[::-1]
+
+
+def micro_batches(
+    samples: Sequence[Sample], tables: PromptTables, layout: Layout, *, overhead: float, by_task: bool = False
+) -> list[Batch]:
+    """A batch of mixed prompts as a few padded ones of like length, which together hold every row once.
+
+    The loss is a mean over rows, so accumulating over these gives the gradient of the whole batch, without the
+    padding of a 30-token explanation to a 500-token candidate list.
+
+    Args:
+        overhead: see `group_by_length`.
+        by_task: keep the tasks apart (for adapters that each belong to one task).
+    """
+    compiled = compile_samples(samples, tables, layout)
+    parts = [np.arange(len(samples))]
+    if by_task:
+        parts = [np.flatnonzero(compiled.tasks == task) for task in np.unique(compiled.tasks)]
+    groups = [part[group] for part in parts for group in group_by_length(compiled.lengths[part], overhead)]
+    return [pad(compiled, group, tables, layout) for group in groups]

@@ -1,0 +1,177 @@
+"""Which prompts an epoch trains on, and which an evaluation asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vip5core.data.candidates import CANDIDATES
+from vip5core.data.dataset import Dataset
+from vip5core.prompts.prompt import Sample
+from vip5core.prompts.templates import TASKS, Template, TemplateSet
+
+PER_USER_GROUPS = ("next_item", "next_check", "user_check", "choice")
+
+Window = Callable[[np.random.Generator, np.ndarray], tuple[np.ndarray, int]]
+
+
+def published_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.ndarray, int]:
+    """The official window: the target is one of the last three training items, the start one of the first three.
+
+    Args:
+        training: the training part of a user's items, at least two.
+
+    Returns:
+        The history shown and the target.
+    """
+    n = len(training)
+    target = int(rng.integers(min(max(2, n - 3), n - 1), n))
+    start = int(rng.integers(0, max(min(3, target - 1), 1)))
+    return training[start:target], int(training[target])
+
+
+def any_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.ndarray, int]:
+    """Every training item but the first may be the target, and all before it is shown.
+
+    Long histories are then used whole: the official window only ever asks for their last three items.
+    """
+    target = int(rng.integers(1, len(training)))
+    return training[:target], int(training[target])
+
+
+WINDOWS: dict[str, Window] = {"any": any_window, "published": published_window}
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """The recorded choices of training samples.
+
+    Attributes:
+        tasks: which tasks to train.
+        samples_per_user: samples of each per-user group (A-1 to A-6, A-7 to A-8, B-1 to B-4, B-5 to B-7) that each
+            user gives per epoch; the paper's is 5. An explanation row gives 1.
+        window: a name in `WINDOWS`.
+        max_history: newest items of a history that are shown.
+    """
+
+    tasks: tuple[str, ...] = TASKS
+    samples_per_user: int = 5
+    window: str = "any"
+    max_history: int = 50
+
+
+class TrainingSampler:
+    """Draws the training prompts of each epoch: the same for the same seed, epoch and step, on any machine."""
+
+    def __init__(self, dataset: Dataset, templates: TemplateSet, options: SamplingOptions, seed: int) -> None:
+        self.dataset = dataset
+        self.options = options
+        self.seed = seed
+        self.templates = {
+            group: templates.of_group(group, seen=True)
+            for group in (*PER_USER_GROUPS, "explanation")
+            if any(t.group == group and t.task in options.tasks for t in templates.templates.values())
+        }
+        rows = dataset.explanations
+        self.explanation_rows = np.flatnonzero(rows["split"] == "train")
+        self.explanation_users = rows["user"].to_numpy()
+        self.explanation_items = rows["item"].to_numpy()
+        self.window = WINDOWS[options.window]
+        self.groups = list(self.templates)
+        kinds, subjects = [], []
+        for kind, group in enumerate(self.groups):
+            if group == "explanation":
+                who = self.explanation_rows
+            else:
+                who = np.repeat(np.arange(1, dataset.n_users + 1), options.samples_per_user)
+            kinds.append(np.full(len(who), kind))
+            subjects.append(who)
+        self.kinds, self.subjects = np.concatenate(kinds), np.concatenate(subjects)
+
+    def __len__(self) -> int:
+        """Samples per epoch."""
+        return len(self.kinds)
+
+    def steps(self, batch_size: int) -> int:
+        """Batches per epoch; the last may be smaller."""
+        return -(-len(self) // batch_size)
+
+    def epoch(self, epoch: int, batch_size: int) -> Iterator[list[Sample]]:
+        """The batches of one epoch in their order."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self))
+        for step in range(self.steps(batch_size)):
+            rng = np.random.default_rng([self.seed, epoch, step])
+            rows = order[step * batch_size : (step + 1) * batch_size]
+            yield [self._draw(rng, self.groups[self.kinds[row]], int(self.subjects[row])) for row in rows]
+
+    def _draw(self, rng: np.random.Generator, group: str, subject: int) -> Sample:
+        choices = self.templates[group]
+        template = choices[int(rng.integers(len(choices)))]
+        separator = int(rng.integers(2))
+        if group == "explanation":
+            user, item = int(self.explanation_users[subject]), int(self.explanation_items[subject])
+            return Sample(template, user, item, explanation_row=subject)
+        training = self.dataset.history(subject)[:-2]
+        if group in ("next_item", "next_check"):
+            history, target = self.window(rng, training)
+            history = history[-self.options.max_history :]
+            if group == "next_item":
+                return Sample(template, subject, target, history=history, separator=separator)
+            item, yes = self._offer(rng, training, target)
+            return Sample(template, subject, item, history=history, answer=yes, separator=separator)
+        target = int(training[rng.integers(len(training))])
+        if group == "user_check":
+            item, yes = self._offer(rng, training, target)
+            return Sample(template, subject, item, answer=yes)
+        negatives = self._negatives(rng, training, min(CANDIDATES - 1, self.dataset.n_items - len(training)))
+        candidates = rng.permutation(np.append(negatives, target))
+        return Sample(template, subject, target, candidates=candidates, separator=separator)
+
+    def _offer(self, rng: np.random.Generator, training: np.ndarray, target: int) -> tuple[int, bool]:
+        """The target with answer yes, or as often a negative with answer no."""
+        if rng.random() < 0.5:
+            return target, True
+        return int(self._negatives(rng, training, 1)[0]), False
+
+    def _negatives(self, rng: np.random.Generator, training: np.ndarray, count: int) -> np.ndarray:
+        """`count` distinct items outside the user's training part.
+
+        Held-out items are not spared: an item that is never a negative would be given away by its absence.
+        """
+        allowed = np.ones(self.dataset.n_items + 1, dtype=bool)
+        allowed[0], allowed[training] = False, False
+        drawn = rng.integers(1, self.dataset.n_items + 1, 2 * count + 8)
+        fresh = list(dict.fromkeys(drawn[allowed[drawn]].tolist()))
+        if len(fresh) < count:  # a small catalogue: draw from the complement itself
+            return rng.permutation(np.flatnonzero(allowed))[:count]
+        return np.array(fresh[:count])
+
+
+def evaluation_samples(
+    dataset: Dataset, template: Template, split: str, subjects: Sequence[int] | np.ndarray, max_history: int
+) -> list[Sample]:
+    """The prompts that ask for the held-out items of `split`.
+
+    Args:
+        template: its group tells what is asked; yes/no templates are not for evaluation.
+        subjects: users; for explanation templates rows of `dataset.explanations`.
+        max_history: newest items of a history that are shown.
+    """
+    rows = dataset.explanations
+    samples = []
+    for subject in map(int, subjects):
+        match template.group:
+            case "next_item":
+                history = dataset.before(subject, split)[-max_history:]
+                samples.append(Sample(template, subject, dataset.target(subject, split), history=history))
+            case "choice":
+                candidates = dataset.candidates(subject, split)
+                samples.append(Sample(template, subject, dataset.target(subject, split), candidates=candidates))
+            case "explanation":
+                user, item = int(rows["user"].iat[subject]), int(rows["item"].iat[subject])
+                samples.append(Sample(template, user, item, explanation_row=subject))
+            case group:
+                raise ValueError(f"template {template.id} of group {group!r} asks nothing that can be ranked")
+    return samples

@@ -1,0 +1,116 @@
+"""A dataset's texts, tokenised once: prompts are then put together from integer arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from vip5core.data.dataset import Dataset
+from vip5core.prompts.templates import TemplateSet
+from vip5core.prompts.tokenizer import PLACEHOLDER, encode
+
+#: A text field longer than this is cut, so that it cannot push the instruction out of a prompt.
+MAX_FIELD_TOKENS = 128
+
+_RATINGS = ("1", "2", "3", "4", "5")
+_ANSWERS = ("no", "yes")
+
+
+@dataclass(frozen=True)
+class PromptTables:
+    """Every text a prompt of this dataset can contain, as token ids; a *segment* is the number of one of them.
+
+    Attributes:
+        tokens: token ids of all segments, one after the other. Shape: [tokens], int32.
+        starts_word: does a new word start at this token (the whole-word ids count these). Shape: [tokens], bool.
+        offsets: where each segment begins in `tokens`. Shape: [segments + 1].
+        sections: the first segment of each kind of text.
+        literals: segment of each literal of the templates and of each separator.
+        templates: the templates these tables were made for.
+        n_items: items are 1 … n_items.
+        explanation_ratings: stars of each row of the dataset's explanations.
+        placeholder, eos, pad: the token ids for image tokens, the end of a text, and padding.
+    """
+
+    tokens: np.ndarray
+    starts_word: np.ndarray
+    offsets: np.ndarray
+    sections: dict[str, int]
+    literals: dict[str, int]
+    templates: TemplateSet
+    n_items: int
+    explanation_ratings: np.ndarray
+    placeholder: int
+    eos: int
+    pad: int
+
+    @classmethod
+    def build(cls, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, templates: TemplateSet) -> PromptTables:
+        """Tokenise the dataset's texts and the templates' literals, each text once."""
+        literal_texts = list(
+            dict.fromkeys(
+                [
+                    *(p.text for t in templates.templates.values() for p in (*t.source, *t.target) if not p.is_field),
+                    *(word for words in templates.separators.values() for word in words),
+                ]
+            )
+        )
+        texts: dict[str, list[str]] = {"literal": literal_texts, "answer": list(_ANSWERS), "rating": list(_RATINGS)}
+        texts |= dataset_texts(dataset)
+        sections: dict[str, int] = {}
+        segments: list[np.ndarray] = []
+        for section, rows in texts.items():
+            sections[section] = len(segments)
+            segments += [ids[:MAX_FIELD_TOKENS] for ids in encode(tokenizer, rows)]
+        sections["eos"] = len(segments)
+        segments.append(np.array([tokenizer.eos_token_id], dtype=np.int32))
+        tokens = np.concatenate(segments)
+        begins = np.array([piece.startswith("▁") for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))])
+        return cls(
+            tokens=tokens,
+            starts_word=begins[tokens],
+            offsets=np.concatenate([[0], np.cumsum([len(ids) for ids in segments])]),
+            sections=sections,
+            literals={text: sections["literal"] + row for row, text in enumerate(literal_texts)},
+            templates=templates,
+            n_items=dataset.n_items,
+            explanation_ratings=dataset.explanations["rating"].to_numpy(),
+            placeholder=tokenizer.convert_tokens_to_ids(PLACEHOLDER),
+            eos=tokenizer.eos_token_id,
+            pad=tokenizer.pad_token_id,
+        )
+
+    def segment(self, section: str, row: int) -> int:
+        """The segment of row `row` of a section; items and users count from 1, the rest from 0."""
+        return self.sections[section] + row - (section in ("item", "title", "user", "name"))
+
+    def rating(self, stars: float) -> int:
+        """The segment of a star rating, rounded to 1 … 5."""
+        return self.sections["rating"] + int(np.clip(round(stars), 1, 5)) - 1
+
+    def answer(self, yes: bool) -> int:
+        return self.sections["answer"] + int(yes)
+
+    def lengths(self, segments: np.ndarray) -> np.ndarray:
+        """Tokens in each of `segments`."""
+        return self.offsets[segments + 1] - self.offsets[segments]
+
+    def ids(self, segment: int) -> np.ndarray:
+        """The token ids of one segment."""
+        return self.tokens[self.offsets[segment] : self.offsets[segment + 1]]
+
+
+def dataset_texts(dataset: Dataset) -> dict[str, list[str]]:
+    """Every text of a dataset that a prompt or target can show, by section."""
+    rows = dataset.explanations
+    return {
+        "item": [str(item) for item in dataset.items["item"]],
+        "title": dataset.items["title"].tolist(),
+        "user": [f"user_{user}" for user in dataset.users["user"]],
+        "name": dataset.users["name"].tolist(),
+        "headline": rows["summary"].tolist(),
+        "feature": rows["feature"].tolist(),
+        "explanation": rows["explanation"].tolist(),
+    }

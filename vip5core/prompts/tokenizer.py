@@ -1,0 +1,73 @@
+"""Tokenizers: a backbone's own, or one made from a dataset's words for the built-in tiny backbone.
+
+Both are `transformers`' T5 tokenizer, so that everything downstream is the same code: pieces never cross white
+space, `</s>` ends a text, and `<extra_id_0>` is free to hold the place of an image token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Tokenizer
+
+from vip5core.errors import UserError
+
+PLACEHOLDER = "<extra_id_0>"
+
+#: Numbers up to here are single pieces of the embedded vocabulary, as most of them are in T5's own.
+_WHOLE_NUMBERS = 999
+
+
+def embedded_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> PreTrainedTokenizerBase:
+    """A small T5 tokenizer whose pieces come from `texts`.
+
+    Byte-pair merges find the pieces (unlike the unigram trainer they come out the same on every run); the T5
+    tokenizer then cuts a word into as few of them as it can. The numbers of items (`57`) and users (`user_57`)
+    have pieces of their own: up to 999 whole, longer ones by further digits.
+
+    Args:
+        texts: titles, names, reviews and templates.
+        vocabulary: how many pieces to learn beside the numbers and the sentinels.
+    """
+    learner = Tokenizer(models.BPE())
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")]
+    )
+    words = (" ".join(word for word in text.split() if not word.isdigit()) for text in texts)
+    learner.train_from_iterator(words, trainers.BpeTrainer(vocab_size=vocabulary, show_progress=False))
+    learned = sorted(learner.get_vocab(), key=learner.token_to_id)
+    numbers = [f"{start}{n}" for start in ("▁", "_") for n in range(_WHOLE_NUMBERS + 1)]
+    digits = [str(digit) for digit in range(10)]
+    pieces = dict.fromkeys(["▁", "_", *numbers, *digits, *(piece for piece in learned if not piece.isdigit())])
+    # One score for all: the best cut is the one with the fewest pieces.
+    specials = [(token, 0.0) for token in ("<pad>", "</s>", "<unk>")]
+    return T5Tokenizer(vocab=[*specials, *((piece, -10.0) for piece in pieces), (PLACEHOLDER, 0.0)], extra_ids=1)
+
+
+def load_tokenizer(folder_or_name: str | Path) -> PreTrainedTokenizerBase:
+    """A backbone's tokenizer, from a folder or the hub.
+
+    Raises:
+        UserError: if there is none, or it has no `<extra_id_0>` to hold the place of image tokens.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder_or_name))
+    except (OSError, ValueError) as error:
+        raise UserError(f"no tokenizer in {str(folder_or_name)!r} ({str(error).splitlines()[0]})") from None
+    if tokenizer.convert_tokens_to_ids(PLACEHOLDER) in (None, tokenizer.unk_token_id):
+        raise UserError(
+            f"the tokenizer of {str(folder_or_name)!r} has no {PLACEHOLDER}, which holds the place of image tokens: "
+            "use the tokenizer of a T5"
+        )
+    return tokenizer
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[np.ndarray]:
+    """Token ids of each text, without `</s>`."""
+    if not texts:
+        return []
+    ids = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    return [np.asarray(row, dtype=np.int32) for row in ids]
