@@ -1,0 +1,70 @@
+"""Put a VIP5 model together, and count what of it trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from transformers import T5ForConditionalGeneration
+
+from vip5core.model.mapping import MappingNetwork
+from vip5core.model.options import ModelOptions
+from vip5core.model.tuning import apply_tuning
+from vip5core.model.vip5 import VIP5
+
+
+def build_vip5(
+    backbone: T5ForConditionalGeneration,
+    options: ModelOptions,
+    features: Tensor | None = None,
+    extra_embeddings: dict[str, Tensor] | None = None,
+) -> VIP5:
+    """A VIP5 model on `backbone`, which is changed in place.
+
+    Args:
+        backbone: any T5.
+        options: what is put on it.
+        features: CLIP feature per item, row 0 unused. Shape: [items + 1, feature width]. Needed for image tokens.
+        extra_embeddings: whole-word and category embeddings that belong to the backbone (`Backbone.extra_embeddings`);
+            without them both start at N(0, 1).
+
+    Raises:
+        UserError: for an impossible option.
+    """
+    active = apply_tuning(backbone, options)
+    mapping = None
+    if options.image_tokens:
+        assert features is not None, "image tokens need features"
+        mapping = MappingNetwork(
+            feature_width=features.shape[1],
+            d_model=backbone.config.d_model,
+            image_tokens=options.image_tokens,
+            norm=options.mapping_norm,
+        )
+    model = VIP5(backbone, mapping, features if options.image_tokens else None, active)
+    if extra_embeddings is not None:
+        model.load_state_dict(extra_embeddings, strict=False)
+    train_extra = options.extra_embeddings == "trained" or options.tuning == "full"
+    for table in (model.whole_word_embeddings, model.category_embeddings):
+        table.requires_grad_(train_extra)
+    return model
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Parameters of a model; `percent` is the trainable share, as the official code prints it."""
+
+    total: int
+    trainable: int
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.trainable / self.total
+
+
+def count_parameters(model: nn.Module) -> ParameterCount:
+    """Count each parameter once, tied ones too."""
+    parameters = list(model.parameters())
+    return ParameterCount(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad))
+
+

@@ -1,0 +1,44 @@
+"""The mapping network: one picture's CLIP feature becomes `image_tokens` tokens in the prompt."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm without mean or bias, as T5's."""
+
+    def __init__(self, width: int, epsilon: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: [..., width] to the same."""
+        scale = torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + self.epsilon)
+        return self.weight * (x * scale).to(self.weight.dtype)
+
+
+class MappingNetwork(nn.Module):
+    """Linear · tanh · Linear · RMS norm over all image tokens together (VIP5, section 3.2; `VisualEmbedding`).
+
+    Args:
+        feature_width: of the CLIP tower (512, 768 or 1024 for OpenAI's).
+        d_model: width of the backbone.
+        image_tokens: tokens per picture, n.
+        norm: the closing RMS norm; the official code can leave it out.
+    """
+
+    def __init__(self, *, feature_width: int, d_model: int, image_tokens: int, norm: bool = True) -> None:
+        super().__init__()
+        hidden, out = d_model * image_tokens // 2, d_model * image_tokens
+        self.image_tokens = image_tokens
+        self.inner = nn.Linear(feature_width, hidden)
+        self.outer = nn.Linear(hidden, out)
+        self.norm: nn.Module = RMSNorm(out) if norm else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Shape: features [M, feature width] to image tokens [M, n, D]."""
+        mapped = self.norm(self.outer(torch.tanh(self.inner(features))))  # [M, n * D]
+        return mapped.view(len(features), self.image_tokens, -1)

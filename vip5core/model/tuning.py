@@ -1,0 +1,89 @@
+"""Tuning methods: what trains when the backbone is adapted to multimodal prompts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+from peft import IA3Config, LoraConfig, PeftConfig, inject_adapter_in_model
+from torch import nn
+
+from vip5core.errors import unknown_name
+from vip5core.model.adapters import ActiveTask, adapter_parameters, add_adapters, is_layer_norm
+from vip5core.model.options import ModelOptions
+
+Backbone = nn.Module
+Trainable = list[nn.Parameter]
+
+
+def _adapter(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveTask | None]:
+    """Bottleneck adapters; the layer norms train with them, as in the official code."""
+    active = add_adapters(
+        backbone,
+        d_model=backbone.config.d_model,
+        reduction_factor=options.reduction_factor,
+        positions=options.adapter_positions,
+        tasks=options.adapter_tasks,
+        identity_start=options.adapter_start == "identity",
+    )
+    norms = [p for module in backbone.modules() if is_layer_norm(module) for p in module.parameters()]
+    return [*adapter_parameters(backbone), *norms], active
+
+
+def _full(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveTask | None]:
+    """Every parameter of the backbone."""
+    del options
+    return list(backbone.parameters()), None
+
+
+def _frozen(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveTask | None]:
+    """Nothing of the backbone: the mapping network alone."""
+    del backbone, options
+    return [], None
+
+
+def _peft(backbone: Backbone, config: PeftConfig) -> tuple[Trainable, ActiveTask | None]:
+    before = {id(p) for p in backbone.parameters()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        inject_adapter_in_model(config, backbone)
+    return [p for p in backbone.parameters() if id(p) not in before], None
+
+
+def _lora(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveTask | None]:
+    """Low-rank updates of the query and value projections (Hu et al., 2021), by peft."""
+    rank = options.lora_rank
+    return _peft(backbone, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["q", "v"]))
+
+
+def _ia3(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveTask | None]:
+    """Learned scales of keys, values and feed-forward (Liu et al., 2022), by peft."""
+    del options
+    return _peft(backbone, IA3Config(target_modules=["k", "v", "wo"], feedforward_modules=["wo"]))
+
+
+TUNING_METHODS: dict[str, Callable[[Backbone, ModelOptions], tuple[Trainable, ActiveTask | None]]] = {
+    "adapter": _adapter,
+    "full": _full,
+    "frozen": _frozen,
+    "lora": _lora,
+    "ia3": _ia3,
+}
+
+
+def apply_tuning(backbone: Backbone, options: ModelOptions) -> ActiveTask | None:
+    """Freeze the backbone but for what `options.tuning` trains, adding modules where it needs them.
+
+    Returns:
+        The switch of per-task adapters, if there are any.
+
+    Raises:
+        UserError: for an unknown method or an impossible reduction factor.
+    """
+    if options.tuning not in TUNING_METHODS:
+        raise unknown_name("tuning method", options.tuning, TUNING_METHODS)
+    trainable, active = TUNING_METHODS[options.tuning](backbone, options)
+    backbone.requires_grad_(False)
+    for parameter in trainable:
+        parameter.requires_grad_(True)
+    return active

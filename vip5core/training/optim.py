@@ -1,0 +1,96 @@
+"""Optimiser and schedule: AdamW, linear warm-up and decay, clipped gradients."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from vip5core.model.adapters import is_layer_norm
+from vip5core.model.mapping import RMSNorm
+
+_BETAS = (0.9, 0.999)
+
+
+@dataclass(frozen=True)
+class OptimOptions:
+    """How parameters move. Defaults are the paper's and the official script's.
+
+    Attributes:
+        learning_rate: the peak.
+        warmup: share of all steps over which the rate rises from 0.
+        weight_decay: of AdamW; biases are spared.
+        decay_norms: decay layer norms too, as the official code does: its list of what to spare names
+            `LayerNorm.weight`, and T5 calls them `layer_norm.weight`.
+        clip: largest norm of the gradient.
+        epsilon: of AdamW, added before bias correction (the "epsilon hat" of Kingma and Ba, 2015, section 2), as the
+            `transformers.AdamW` of the official code did; torch adds it after.
+    """
+
+    learning_rate: float = 1e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    decay_norms: bool = True
+    clip: float = 5.0
+    epsilon: float = 1e-6
+
+
+class Optimizer:
+    """AdamW with its schedule, stepping the trainable parameters of a model.
+
+    Args:
+        model: its parameters with `requires_grad` are trained.
+        options: rates and decay.
+        total_steps: of the whole training, for the schedule.
+    """
+
+    def __init__(self, model: nn.Module, options: OptimOptions, total_steps: int) -> None:
+        self.options = options
+        norms = {
+            id(parameter)
+            for module in model.modules()
+            if is_layer_norm(module) or isinstance(module, RMSNorm)
+            for parameter in module.parameters()
+        }
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.parameters = [p for _, p in named]
+        spared = [p for name, p in named if name.endswith("bias") or (id(p) in norms and not options.decay_norms)]
+        decayed = [p for _, p in named if not any(p is other for other in spared)]
+        groups = [
+            {"params": decayed, "weight_decay": options.weight_decay},
+            {"params": spared, "weight_decay": 0.0},
+        ]
+        self.adam = torch.optim.AdamW(groups, lr=options.learning_rate, betas=_BETAS, foreach=True)
+        warmup_steps = int(total_steps * options.warmup)
+
+        def rate(step: int) -> float:
+            if step < warmup_steps:
+                return step / max(warmup_steps, 1)
+            return max(0.0, (total_steps - step) / max(total_steps - warmup_steps, 1))
+
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.adam, rate)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        return self.schedule.get_last_lr()[0]
+
+    def step(self) -> float:
+        """Clip, move, advance the schedule, clear the gradients. Returns the gradient's norm before clipping."""
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
+        correction = 1.0 - _BETAS[1] ** (self.schedule.last_epoch + 1)
+        for group in self.adam.param_groups:
+            group["eps"] = self.options.epsilon / math.sqrt(correction)
+        self.adam.step()
+        self.schedule.step()
+        self.adam.zero_grad(set_to_none=True)
+        return float(norm)
+
+    def state_dict(self) -> dict[str, object]:
+        return {"adam": self.adam.state_dict(), "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.adam.load_state_dict(state["adam"])
+        self.schedule.load_state_dict(state["schedule"])
