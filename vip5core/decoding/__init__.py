@@ -1,0 +1,17 @@
+"""Decoding: the item trie, beam search over it, the free-running official protocol, greedy text."""
+
+from vip5core.decoding.beam import BeamOptions, FreeExpansion, Hypotheses, TrieExpansion, beam_search
+from vip5core.decoding.decoder import StepDecoder
+from vip5core.decoding.greedy import greedy
+from vip5core.decoding.trie import Trie
+
+__all__ = [
+    "BeamOptions",
+    "FreeExpansion",
+    "Hypotheses",
+    "StepDecoder",
+    "Trie",
+    "TrieExpansion",
+    "beam_search",
+    "greedy",
+]

@@ -1,0 +1,167 @@
+"""Beam search, as `transformers` defines it, over a trie or over the whole vocabulary.
+
+At each step the 2K best continuations of a user are looked at; those that end in `</s>` and are among the first K join
+the finished ones, with the score  sum of log-probabilities / (generated tokens) ** length penalty; the best K others run
+on. `tests/core/test_beam.py` holds this against `generate` of transformers, and against the official code.
+
+Shape letters: B users, K beams, C continuations of a beam, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vip5core.decoding.decoder import StepDecoder
+from vip5core.decoding.trie import Trie
+
+IMPOSSIBLE = float("-inf")
+
+
+@dataclass(frozen=True)
+class BeamOptions:
+    """How the search goes; the names and meanings are those of `transformers`' generation config.
+
+    Attributes:
+        num_beams: K.
+        length_penalty: 0 ranks by probability, 1 by mean log-probability per token.
+        early_stopping: stop as soon as K hypotheses are finished; otherwise when no running one can beat them.
+        max_new_tokens: longest hypothesis, `</s>` included.
+    """
+
+    num_beams: int = 20
+    length_penalty: float = 0.0
+    early_stopping: bool = False
+    max_new_tokens: int = 50
+
+
+@dataclass
+class Hypotheses:
+    """The finished hypotheses of each user, best first.
+
+    Attributes:
+        tokens: generated ids with `</s>`, then padding. Shape: [B, K, length].
+        scores: -inf where a user has fewer than K. Shape: [B, K].
+        nodes: the expansion's state at the end (a trie leaf), 0 where there is none. Shape: [B, K].
+    """
+
+    tokens: Tensor
+    scores: Tensor
+    nodes: Tensor
+
+
+class Expansion(Protocol):
+    """Which tokens may follow, and how likely they are."""
+
+    def __call__(self, decoder: StepDecoder, states: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Args: decoder states [B, K, D] and the state of each beam [B, K].
+
+        Returns:
+            Token, log-probability and next state of each continuation, each [B, K, C].
+        """
+        ...
+
+
+class TrieExpansion:
+    """Only tokens that lead to an item.
+
+    Args:
+        trie: the catalogue.
+        open_nodes: which nodes each user may enter (`Trie.open_nodes`), or None for all. Shape: [B, nodes].
+    """
+
+    def __init__(self, trie: Trie, open_nodes: Tensor | None = None) -> None:
+        self.trie = trie
+        self.open_nodes = open_nodes
+
+    def __call__(self, decoder: StepDecoder, states: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        trie = self.trie
+        width = trie.widths[min(decoder.position, len(trie.widths)) - 1]
+        places = torch.arange(width, device=nodes.device)
+        exists = places < trie.n_children[nodes][..., None]  # [B, K, C]
+        children = torch.where(exists, trie.first_child[nodes][..., None] + places, 0)
+        if self.open_nodes is not None:
+            exists &= self.open_nodes.gather(1, children.flatten(1)).view_as(children)
+        tokens = trie.token[children]
+        scores = decoder.log_probabilities_of(states, tokens)
+        return tokens, scores.masked_fill(~exists, IMPOSSIBLE), children
+
+
+class FreeExpansion:
+    """Any token: the official protocol, whose hypotheses may be no items at all."""
+
+    def __call__(self, decoder: StepDecoder, states: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scores = decoder.logits(states).log_softmax(-1)  # [B, K, V]
+        tokens = torch.arange(scores.shape[-1], device=scores.device).expand_as(scores)
+        return tokens, scores, torch.zeros_like(tokens)
+
+
+@torch.inference_mode()
+def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions) -> Hypotheses:
+    """The best finished hypotheses of every user.
+
+    Args:
+        decoder: fresh, at position 0.
+        expansion: what may follow.
+        options: beams, scores and when to stop.
+    """
+    config = decoder.backbone.config
+    users, device = len(decoder.mask), decoder.mask.device
+    K, penalty = options.num_beams, options.length_penalty
+
+    tokens = torch.full((users, 1), config.decoder_start_token_id, device=device)  # last token of each beam
+    nodes = torch.zeros((users, 1), dtype=torch.long, device=device)
+    running = torch.zeros((users, 1), device=device)  # summed log-probabilities; one beam to begin with
+    past = torch.empty((users, 1, 0), dtype=torch.long, device=device)  # [B, K, generated]
+    done = Hypotheses(
+        tokens=torch.full((users, K, options.max_new_tokens), config.pad_token_id, device=device),
+        scores=torch.full((users, K), IMPOSSIBLE, device=device),
+        nodes=torch.zeros((users, K), dtype=torch.long, device=device),
+    )
+    open_users = torch.ones((users, 1), dtype=torch.bool, device=device)
+
+    for length in range(1, options.max_new_tokens + 1):
+        states = decoder.step(tokens)
+        choice, scores, below = expansion(decoder, states, nodes)  # [B, k, C] each
+        width = choice.shape[-1]
+        total = (running[..., None] + scores).flatten(1)  # [B, k * C]
+        best, places = total.topk(min(2 * K, total.shape[1]))  # [B, 2K]
+        beams = places // width
+        choice, below = choice.flatten(1).gather(1, places), below.flatten(1).gather(1, places)
+        sequences = torch.cat([past.gather(1, beams[..., None].expand(-1, -1, past.shape[2])), choice[..., None]], 2)
+
+        ends = (choice == config.eos_token_id) | (length == options.max_new_tokens)
+        among_first = torch.arange(best.shape[1], device=device) < K
+        finished = torch.where(ends & among_first & open_users, best / length**penalty, IMPOSSIBLE)
+        _merge(done, sequences, finished, below)
+
+        running, kept = torch.where(ends, IMPOSSIBLE, best).topk(min(K, best.shape[1]))
+        alive = int((running > IMPOSSIBLE).sum(1).max())  # no user has more beams than this that lead anywhere
+        running, kept = running[:, :alive], kept[:, :alive]
+        worst = done.scores.min(1, keepdim=True).values
+        full = worst > IMPOSSIBLE
+        if alive == 0:
+            break
+        hopeless = full & (options.early_stopping | (running[:, :1] / length**penalty <= worst))
+        open_users &= ~hopeless & (running[:, :1] > IMPOSSIBLE)
+        if not open_users.any():
+            break
+        tokens, nodes = choice.gather(1, kept), below.gather(1, kept)
+        past = sequences.gather(1, kept[..., None].expand(-1, -1, sequences.shape[2]))
+        decoder.follow(beams.gather(1, kept))
+    return done
+
+
+def _merge(done: Hypotheses, sequences: Tensor, scores: Tensor, nodes: Tensor) -> None:
+    """Put newly finished hypotheses among the finished ones, keeping the best K."""
+    K, length = done.scores.shape[1], sequences.shape[2]
+    padded = done.tokens.new_full((*sequences.shape[:2], done.tokens.shape[2]), 0)
+    padded[:, :, :length] = sequences
+    done.scores, kept = torch.cat([done.scores, scores], 1).topk(K)
+    done.nodes = torch.cat([done.nodes, nodes], 1).gather(1, kept)
+    done.nodes = done.nodes.masked_fill(done.scores == IMPOSSIBLE, 0)
+    tokens = torch.cat([done.tokens, padded], 1)
+    done.tokens = tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[2]))

@@ -1,0 +1,149 @@
+"""One decoder step at a time, for many beams per user.
+
+The backbone's own modules do the work (so adapters, LoRA and the like take part), but not its generation loop: that
+repeats a user's encoder states for each beam, which here all beams share as query positions of one attention.
+
+Shape letters: B users, K beams, S source tokens, H heads, d head width, D model width, t target position, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import T5ForConditionalGeneration
+
+#: Rows of logits computed at a time when only a few of each row are needed: 64 × 32,128 floats stay in cache.
+_ROWS_AT_A_TIME = 64
+
+
+@dataclass
+class _LayerCache:
+    """Keys and values of one decoder layer: of the encoder states, fixed, and of the tokens so far."""
+
+    cross_keys: Tensor  # [B, H, S, d]
+    cross_values: Tensor  # [B, H, S, d]
+    keys: Tensor | None = None  # [B, K, H, t, d]
+    values: Tensor | None = None  # [B, K, H, t, d]
+
+
+class StepDecoder:
+    """The decoder of a T5, one position per call.
+
+    Args:
+        backbone: the T5; used in inference mode.
+        encoder_states: Shape: [B, S, D].
+        attention_mask: 1 at source tokens, 0 at padding. Shape: [B, S].
+    """
+
+    def __init__(self, backbone: T5ForConditionalGeneration, encoder_states: Tensor, attention_mask: Tensor) -> None:
+        self.backbone = backbone
+        self.blocks = backbone.decoder.block
+        config = backbone.config
+        self.heads, self.head_width = config.num_heads, config.d_kv
+        self.scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
+        hidden = torch.finfo(encoder_states.dtype).min
+        self.mask = (1 - attention_mask[:, None, None, :].to(encoder_states.dtype)) * hidden  # [B, 1, 1, S]
+        self.caches = []
+        for block in self.blocks:
+            cross = block.layer[1].EncDecAttention
+            self.caches.append(
+                _LayerCache(self._by_head(cross.k(encoder_states)), self._by_head(cross.v(encoder_states)))
+            )
+        self.position = 0
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """Shape: [B, N, H * d] to [B, H, N, d]."""
+        return x.view(*x.shape[:2], self.heads, self.head_width).transpose(1, 2)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Read one more token on every beam.
+
+        Args:
+            tokens: Shape: [B, K].
+
+        Returns:
+            Decoder states after the final norm, scaled for the output head. Shape: [B, K, D].
+        """
+        users, beams = tokens.shape
+        attention = self.blocks[0].layer[0].SelfAttention
+        bias = attention.compute_bias(  # [1, H, 1, t + 1]: the same for every layer
+            1, self.position + 1, device=tokens.device, past_seen_tokens=self.position
+        )
+        x = self.backbone.decoder.embed_tokens(tokens)  # [B, K, D]
+        for block, cache in zip(self.blocks, self.caches, strict=True):
+            x = x + self._self_attention(block.layer[0], cache, x, bias)
+            x = x + self._cross_attention(block.layer[1], cache, x)
+            feed_forward = block.layer[2]
+            x = x + feed_forward.DenseReluDense(feed_forward.layer_norm(x))
+        self.position += 1
+        return self.backbone.decoder.final_layer_norm(x) * self.scale
+
+    def _self_attention(self, layer: torch.nn.Module, cache: _LayerCache, x: Tensor, bias: Tensor) -> Tensor:
+        users, beams, _ = x.shape
+        attention, normed = layer.SelfAttention, layer.layer_norm(x)
+        shape = (users, beams, self.heads, 1, self.head_width)
+        query, key, value = (f(normed).view(shape) for f in (attention.q, attention.k, attention.v))
+        cache.keys = key if cache.keys is None else torch.cat([cache.keys, key], dim=3)
+        cache.values = value if cache.values is None else torch.cat([cache.values, value], dim=3)
+        out = F.scaled_dot_product_attention(  # [B * K, H, 1, d]
+            query.flatten(0, 1),
+            cache.keys.flatten(0, 1),
+            cache.values.flatten(0, 1),
+            attn_mask=bias.to(x.dtype),
+            scale=1.0,
+        )
+        return attention.o(out.reshape(users, beams, -1))
+
+    def _cross_attention(self, layer: torch.nn.Module, cache: _LayerCache, x: Tensor) -> Tensor:
+        attention = layer.EncDecAttention
+        query = self._by_head(attention.q(layer.layer_norm(x)))  # [B, H, K, d]: beams are query positions
+        out = F.scaled_dot_product_attention(
+            query, cache.cross_keys, cache.cross_values, attn_mask=self.mask, scale=1.0
+        )
+        return attention.o(out.transpose(1, 2).reshape(*x.shape[:2], -1))
+
+    def follow(self, beams: Tensor) -> None:
+        """Go on with these beams: copy each one's past.
+
+        Args:
+            beams: which beam each new one continues. Shape: [B, K'].
+        """
+        users = torch.arange(len(beams), device=beams.device)[:, None]
+        for cache in self.caches:
+            assert cache.keys is not None and cache.values is not None
+            cache.keys, cache.values = cache.keys[users, beams], cache.values[users, beams]
+
+    def keep(self, users: Tensor) -> None:
+        """Go on with these users only. Shape: [B']."""
+        self.mask = self.mask[users]
+        for cache in self.caches:
+            assert cache.keys is not None and cache.values is not None
+            cache.cross_keys, cache.cross_values = cache.cross_keys[users], cache.cross_values[users]
+            cache.keys, cache.values = cache.keys[users], cache.values[users]
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Shape: states [..., D] to [..., V], float32."""
+        return self.backbone.lm_head(states).float()
+
+    def log_probabilities_of(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """Log-probabilities of a few tokens under the softmax over the whole vocabulary.
+
+        Args:
+            states: Shape: [B, K, D].
+            tokens: Shape: [B, K, C].
+
+        Returns:
+            Shape: [B, K, C], float32.
+        """
+        out = torch.empty(tokens.shape, dtype=torch.float32, device=tokens.device).flatten(0, 1)  # [B * K, C]
+        rows = states.flatten(0, 1).split(_ROWS_AT_A_TIME)
+        wanted = tokens.flatten(0, 1).split(_ROWS_AT_A_TIME)
+        start = 0
+        for part, ids in zip(rows, wanted, strict=True):
+            logits = self.logits(part)  # [rows, V]
+            out[start : start + len(part)] = logits.gather(1, ids) - logits.logsumexp(1, keepdim=True)
+            start += len(part)
+        return out.view(tokens.shape)

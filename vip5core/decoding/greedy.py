@@ -1,0 +1,39 @@
+"""Greedy decoding with a cache, for explanations; users that have finished take no more part.
+
+Shape letters: B users.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vip5core.decoding.decoder import StepDecoder
+
+
+@torch.inference_mode()
+def greedy(decoder: StepDecoder, max_new_tokens: int) -> Tensor:
+    """The most likely token again and again, up to `</s>`.
+
+    Args:
+        decoder: fresh, at position 0.
+        max_new_tokens: longest text, `</s>` included.
+
+    Returns:
+        Generated ids, padded after `</s>`. Shape: [B, max_new_tokens].
+    """
+    config = decoder.backbone.config
+    users, device = len(decoder.mask), decoder.mask.device
+    out = torch.full((users, max_new_tokens), config.pad_token_id, device=device)
+    active = torch.arange(users, device=device)
+    tokens = torch.full((users, 1), config.decoder_start_token_id, device=device)
+    for position in range(max_new_tokens):
+        tokens = decoder.logits(decoder.step(tokens)).argmax(-1)  # [active, 1]
+        out[active, position] = tokens[:, 0]
+        running = (tokens[:, 0] != config.eos_token_id).nonzero().flatten()
+        if len(running) == 0:
+            break
+        if len(running) < len(active):
+            decoder.keep(running)
+            active, tokens = active[running], tokens[running]
+    return out

@@ -1,0 +1,103 @@
+"""The trie of item ids: which tokens may follow, as tensors on the device.
+
+Shape letters: B users, K beams, C children.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Trie:
+    """A prefix tree over item token sequences, each ended by `</s>`; node 0 is the root.
+
+    Children of a node stand next to each other: node v's are `first_child[v]` … `first_child[v] + n_children[v] - 1`,
+    in ascending token order, so that an edge and the node it leads to have one number.
+
+    Attributes:
+        token: token on the edge into each node. Shape: [nodes].
+        first_child, n_children: see above. Shape: [nodes].
+        item: the item that ends at a node (after `</s>`), 0 elsewhere. Shape: [nodes].
+        first_leaf, last_leaf: the items below a node are `leaf_items[first_leaf : last_leaf]`. Shape: [nodes].
+        leaf_items: all items in the order of the tree. Shape: [items].
+        widths: most children that any node at depth 0, 1, … has.
+    """
+
+    token: Tensor
+    first_child: Tensor
+    n_children: Tensor
+    item: Tensor
+    first_leaf: Tensor
+    last_leaf: Tensor
+    leaf_items: Tensor
+    widths: tuple[int, ...]
+
+    @classmethod
+    def build(cls, sequences: Sequence[np.ndarray], items: Sequence[int], eos: int) -> Trie:
+        """The trie of `sequences` (token ids without `</s>`), each the id of the item at the same place.
+
+        Raises:
+            ValueError: if two items have the same tokens: no decoding could tell them apart.
+        """
+        order = sorted(range(len(items)), key=lambda i: (*sequences[i].tolist(), eos))
+        rows = [(*sequences[i].tolist(), eos) for i in order]
+        leaf_items = [int(items[i]) for i in order]
+        for row, after, item in zip(rows, rows[1:], leaf_items, strict=False):
+            if row == after:
+                raise ValueError(f"item {item} and another have the same tokens {row}")
+        token, first_child, n_children, item_at = [0], [0], [0], [0]
+        first_leaf, last_leaf = [0], [len(rows)]
+        widths = []
+        level = [0]  # breadth first: a node's children are numbered together
+        depth = 0
+        while level:
+            below = []
+            for node in level:
+                start, end = first_leaf[node], last_leaf[node]
+                if item_at[node]:
+                    continue
+                first_child[node] = len(token)
+                while start < end:
+                    edge = rows[start][depth]
+                    stop = start + 1
+                    while stop < end and rows[stop][depth] == edge:
+                        stop += 1
+                    below.append(len(token))
+                    token.append(edge)
+                    first_child.append(0)
+                    n_children.append(0)
+                    item_at.append(leaf_items[start] if len(rows[start]) == depth + 1 else 0)
+                    first_leaf.append(start)
+                    last_leaf.append(stop)
+                    n_children[node] += 1
+                    start = stop
+            widths.append(max((n_children[node] for node in level), default=0))
+            level = below
+            depth += 1
+        tables = [torch.tensor(t) for t in (token, first_child, n_children, item_at, first_leaf, last_leaf, leaf_items)]
+        return cls(*tables, widths=tuple(width for width in widths if width))
+
+    def to(self, device: torch.device | str) -> Trie:
+        """The same trie on another device."""
+        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return Trie(**tensors, widths=self.widths)
+
+    def open_nodes(self, allowed: Tensor) -> Tensor:
+        """Which nodes lead to an allowed item.
+
+        This is how a candidate list or a hidden history becomes a decoding rule: per user, on the one shared trie.
+
+        Args:
+            allowed: may this item be ranked? Shape: [B, items + 1], bool.
+
+        Returns:
+            Shape: [B, nodes], bool.
+        """
+        before = torch.nn.functional.pad(allowed[:, self.leaf_items].cumsum(1), (1, 0))  # [B, items + 1]
+        return before[:, self.last_leaf] > before[:, self.first_leaf]
