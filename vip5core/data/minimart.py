@@ -26,7 +26,7 @@ from vip5core.data.raw import EXPLANATION_COLUMNS, RawData
 from vip5core.errors import UserError
 
 DEFAULT_USERS = 400
-LOOK, KIND, FOLLOWS, POPULARITY = 1.4, 0.7, 1.2, 0.8
+LOOK, KIND, FOLLOWS, POPULARITY = 2.5, 1.0, 1.5, 0.8
 
 KINDS = {  # kind -> what it is for; a ring: each kind is followed by the next
     "kettle": "breakfast",
@@ -69,7 +69,7 @@ def minimart(users: int = DEFAULT_USERS, seed: int = 0) -> RawData:
     if users < 20:
         raise UserError(f"minimart with {users} users: the smallest shop that can be split has 20")
     rng = np.random.default_rng([seed, users])
-    n_items = min(max(users // 2, 60), 12_000)
+    n_items = min(max(users // 4, 60), 12_000)
     items = _items(n_items, rng)
     tastes = _tastes(users, rng)
     interactions = _interactions(items, tastes, rng)
@@ -173,7 +173,7 @@ def _interactions(items: pd.DataFrame, tastes: pd.DataFrame, rng: np.random.Gene
     parts = []
     for start in range(0, len(tastes), 1000):
         part = tastes.iloc[start : start + 1000]
-        length = 5 + np.minimum(rng.geometric(0.2, len(part)) - 1, 20)
+        length = 6 + np.minimum(rng.geometric(0.12, len(part)) - 1, 24)
         last = np.full(len(part), -1)
         bought = np.zeros((len(part), len(items)), dtype=bool)
         clock = 1_600_000_000 + rng.integers(0, 86_400 * 365, len(part))

@@ -7,7 +7,6 @@ V vocabulary.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +19,6 @@ from vip5core.prompts.batches import Batch
 
 WHOLE_WORDS = 1024  # as many words as a prompt can have tokens
 CATEGORIES = 2  # text, image
-
-@dataclass
-class Output:
-    """What a forward pass gives.
-
-    Attributes:
-        logits: Shape: [B, T, V].
-        encoder_states: Shape: [B, L, D].
-    """
-
-    logits: Tensor
-    encoder_states: Tensor
 
 
 class VIP5(nn.Module):
@@ -89,17 +76,19 @@ class VIP5(nn.Module):
                 inputs_embeds=self.embed(batch), attention_mask=batch.attention_mask
             ).last_hidden_state
 
-    def forward(self, batch: Batch) -> Output:
-        """Teacher-forced logits for the batch's labels."""
+    def decode(self, batch: Batch, states: Tensor) -> Tensor:
+        """Teacher-forced logits for the batch's labels, given its encoder states. Shape: [B, T, V]."""
         with self.adapters_of(batch.task):
-            states = self.encode(batch)
-            out = self.backbone(
+            return self.backbone(
                 encoder_outputs=BaseModelOutput(last_hidden_state=states),
                 attention_mask=batch.attention_mask,
                 decoder_input_ids=self.backbone._shift_right(batch.labels),
                 use_cache=False,
-            )
-        return Output(out.logits, states)
+            ).logits
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Teacher-forced logits for the batch's labels. Shape: [B, T, V]."""
+        return self.decode(batch, self.encode(batch))
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The parameters that train, by name: what a checkpoint holds."""

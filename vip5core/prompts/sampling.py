@@ -50,14 +50,16 @@ class SamplingOptions:
 
     Attributes:
         tasks: which tasks to train.
-        samples_per_user: samples of each per-user group (A-1 to A-6, A-7 to A-8, B-1 to B-4, B-5 to B-7) that each
-            user gives per epoch; the paper's is 5. An explanation row gives 1.
+        samples_per_user: samples that each user gives per epoch of the groups in `PER_USER_GROUPS` (templates A-1 to A-6,
+            A-7 to A-8, B-1 to B-4, B-5 to B-7); the paper's are 5 each. An explanation row gives 1.
+        candidates: items to choose from in a choice prompt, the target included.
         window: a name in `WINDOWS`.
         max_history: newest items of a history that are shown.
     """
 
     tasks: tuple[str, ...] = TASKS
-    samples_per_user: int = 5
+    samples_per_user: tuple[int, int, int, int] = (5, 5, 5, 5)
+    candidates: int = CANDIDATES
     window: str = "any"
     max_history: int = 50
 
@@ -85,7 +87,8 @@ class TrainingSampler:
             if group == "explanation":
                 who = self.explanation_rows
             else:
-                who = np.repeat(np.arange(1, dataset.n_users + 1), options.samples_per_user)
+                each = options.samples_per_user[PER_USER_GROUPS.index(group)]
+                who = np.repeat(np.arange(1, dataset.n_users + 1), each)
             kinds.append(np.full(len(who), kind))
             subjects.append(who)
         self.kinds, self.subjects = np.concatenate(kinds), np.concatenate(subjects)
@@ -125,7 +128,7 @@ class TrainingSampler:
         if group == "user_check":
             item, yes = self._offer(rng, training, target)
             return Sample(template, subject, item, answer=yes)
-        negatives = self._negatives(rng, training, min(CANDIDATES - 1, self.dataset.n_items - len(training)))
+        negatives = self._negatives(rng, training, min(self.options.candidates - 1, self.dataset.n_items - len(training)))
         candidates = rng.permutation(np.append(negatives, target))
         return Sample(template, subject, target, candidates=candidates, separator=separator)
 

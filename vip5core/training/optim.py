@@ -25,8 +25,11 @@ class OptimOptions:
         decay_norms: decay layer norms too, as the official code does: its list of what to spare names
             `LayerNorm.weight`, and T5 calls them `layer_norm.weight`.
         clip: largest norm of the gradient.
+        embedding_rate: the rate of embedding tables, as a multiple of the others'.
         epsilon: of AdamW, added before bias correction (the "epsilon hat" of Kingma and Ba, 2015, section 2), as the
-            `transformers.AdamW` of the official code did; torch adds it after.
+            `transformers.AdamW` of the official code did; torch adds it after. At 1e-6, the official value, it swallows
+            the small gradients of a token that is rare in a batch: a backbone trained from scratch then never learns
+            more of its items than how popular they are.
     """
 
     learning_rate: float = 1e-3
@@ -34,7 +37,8 @@ class OptimOptions:
     weight_decay: float = 0.01
     decay_norms: bool = True
     clip: float = 5.0
-    epsilon: float = 1e-6
+    epsilon: float = 1e-8
+    embedding_rate: float = 1.0
 
 
 class Optimizer:
@@ -54,28 +58,33 @@ class Optimizer:
             if is_layer_norm(module) or isinstance(module, RMSNorm)
             for parameter in module.parameters()
         }
+        tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in named]
-        spared = [p for name, p in named if name.endswith("bias") or (id(p) in norms and not options.decay_norms)]
-        decayed = [p for _, p in named if not any(p is other for other in spared)]
-        groups = [
-            {"params": decayed, "weight_decay": options.weight_decay},
-            {"params": spared, "weight_decay": 0.0},
-        ]
-        self.adam = torch.optim.AdamW(groups, lr=options.learning_rate, betas=_BETAS, foreach=True)
-        warmup_steps = int(total_steps * options.warmup)
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, p in named:
+            spared = name.endswith("bias") or (id(p) in norms and not options.decay_norms)
+            rate = options.learning_rate * (options.embedding_rate if id(p) in tables else 1.0)
+            groups.setdefault((rate, 0.0 if spared else options.weight_decay), []).append(p)
+        self.adam = torch.optim.AdamW(
+            [{"params": ps, "lr": rate, "weight_decay": decay} for (rate, decay), ps in groups.items()],
+            betas=_BETAS,
+            foreach=True,
+        )
+        self.total_steps = total_steps
+        self.warmup_steps = int(total_steps * options.warmup)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.adam, self._rate)
 
-        def rate(step: int) -> float:
-            if step < warmup_steps:
-                return step / max(warmup_steps, 1)
-            return max(0.0, (total_steps - step) / max(total_steps - warmup_steps, 1))
-
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.adam, rate)
+    def _rate(self, step: int) -> float:
+        """The share of the peak rate at a step."""
+        if step < self.warmup_steps:
+            return step / self.warmup_steps
+        return max(0.0, (self.total_steps - step) / max(self.total_steps - self.warmup_steps, 1))
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step."""
-        return self.schedule.get_last_lr()[0]
+        """The rate of the next step, of all but embedding tables."""
+        return self.options.learning_rate * self._rate(self.schedule.last_epoch)
 
     def step(self) -> float:
         """Clip, move, advance the schedule, clear the gradients. Returns the gradient's norm before clipping."""

@@ -1,0 +1,176 @@
+"""The visual encoders of the paper, and a tiny twin of each for machines without their weights.
+
+Weights are one of
+- `openai`: OpenAI's, downloaded by open_clip. Its `-quickgelu` models are theirs; a plain name only warns and
+  computes something else.
+- a file, or a folder with one file per encoder (`RN50.pt`, `ViT-B-32.pt`, …, OpenAI's own file names).
+- `tiny`: a twin of the same family, patch size and feature width with few, narrow layers, for pictures of 64 px,
+  with fixed random weights. Random features of a convolution or a transformer still tell colours and shapes apart.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms.functional import pil_to_tensor
+
+from vip5core.errors import UserError, unknown_name
+from vip5core.fingerprint import fingerprint, sha256_bytes, sha256_file
+
+_TINY_CONFIGS = Path(__file__).with_name("tiny")
+_TINY_SEED = 2305_14302
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """One encoder of the zoo.
+
+    Attributes:
+        name: as the paper writes it.
+        architecture: open_clip's name for OpenAI's model.
+        file: OpenAI's name of the weights file.
+        feature_width: of the image feature.
+    """
+
+    name: str
+    architecture: str
+    file: str
+    feature_width: int
+
+
+ENCODERS = {
+    spec.name: spec
+    for spec in (
+        EncoderSpec("RN50", "RN50-quickgelu", "RN50.pt", 1024),
+        EncoderSpec("RN101", "RN101-quickgelu", "RN101.pt", 512),
+        EncoderSpec("ViT-B/32", "ViT-B-32-quickgelu", "ViT-B-32.pt", 512),
+        EncoderSpec("ViT-B/16", "ViT-B-16-quickgelu", "ViT-B-16.pt", 512),
+        EncoderSpec("ViT-L/14", "ViT-L-14-quickgelu", "ViT-L-14.pt", 768),
+    )
+}
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """An encoder with its weights: what a feature store is made with.
+
+    Attributes:
+        name: a name in `ENCODERS`.
+        weights: `openai`, `tiny`, or a path; see the module's docstring.
+    """
+
+    name: str
+    weights: str = "tiny"
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """Raises: UserError for an unknown encoder."""
+        if self.name not in ENCODERS:
+            raise unknown_name("encoder", self.name, ENCODERS)
+        return ENCODERS[self.name]
+
+    def weights_file(self) -> Path | None:
+        """The local weights file, or None for `openai` and `tiny`.
+
+        Raises:
+            UserError: if it is not there.
+        """
+        if self.weights in ("openai", "tiny"):
+            return None
+        path = Path(self.weights).expanduser()
+        path = path / self.spec.file if path.is_dir() else path
+        if not path.is_file():
+            raise UserError(
+                f"encoder_weights={self.weights!r}: must be openai, tiny, a weights file, "
+                f"or a folder that holds {self.spec.file}"
+            )
+        return path
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Identity of what this encoder computes: architecture, weights and preprocessing."""
+        spec, file = self.spec, self.weights_file()
+        if file is not None:
+            weights = sha256_file(file)
+        elif self.weights == "tiny":
+            weights = f"seed {_TINY_SEED} {torch.__version__.split('+')[0]} " + sha256_bytes(
+                (_TINY_CONFIGS / f"tiny-{spec.architecture}.json").read_bytes()
+            )
+        else:
+            weights = "openai"
+        return fingerprint(spec.architecture, weights, open_clip.__version__)
+
+
+class Encoder(nn.Module):
+    """A CLIP image tower with its preprocessing.
+
+    `prepare` runs on PIL pictures (resize, crop) and gives bytes; `forward` scales, normalises and encodes on the
+    tower's device, so that a quarter of the memory travels. Together they are open_clip's own transform.
+    """
+
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        self.tower = tower
+        config = PreprocessCfg(**tower.preprocess_cfg)  # type: ignore[arg-type]
+        *self.resize_and_crop, to_tensor, normalize = image_transform_v2(config, is_train=False).transforms
+        assert type(to_tensor).__name__.endswith("ToTensor"), to_tensor
+        self.register_buffer("mean", torch.tensor(normalize.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(normalize.std).view(3, 1, 1))
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """A picture, resized and cropped as this tower wants it. Shape: [3, size, size], uint8."""
+        for step in self.resize_and_crop:
+            image = step(image)
+        return pil_to_tensor(image)
+
+    @torch.inference_mode()
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Shape: pixels [N, 3, size, size], uint8, to features [N, feature width], float32."""
+        scaled = (pixels.float() / 255.0 - self.mean) / self.std
+        return self.tower(scaled.to(next(self.tower.parameters()).dtype)).float()
+
+
+def load_encoder(choice: EncoderChoice, device: torch.device | str = "cpu") -> Encoder:
+    """Build the tower and load its weights.
+
+    Raises:
+        UserError: for an unknown encoder, weights that are not there, of another model, or out of reach.
+    """
+    spec, file = choice.spec, choice.weights_file()
+    with _quiet():
+        if choice.weights == "tiny":
+            open_clip.add_model_config(_TINY_CONFIGS)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(_TINY_SEED)
+                model = open_clip.create_model(f"tiny-{spec.architecture}")
+        else:
+            try:
+                model = open_clip.create_model(spec.architecture, pretrained=str(file) if file else "openai")
+            except Exception as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise UserError(
+                    f"weights {choice.weights!r} of {spec.name} cannot be loaded ({reason}): "
+                    "give a weights file or folder, or encoder_weights=tiny"
+                ) from None
+    return Encoder(model.visual).eval().to(device)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip warns on the root logger that a model has random weights; for the twins that is the point."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,1 @@
+"""Evaluation: models and baselines answer the same questions, by the same code."""

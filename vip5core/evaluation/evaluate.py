@@ -1,0 +1,153 @@
+"""Evaluation of a model: validation after each epoch, the test once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from vip5core.config import TrialConfig
+from vip5core.data.dataset import Dataset
+from vip5core.decoding import StepDecoder, greedy
+from vip5core.evaluation.rank import ConstrainedRanker, PublishedRanker, item_trie
+from vip5core.evaluation.results import RANKING_TASKS, ranking_rows, summarise, text_rows
+from vip5core.metrics.ranking import rank_of
+from vip5core.model import VIP5
+from vip5core.prompts import Batch, PromptTables, Sample, compile_samples, evaluation_samples, pad
+from vip5core.prompts.prompt import Layout
+from vip5core.training.group import Group
+from vip5core.training.loss import target_losses
+
+#: Users and source tokens decoded together.
+_USERS_AT_A_TIME = {"cpu": 64, "cuda": 512}
+_TOKENS_AT_A_TIME = {"cpu": 16_384, "cuda": 262_144}
+
+
+class Evaluator:
+    """Asks a model for the held-out items and explanations of a dataset.
+
+    Args:
+        dataset: what is asked about.
+        tables: its prompts' segments.
+        layout: how prompts are laid out.
+        tokenizer: to read what the model writes.
+        config: templates, protocol, beams, how many users.
+        group: the workers among whom users are dealt out.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        tables: PromptTables,
+        layout: Layout,
+        tokenizer: PreTrainedTokenizerBase,
+        config: TrialConfig,
+        group: Group | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.tables = tables
+        self.layout = layout
+        self.tokenizer = tokenizer
+        self.config = config
+        self.group = group or Group()
+        self.ranker: ConstrainedRanker | PublishedRanker
+        if config.protocol == "constrained":
+            self.ranker = ConstrainedRanker(item_trie(tables), dataset, config.num_beams, config.exclude_history)
+        else:
+            self.ranker = PublishedRanker(tokenizer, dataset.n_items, config.num_beams)
+
+    def questions(self, split: str, limit: int | None) -> dict[str, list[Sample]]:
+        """The prompts of each task, for all users or a seeded sample of `limit`."""
+        rng = np.random.default_rng([self.config.seed, split == "test"])
+        questions = {}
+        for task in self.config.tasks:
+            template = self.tables.templates[getattr(self.config, f"{task}_template")]
+            if task in RANKING_TASKS:
+                subjects = np.arange(1, self.dataset.n_users + 1)
+            else:
+                subjects = np.flatnonzero(self.dataset.explanations["split"] == split)
+            if limit is not None and len(subjects) > limit:
+                subjects = np.sort(rng.choice(subjects, limit, replace=False))
+            if len(subjects):
+                questions[task] = evaluation_samples(
+                    self.dataset, template, split, subjects, self.config.max_history
+                )
+        return questions
+
+    def validate(self, model: VIP5) -> dict[str, float]:
+        """`valid/` metrics on the validation sample, with the loss of each task; `valid/loss` is their mean."""
+        rows, losses = self._answer(model, "valid", self.config.validation_users)
+        metrics = {f"valid/{task}/loss": loss for task, loss in losses.items()}
+        return {"valid/loss": float(np.mean(list(losses.values()))), **metrics, **summarise(rows, self.config.num_beams)}
+
+    def test(self, model: VIP5) -> tuple[dict[str, float], pd.DataFrame]:
+        """`test/` metrics and the per-user rows they sum up."""
+        rows, _ = self._answer(model, "test", self.config.test_users)
+        return summarise(rows, self.config.num_beams), rows
+
+    @torch.inference_mode()
+    def _answer(self, model: VIP5, split: str, limit: int | None) -> tuple[pd.DataFrame, dict[str, float]]:
+        """Per-user rows of every task, and each task's mean loss."""
+        model.eval()
+        frames, losses = [], {}
+        for task, samples in self.questions(split, limit).items():
+            mine = self.group.share(samples)
+            frame, total = self._answer_task(model, mine, split, task) if mine else (pd.DataFrame(), 0.0)
+            parts = self.group.gather((frame, total))
+            frames += [part for part, _ in parts if len(part)]
+            losses[task] = sum(part for _, part in parts) / len(samples)
+        rows = pd.concat(frames, ignore_index=True)
+        return rows.sort_values(["task", "user", "item"], kind="stable", ignore_index=True), losses
+
+    def _answer_task(
+        self, model: VIP5, samples: Sequence[Sample], split: str, task: str
+    ) -> tuple[pd.DataFrame, float]:
+        frames, total = [], 0.0
+        for batch in self._batches(samples, model.device):
+            asked = [samples[row] for row in batch.rows]
+            with (
+                torch.autocast(model.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
+                model.adapters_of(task),
+            ):
+                states = model.encode(batch)
+                total += float(target_losses(model.decode(batch, states), batch.labels).sum())
+                if task in RANKING_TASKS:
+                    frames.append(self._ranked(model, batch, states, asked, split))
+                else:
+                    frames.append(self._explained(model, batch, states, asked, split))
+        return pd.concat(frames, ignore_index=True), total
+
+    def _ranked(
+        self, model: VIP5, batch: Batch, states: torch.Tensor, asked: list[Sample], split: str
+    ) -> pd.DataFrame:
+        lists = self.ranker(model, batch, states, asked, split)
+        ranks = [rank_of(sample.item, ranked.items) for sample, ranked in zip(asked, lists, strict=True)]
+        if isinstance(self.ranker, ConstrainedRanker):
+            return ranking_rows(asked, split, ranks)
+        return ranking_rows(asked, split, ranks, [r.invalid for r in lists], [r.duplicates for r in lists])
+
+    def _explained(
+        self, model: VIP5, batch: Batch, states: torch.Tensor, asked: list[Sample], split: str
+    ) -> pd.DataFrame:
+        ids = greedy(StepDecoder(model.backbone, states, batch.attention_mask), self.layout.max_target_tokens)
+        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        references = [self.dataset.explanations["explanation"].iat[sample.explanation_row] for sample in asked]
+        return text_rows(asked, split, [text.strip() for text in texts], references)
+
+    def _batches(self, samples: Sequence[Sample], device: torch.device) -> Iterator[Batch]:
+        """The samples in batches of like length, within the limits of users and tokens."""
+        if isinstance(self.ranker, ConstrainedRanker):
+            self.ranker.trie = self.ranker.trie.to(device)
+        compiled = compile_samples(samples, self.tables, self.layout)
+        order = np.argsort(compiled.lengths, kind="stable")
+        users, tokens = _USERS_AT_A_TIME[device.type], _TOKENS_AT_A_TIME[device.type]
+        start = 0
+        while start < len(order):
+            end = start + 1
+            while end < len(order) and end - start < users and (end + 1 - start) * compiled.lengths[order[end]] <= tokens:
+                end += 1
+            yield pad(compiled, order[start:end], self.tables, self.layout).to(device)
+            start = end

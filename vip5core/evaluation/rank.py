@@ -1,0 +1,133 @@
+"""Ranking items with a model: over the trie of allowed items, or free-running as the official code does.
+
+Shape letters: B users, K beams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from vip5core.data.dataset import Dataset
+from vip5core.decoding import BeamOptions, FreeExpansion, StepDecoder, Trie, TrieExpansion, beam_search
+from vip5core.metrics.published import parse_item_list
+from vip5core.model import VIP5
+from vip5core.prompts.batches import Batch
+from vip5core.prompts.prompt import Sample
+from vip5core.prompts.tables import PromptTables
+
+#: The official search: mean log-probability per token, stopped at K finished hypotheses.
+PUBLISHED_BEAMS = {"length_penalty": 1.0, "early_stopping": True, "max_new_tokens": 49}
+
+
+def item_trie(tables: PromptTables) -> Trie:
+    """The trie of all item numbers of a dataset."""
+    items = range(1, tables.n_items + 1)
+    return Trie.build([tables.ids(tables.segment("item", item)) for item in items], items, tables.eos)
+
+
+@dataclass(frozen=True)
+class RankedList:
+    """One user's ranking.
+
+    Attributes:
+        items: best first.
+        invalid: beams that named no item of the catalogue.
+        duplicates: beams that named an item a second time.
+    """
+
+    items: list[int]
+    invalid: int = 0
+    duplicates: int = 0
+
+
+class ConstrainedRanker:
+    """Beam search over the items a user may be offered, ranked by their probability: valid items only, each once.
+
+    Args:
+        trie: of the catalogue, on the model's device.
+        dataset: for the users' histories.
+        num_beams: K; as many as there are items makes the ranking exact.
+        exclude_history: leave out what the user already has (never the candidates of a choice).
+    """
+
+    def __init__(self, trie: Trie, dataset: Dataset, num_beams: int, exclude_history: bool) -> None:
+        self.trie = trie
+        self.dataset = dataset
+        self.options = BeamOptions(num_beams, max_new_tokens=len(trie.widths))
+        self.exclude_history = exclude_history
+
+    def allowed(self, samples: Sequence[Sample], split: str) -> np.ndarray | None:
+        """Which items each user may be offered, or None for all. Shape: [B, items + 1], bool."""
+        if samples[0].candidates is None and not self.exclude_history:
+            return None
+        return np.stack([allowed_items(self.dataset, sample, split, self.exclude_history) for sample in samples])
+
+    def __call__(
+        self, model: VIP5, batch: Batch, states: Tensor, samples: Sequence[Sample], split: str
+    ) -> list[RankedList]:
+        allowed = self.allowed(samples, split)
+        nodes = None
+        if allowed is not None:
+            nodes = self.trie.open_nodes(torch.from_numpy(allowed).to(states.device))
+        decoder = StepDecoder(model.backbone, states, batch.attention_mask)
+        found = beam_search(decoder, TrieExpansion(self.trie, nodes), self.options)
+        items = self.trie.item[found.nodes].tolist()
+        return [RankedList([item for item in row if item]) for row in items]
+
+
+class PublishedRanker:
+    """The official protocol: free beams, read as numbers; what names no item, or one again, is counted.
+
+    Args:
+        tokenizer: to read the beams.
+        n_items: items are 1 … n_items.
+        num_beams: K.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, n_items: int, num_beams: int) -> None:
+        self.tokenizer = tokenizer
+        self.n_items = n_items
+        self.options = BeamOptions(num_beams, **PUBLISHED_BEAMS)  # type: ignore[arg-type]
+
+    def __call__(
+        self, model: VIP5, batch: Batch, states: Tensor, samples: Sequence[Sample], split: str
+    ) -> list[RankedList]:
+        decoder = StepDecoder(model.backbone, states, batch.attention_mask)
+        found = beam_search(decoder, FreeExpansion(), self.options)
+        texts = self.tokenizer.batch_decode(found.tokens.flatten(0, 1), skip_special_tokens=True)
+        K = self.options.num_beams
+        return [self._read(texts[row * K : (row + 1) * K]) for row in range(len(samples))]
+
+    def _read(self, texts: list[str]) -> RankedList:
+        """The official ranking of one user's beams, and what was wrong with them."""
+        pairs = parse_item_list(texts)
+        ranked = [item for item, _ in sorted(pairs, key=lambda pair: -pair[1])]
+        invalid = sum(not self._is_item(text) for text in texts)
+        return RankedList(ranked, invalid, len(texts) - invalid - sum(1 <= item <= self.n_items for item in ranked))
+
+    def _is_item(self, text: str) -> bool:
+        try:
+            return 1 <= int(text) <= self.n_items
+        except ValueError:
+            return False
+
+
+def allowed_items(dataset: Dataset, sample: Sample, split: str, exclude_history: bool) -> np.ndarray:
+    """Which items may be offered for `sample`: its candidates, or the catalogue with or without the user's history.
+
+    Shape: [items + 1], bool; entry 0 is False.
+    """
+    allowed = np.zeros(dataset.n_items + 1, dtype=bool)
+    if sample.candidates is not None:
+        allowed[sample.candidates] = True
+        return allowed
+    allowed[1:] = True
+    if exclude_history:
+        allowed[dataset.before(sample.user, split)] = False
+    return allowed

@@ -1,0 +1,112 @@
+"""Backbones: a T5 with its tokenizer in a folder, from the hub, or made here.
+
+A backbone is a folder as `transformers` saves one. The built-in `tiny` starts from random weights with a tokenizer made
+of the dataset's own words; the P5 stage (`vip5core.training.p5_stage`) teaches it the language of the prompts. What it
+learns outside the T5, the whole-word and category embeddings, lies beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
+
+from vip5core.errors import UserError
+from vip5core.fingerprint import fingerprint, sha256_file
+from vip5core.prompts.tokenizer import load_tokenizer
+from vip5core.storage import whole_folder
+
+TINY = "tiny"
+_EXTRA = "extra_embeddings.safetensors"
+_NEEDED = ("*.json", "*.safetensors", "spiece.model")
+
+
+@dataclass
+class Backbone:
+    """A loaded backbone.
+
+    Attributes:
+        model: the T5.
+        tokenizer: its tokenizer.
+        extra_embeddings: trained whole-word and category embeddings, if the backbone has them.
+    """
+
+    model: T5ForConditionalGeneration
+    tokenizer: PreTrainedTokenizerBase
+    extra_embeddings: dict[str, Tensor] | None
+
+
+def tiny_config(vocabulary: int) -> T5Config:
+    """The built-in backbone: a T5 small enough to learn prompts from nothing, in minutes on two CPU cores."""
+    return T5Config(
+        vocab_size=vocabulary,
+        d_model=64,
+        d_kv=16,
+        d_ff=256,
+        num_layers=2,
+        num_heads=4,
+        decoder_start_token_id=0,
+    )
+
+
+def find_backbone(name: str, home: Path) -> Path:
+    """The folder of a backbone: `name` itself, or downloaded from the hub to `home/backbones/`.
+
+    Raises:
+        UserError: if it is neither a folder with a T5 nor within reach.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UserError(f"--backbone {name!r} is a folder without config.json: give the folder of a saved T5")
+        return folder.resolve()
+    target = home / "backbones" / name.replace("/", "--")
+    if not target.is_dir():
+        try:
+            with whole_folder(target) as aside:
+                snapshot_download(name, local_dir=aside, allow_patterns=list(_NEEDED))
+                if not (aside / "config.json").is_file():
+                    raise FileNotFoundError("no config.json")
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"--backbone {name!r} is no folder and could not be had from the hub ({reason}): "
+                f"give a folder, or --backbone {TINY}, which is made here"
+            ) from None
+    return target
+
+
+def load_backbone(folder: Path, dropout: float = 0.0) -> Backbone:
+    """Read a backbone folder.
+
+    Raises:
+        UserError: if there is no T5 in it.
+    """
+    try:
+        model = T5ForConditionalGeneration.from_pretrained(folder, dropout_rate=dropout, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"no T5 can be read from {str(folder)!r} ({reason}): give the folder of a saved T5") from None
+    extra = load_file(folder / _EXTRA) if (folder / _EXTRA).is_file() else None
+    return Backbone(model, load_tokenizer(folder), extra)
+
+
+def save_backbone(backbone: Backbone, folder: Path) -> Path:
+    """Write a backbone folder; it appears whole or not at all."""
+    with whole_folder(folder) as aside:
+        backbone.model.save_pretrained(aside)
+        backbone.tokenizer.save_pretrained(aside)
+        if backbone.extra_embeddings is not None:
+            save_file({name: t.contiguous() for name, t in backbone.extra_embeddings.items()}, aside / _EXTRA)
+    return folder
+
+
+def backbone_fingerprint(folder: Path) -> str:
+    """The identity of a backbone: its weights, configuration and tokenizer."""
+    files = sorted(path for pattern in _NEEDED for path in folder.glob(pattern))
+    return fingerprint([[path.name, sha256_file(path)] for path in files])

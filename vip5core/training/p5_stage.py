@@ -1,0 +1,69 @@
+"""The P5 stage: a backbone learns the language of its prompts before it is frozen.
+
+VIP5 puts adapters on a T5 that knows language. Without a hub there is none, so the built-in tiny T5 is trained on the
+dataset's text-only prompts with full tuning, which is what P5 does (Geng et al., 2022). It happens once per dataset;
+every trial freezes the result.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import T5ForConditionalGeneration
+
+from vip5core.config import TrialConfig
+from vip5core.data.dataset import Dataset
+from vip5core.fingerprint import code_version, fingerprint
+from vip5core.model.backbone import Backbone, save_backbone, tiny_config
+from vip5core.model.vip5 import CATEGORIES, WHOLE_WORDS
+from vip5core.prompts.tables import dataset_texts
+from vip5core.prompts.templates import default_templates
+from vip5core.prompts.tokenizer import embedded_tokenizer
+from vip5core.training.loop import Report, fit, load_trainable
+from vip5core.trial_inputs import TrialInputs
+
+# T5 starts its embeddings at N(0, 1). Adam moves a weight by about the learning rate per step, so they would stay where
+# they are for thousands of steps; started smaller, and with a higher rate of their own, they take shape in hundreds.
+_TOKENS_START, _EXTRA_START = 0.3, 0.1
+
+
+def p5_config(epochs: int, seed: int = 0) -> TrialConfig:
+    """What the stage trains: everything, on text alone."""
+    return TrialConfig(tuning="full", image_tokens=0, epochs=epochs, seed=seed, learning_rate=2e-3)
+
+
+def p5_fingerprint(dataset: Dataset, config: TrialConfig) -> str:
+    """The identity of the backbone that the stage makes."""
+    return fingerprint("p5", config.model_dump(mode="json"), dataset.fingerprint, code_version())
+
+
+def fresh_tiny(dataset: Dataset, seed: int) -> Backbone:
+    """An untrained tiny T5 with a tokenizer of the dataset's words."""
+    templates = default_templates()
+    literals = [p.text for t in templates.templates.values() for p in t.source if not p.is_field]
+    words = [text for texts in dataset_texts(dataset).values() for text in texts]
+    tokenizer = embedded_tokenizer([*words, *literals * 100, "user_ " * 100, "yes no " * 100])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = T5ForConditionalGeneration(tiny_config(len(tokenizer)))
+        small = {
+            "whole_word_embeddings.weight": _EXTRA_START * torch.randn(WHOLE_WORDS, model.config.d_model),
+            "category_embeddings.weight": _EXTRA_START * torch.randn(CATEGORIES, model.config.d_model),
+        }
+    with torch.no_grad():
+        model.shared.weight.mul_(_TOKENS_START)
+    return Backbone(model, tokenizer, small)
+
+
+def make_p5_backbone(dataset: Dataset, config: TrialConfig, out: Path, report: Report, device: torch.device) -> Path:
+    """Train the tiny backbone on `dataset` and write it to `out`, whole or not at all."""
+    backbone = fresh_tiny(dataset, config.seed)
+    inputs = TrialInputs(dataset, backbone, None)
+    model = inputs.model(config).to(device)
+    fitted = fit(model, inputs.training_data(config), inputs.evaluator(config), config, report)
+    load_trainable(model, fitted.best_state)
+    extra = {
+        name: value.cpu() for name, value in model.state_dict().items() if name.split(".")[0].endswith("_embeddings")
+    }
+    return save_backbone(Backbone(model.backbone.cpu(), backbone.tokenizer, extra), out)

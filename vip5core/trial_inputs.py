@@ -1,0 +1,59 @@
+"""What a trial is made of, opened once and put together by its config."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vip5core.config import TrialConfig
+from vip5core.data.dataset import Dataset
+from vip5core.evaluation.evaluate import Evaluator
+from vip5core.features import FeatureStore
+from vip5core.model import VIP5, build_vip5
+from vip5core.model.backbone import Backbone
+from vip5core.prompts import PromptTables, TrainingSampler, default_templates
+from vip5core.prompts.prompt import Layout
+from vip5core.training.group import Group
+from vip5core.training.loop import TrainingData
+
+
+@dataclass
+class TrialInputs:
+    """A dataset, a backbone (which the model changes: load a fresh one per trial) and image features, if any."""
+
+    dataset: Dataset
+    backbone: Backbone
+    features: FeatureStore | None
+
+    @functools.cached_property
+    def tables(self) -> PromptTables:
+        return PromptTables.build(self.dataset, self.backbone.tokenizer, default_templates())
+
+    def layout(self, config: TrialConfig) -> Layout:
+        nothing = np.zeros(self.dataset.n_items + 1, dtype=bool)
+        return Layout(
+            image_tokens=config.image_tokens,
+            has_image=self.features.has_image if self.features is not None else nothing,
+            max_source_tokens=config.max_source_tokens,
+            max_target_tokens=config.max_target_tokens,
+        )
+
+    def model(self, config: TrialConfig) -> VIP5:
+        """The model, initialised by the config's seed."""
+        features = None
+        if config.uses_images:
+            assert self.features is not None, "image tokens need features"
+            features = torch.from_numpy(self.features.scaled(config.feature_scaling))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return build_vip5(self.backbone.model, config.model, features, self.backbone.extra_embeddings)
+
+    def training_data(self, config: TrialConfig) -> TrainingData:
+        sampler = TrainingSampler(self.dataset, self.tables.templates, config.sampling, config.seed)
+        return TrainingData(sampler, self.tables, self.layout(config))
+
+    def evaluator(self, config: TrialConfig, group: Group | None = None) -> Evaluator:
+        return Evaluator(self.dataset, self.tables, self.layout(config), self.backbone.tokenizer, config, group)
