@@ -35,18 +35,20 @@ class TrialConfig(BaseModel):
 
     # pictures
     encoder: str = "ViT-B/32"
-    encoder_weights: str = "tiny"  # openai, a weights file or folder, or the built-in twins
+    encoder_weights: str = "openai"  # or a weights file or folder, or tiny: the built-in twins
     image_tokens: int = Field(2, ge=0, le=16)  # 0: text-only
     mapping_norm: bool = True
     feature_scaling: Literal["standard", "raw"] = "standard"  # raw is published; see FeatureStore.scaled
 
     # model
-    backbone: str = "tiny"
+    backbone: str = "t5-small"  # of the hub, a folder, or tiny: made by the P5 stage
     tuning: Literal["adapter", "full", "frozen", "lora", "ia3"] = "adapter"
     reduction_factor: int = Field(8, ge=1)
     adapter_positions: tuple[Position, ...] = ("self", "cross", "feed_forward")
     adapter_sharing: Literal["shared", "per_task"] = "shared"
-    adapter_start: Literal["identity", "published"] = "identity"  # published disturbs the backbone from step 0
+    adapter_start: Literal["identity", "published"] = (
+        "identity"  # published disturbs the backbone from step 0
+    )
     extra_embeddings: Literal["frozen", "trained"] = "frozen"
     lora_rank: int = Field(8, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -62,7 +64,12 @@ class TrialConfig(BaseModel):
     embedding_rate: float = Field(1.0, gt=0)  # rate of embedding tables, as a multiple of learning_rate
     adam_epsilon: float = Field(1e-8, gt=0)  # published: 1e-6
     loss: Literal["token_mean", "published"] = "token_mean"  # published divides by the length twice
-    samples_per_user: tuple[Count, Count, Count, Count] = (5, 5, 5, 5)  # next item, is it next?, would it do?, choice
+    samples_per_user: tuple[Count, Count, Count, Count] = (
+        5,
+        5,
+        5,
+        5,
+    )  # next item, is it next?, would it do?, choice
     train_candidates: int = Field(CANDIDATES, ge=2)  # items to choose from in training prompts
     history_window: Literal["any", "published"] = "any"  # published asks for the last three items only
     max_history: int = Field(50, ge=1)
@@ -97,9 +104,13 @@ class TrialConfig(BaseModel):
             if getattr(self, field) not in known:
                 raise unknown_name(field, getattr(self, field), known)
         if self.tuning == "frozen" and not self.uses_images and self.extra_embeddings == "frozen":
-            raise UserError("tuning='frozen' with image_tokens=0: nothing is left to train; choose another tuning")
+            raise UserError(
+                "tuning='frozen' with image_tokens=0: nothing is left to train; choose another tuning"
+            )
         if not self.select_by.startswith("valid/"):
-            raise UserError(f"select_by={self.select_by!r}: a trial is chosen on validation, so name a valid/ metric")
+            raise UserError(
+                f"select_by={self.select_by!r}: a trial is chosen on validation, so name a valid/ metric"
+            )
         return self
 
     @classmethod
@@ -119,7 +130,9 @@ class TrialConfig(BaseModel):
             first = error.errors()[0]
             key = str(first["loc"][0]) if first["loc"] else "settings"
             rule = first["msg"].removeprefix("Input ")
-            raise UserError(f"{key}={settings.get(key)!r}: {rule}; default: {cls.model_fields[key].default!r}") from None
+            raise UserError(
+                f"{key}={settings.get(key)!r}: {rule}; default: {cls.model_fields[key].default!r}"
+            ) from None
 
     @property
     def uses_images(self) -> bool:

@@ -32,7 +32,9 @@ _SHARD_SCHEMA = pa.schema(
 NO_PICTURE = "no picture"
 
 
-def write_shard(folder: Path, hashes: list[str], features: list[np.ndarray | None], reasons: list[str | None]) -> Path:
+def write_shard(
+    folder: Path, hashes: list[str], features: list[np.ndarray | None], reasons: list[str | None]
+) -> Path:
     """Add pictures to an encoder's shards: a feature each, or the reason why there is none.
 
     Writing the same pictures again, as a retried task does, gives the same file.
@@ -112,7 +114,9 @@ class FeatureStore:
             features = np.load(folder / "features.npy", mmap_mode="r")
             ledger = pd.read_parquet(folder / "ledger.parquet")
         except (OSError, ValueError) as error:
-            raise UserError(f"{str(folder)!r} is not a feature store ({error}): extract the features again") from None
+            raise UserError(
+                f"{str(folder)!r} is not a feature store ({error}): extract the features again"
+            ) from None
         return cls(features, ledger, record["fingerprint"])
 
     @functools.cached_property

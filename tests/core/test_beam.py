@@ -41,7 +41,11 @@ def catalogue(rng: np.random.Generator, n: int) -> list[np.ndarray]:
 
 
 def hf_constrained(
-    backbone: T5ForConditionalGeneration, states: torch.Tensor, mask: torch.Tensor, sequences: list[list[np.ndarray]], options: BeamOptions
+    backbone: T5ForConditionalGeneration,
+    states: torch.Tensor,
+    mask: torch.Tensor,
+    sequences: list[list[np.ndarray]],
+    options: BeamOptions,
 ) -> tuple[list[list[tuple[int, ...]]], list[list[float]]]:
     """`generate` with the same trie as a callback; valid hypotheses of each user with their scores."""
     tries: list[dict] = []
@@ -79,7 +83,9 @@ def hf_constrained(
         rows = slice(user * options.num_beams, (user + 1) * options.num_beams)
         found = [
             (tuple(row[1 : row.index(EOS)]), score)
-            for row, score in zip(out.sequences[rows].tolist(), out.sequences_scores[rows].tolist(), strict=True)
+            for row, score in zip(
+                out.sequences[rows].tolist(), out.sequences_scores[rows].tolist(), strict=True
+            )
             if EOS in row and score > -1e6 and tuple(row[1 : row.index(EOS)]) in items
         ]
         ids.append([sequence for sequence, _ in found])
@@ -112,7 +118,9 @@ def test_constrained_search_equals_generate(
     options = BeamOptions(num_beams, length_penalty, early_stopping, max_new_tokens=6)
 
     ours = beam_search(
-        StepDecoder(backbone, states, mask), TrieExpansion(trie, trie.open_nodes(allowed) if restricted else None), options
+        StepDecoder(backbone, states, mask),
+        TrieExpansion(trie, trie.open_nodes(allowed) if restricted else None),
+        options,
     )
     per_user = [[s for i, s in enumerate(sequences, 1) if allowed[user, i]] for user in range(users)]
     ids, scores = hf_constrained(backbone, states, mask, per_user, options)
@@ -166,7 +174,9 @@ def official_search(name: str, num_beams: int, max_length: int) -> tuple[np.ndar
         decoder = StepDecoder(model.backbone, model.encode(batch), batch.attention_mask)
         found = beam_search(decoder, FreeExpansion(), BeamOptions(num_beams, 1.0, True, max_length - 1))
     tokens = found.tokens.flatten(0, 1).numpy()
-    return np.concatenate([np.zeros((len(tokens), 1), dtype=np.int64), tokens], axis=1), found.scores.flatten().numpy()
+    return np.concatenate(
+        [np.zeros((len(tokens), 1), dtype=np.int64), tokens], axis=1
+    ), found.scores.flatten().numpy()
 
 
 def test_published_search_reproduces_the_official_beams() -> None:
@@ -178,14 +188,18 @@ def test_published_search_reproduces_the_official_beams() -> None:
     np.testing.assert_allclose(scores, golden["gen/beam20/scores"], rtol=1e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["base", "no_adapter", "gated_gelu", "n_vis1", "text_only", "multi_adapter_mixed_tasks"])
+@pytest.mark.parametrize(
+    "name", ["base", "no_adapter", "gated_gelu", "n_vis1", "text_only", "multi_adapter_mixed_tasks"]
+)
 def test_greedy_reproduces_the_official_texts(name: str) -> None:
     golden = load_golden(name)
     model, batch = golden.model(), golden.batch()
     model.features = golden.features()
     expected = golden.arrays["gen/greedy/ids"]
     with torch.inference_mode(), model.adapters_of(batch.task):
-        texts = greedy(StepDecoder(model.backbone, model.encode(batch), batch.attention_mask), expected.shape[1] - 1)
+        texts = greedy(
+            StepDecoder(model.backbone, model.encode(batch), batch.attention_mask), expected.shape[1] - 1
+        )
     np.testing.assert_array_equal(texts.numpy(), expected[:, 1:])
 
 

@@ -14,7 +14,7 @@ from support.golden import load_golden
 
 from vip5core.model.official import our_name
 from vip5core.training.loss import target_losses
-from vip5core.training.optim import OptimOptions, Optimizer
+from vip5core.training.optim import Optimizer, OptimOptions
 
 VARIANTS = [
     "base",
@@ -42,7 +42,9 @@ def test_forward_and_gradients_equal_the_official_code(variant: str) -> None:
 
     if len(batch.image_items):
         mapped = model.mapping(golden.tensor("in/vis_feats").flatten(0, 1))
-        torch.testing.assert_close(mapped.reshape(golden.tensor("out/vis_embeds").shape), golden.tensor("out/vis_embeds"), **OUTPUTS)
+        torch.testing.assert_close(
+            mapped.reshape(golden.tensor("out/vis_embeds").shape), golden.tensor("out/vis_embeds"), **OUTPUTS
+        )
     torch.testing.assert_close(model.embed(batch), golden.tensor("out/encoder_input_embeds"), **OUTPUTS)
 
     states = model.encode(batch)
@@ -63,7 +65,9 @@ def test_forward_and_gradients_equal_the_official_code(variant: str) -> None:
         parameter = parameters[our_name(name.removeprefix("grad/"), model)]
         expected = golden.tensor(name)[: len(parameter)]
         ours = parameter.grad
-        if ours is None:  # a prompt without pictures does not reach our mapping network; officially it gets zeros
+        if (
+            ours is None
+        ):  # a prompt without pictures does not reach our mapping network; officially it gets zeros
             ours = torch.zeros_like(parameter)
         assert (ours - expected).abs().max() <= 1e-3 * expected.abs().max(), name
     norm = torch.sqrt(sum(p.grad.square().sum() for p in model.parameters() if p.grad is not None))
@@ -75,7 +79,11 @@ def test_adapters_of_other_tasks_get_no_gradient() -> None:
     model, batch = golden.model(), golden.batch()
     model.features = golden.features()
     target_losses(model(batch), batch.labels).mean().backward()
-    trained = {name.split(".bank.")[1].split(".")[0] for name, p in model.named_parameters() if ".bank." in name and p.grad is not None}
+    trained = {
+        name.split(".bank.")[1].split(".")[0]
+        for name, p in model.named_parameters()
+        if ".bank." in name and p.grad is not None
+    }
     assert trained == {"direct"}
 
 
@@ -85,7 +93,9 @@ def test_six_training_steps_equal_the_official_ones() -> None:
     expected_trainable = {our_name(name, model) for name in json.loads(str(golden.arrays["meta/trainable"]))}
     assert {name for name, p in model.named_parameters() if p.requires_grad} == expected_trainable
     rates = golden.arrays["out/lr_used"]
-    optimizer = Optimizer(model, OptimOptions(epsilon=1e-6), total_steps=20)  # the recorded rates are the first 6 of 20
+    optimizer = Optimizer(
+        model, OptimOptions(epsilon=1e-6), total_steps=20
+    )  # the recorded rates are the first 6 of 20
     for step in range(6):
         batch = golden.batch(f"in{step}/")
         model.features = golden.features(f"in{step}/")
@@ -98,4 +108,6 @@ def test_six_training_steps_equal_the_official_ones() -> None:
     parameters = dict(model.named_parameters())
     for name, expected in golden.state("paramN/").items():
         ours = parameters[our_name(name, model)]
-        torch.testing.assert_close(ours, expected[: len(ours)], **OUTPUTS, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(
+            ours, expected[: len(ours)], **OUTPUTS, msg=lambda m, name=name: f"{name}: {m}"
+        )

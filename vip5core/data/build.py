@@ -66,7 +66,9 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     """
     options = options or BuildOptions()
     if options.candidates < 2:
-        raise UserError(f"candidates={options.candidates}: a list needs the target and a negative, so at least 2")
+        raise UserError(
+            f"candidates={options.candidates}: a list needs the target and a negative, so at least 2"
+        )
     ledger = raw.ledger
     interactions = _known_interactions(raw, ledger)
     interactions = with_positions(interactions)
@@ -88,7 +90,9 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     users = users.assign(user=users["raw_id"].map(user_of), name=users["name"].map(clean_text))
     explanations = _explanations(raw, interactions, ledger)
     interactions = _numbered(interactions, user_of, item_of).sort_values(["user", "position"])
-    explanations = _numbered(explanations, user_of, item_of).sort_values(["split", "user", "item"], kind="stable")
+    explanations = _numbered(explanations, user_of, item_of).sort_values(
+        ["split", "user", "item"], kind="stable"
+    )
 
     histories = [group.to_numpy() for _, group in interactions.groupby("user")["item"]]
     candidates = draw_candidates(histories, len(items), options.seed, options.candidates)
@@ -110,7 +114,9 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
         for name, frame in raw.truth.items():
             (folder / "truth").mkdir(exist_ok=True)
             ids = {"items": item_of, "users": user_of}[name]
-            frame.assign(id=frame["raw_id"].map(ids)).to_parquet(folder / "truth" / f"{name}.parquet", index=False)
+            frame.assign(id=frame["raw_id"].map(ids)).to_parquet(
+                folder / "truth" / f"{name}.parquet", index=False
+            )
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             source=raw.source,

@@ -95,7 +95,9 @@ def write_table(frame: pd.DataFrame, name: str, folder: Path) -> str:
     schema = SCHEMAS[name]
     path = folder / f"{name}.parquet"
     pq.write_table(
-        pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False).replace_schema_metadata(),
+        pa.Table.from_pandas(
+            frame[schema.names], schema=schema, preserve_index=False
+        ).replace_schema_metadata(),
         path,
     )
     return sha256_file(path)

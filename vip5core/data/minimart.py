@@ -25,7 +25,7 @@ from vip5core.data.minimart_pictures import COLOURS, PATTERNS, SHAPES, draw
 from vip5core.data.raw import EXPLANATION_COLUMNS, RawData
 from vip5core.errors import UserError
 
-DEFAULT_USERS = 400
+DEFAULT_USERS = 600
 LOOK, KIND, FOLLOWS, POPULARITY = 2.5, 1.0, 1.5, 0.8
 
 KINDS = {  # kind -> what it is for; a ring: each kind is followed by the next
@@ -60,7 +60,7 @@ def minimart(users: int = DEFAULT_USERS, seed: int = 0) -> RawData:
     """Generate the shop.
 
     Args:
-        users: how many users; items follow as half as many, at most 12,000. 20,000 users are fine.
+        users: how many users; items follow as a quarter as many, at least 60, at most 12,000. 20,000 users are fine.
         seed: of everything.
 
     Raises:
@@ -84,7 +84,9 @@ def minimart(users: int = DEFAULT_USERS, seed: int = 0) -> RawData:
                 "description": "",
                 "image": [
                     draw(shape, colour, pattern, rng)
-                    for shape, colour, pattern in zip(items["shape"], items["colour"], items["pattern"], strict=True)
+                    for shape, colour, pattern in zip(
+                        items["shape"], items["colour"], items["pattern"], strict=True
+                    )
                 ],
             }
         ),
@@ -157,7 +159,8 @@ def _tastes(n: int, rng: np.random.Generator) -> pd.DataFrame:
         {
             "raw_id": [f"U{number:06d}" for number in range(n)],
             "name": [
-                f"{rng.choice(_HANDLES)} {rng.choice(_ANIMALS)} {number}" for number in rng.integers(10, 100, n)
+                f"{rng.choice(_HANDLES)} {rng.choice(_ANIMALS)} {number}"
+                for number in rng.integers(10, 100, n)
             ],
             "colours": some(_COLOUR_NAMES, 2),
             "patterns": some(PATTERNS, 1),
@@ -180,20 +183,26 @@ def _interactions(items: pd.DataFrame, tastes: pd.DataFrame, rng: np.random.Gene
         for step in range(int(length.max())):
             active = np.flatnonzero(length > step)
             wish = utility(items, part.iloc[active], last[active])
-            wish += rng.gumbel(size=wish.shape).astype(np.float32)  # argmax of it: a draw from softmax(utility)
+            wish += rng.gumbel(size=wish.shape).astype(
+                np.float32
+            )  # argmax of it: a draw from softmax(utility)
             wish[bought[active]] = -np.inf
             choice = wish.argmax(axis=1)
             bought[active, choice] = True
             last[active] = kind[choice]
             clock[active] += rng.integers(3_600, 86_400 * 14, len(active))
-            liking = utility(items, part.iloc[active], np.full(len(active), -1))[np.arange(len(active)), choice]
+            liking = utility(items, part.iloc[active], np.full(len(active), -1))[
+                np.arange(len(active)), choice
+            ]
             parts.append(
                 pd.DataFrame(
                     {
                         "user": part["raw_id"].to_numpy()[active],
                         "item": items["raw_id"].to_numpy()[choice],
                         "timestamp": clock[active],
-                        "rating": np.clip(np.round(2.2 + liking / LOOK + rng.normal(0, 0.8, len(active))), 1, 5),
+                        "rating": np.clip(
+                            np.round(2.2 + liking / LOOK + rng.normal(0, 0.8, len(active))), 1, 5
+                        ),
                     }
                 )
             )
@@ -212,6 +221,14 @@ def _explanations(interactions: pd.DataFrame, items: pd.DataFrame, rng: np.rando
         words = {**fact, "use": KINDS[fact["kind"]]}
         tone = 0 if rating >= 4 else 1
         rows.append(
-            (user, item, rating, _HEADLINES[tone].format(**words), feature, _TONES[feature][tone].format(**words), None)
+            (
+                user,
+                item,
+                rating,
+                _HEADLINES[tone].format(**words),
+                feature,
+                _TONES[feature][tone].format(**words),
+                None,
+            )
         )
     return pd.DataFrame(rows, columns=EXPLANATION_COLUMNS)

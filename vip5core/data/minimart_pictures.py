@@ -51,10 +51,15 @@ def _mask(shape: str, rng: np.random.Generator) -> Image.Image:
     radius = rng.uniform(0.30, 0.40) * side
     turn = rng.uniform(-0.3, 0.3)
 
-    def around(corners: int, radii: tuple[float, ...] = (1.0,), start: float = 0.0) -> list[tuple[float, float]]:
+    def around(
+        corners: int, radii: tuple[float, ...] = (1.0,), start: float = 0.0
+    ) -> list[tuple[float, float]]:
         angles = [turn + start + 2 * math.pi * k / corners for k in range(corners)]
         return [
-            (x + radius * radii[k % len(radii)] * math.sin(a), y - radius * radii[k % len(radii)] * math.cos(a))
+            (
+                x + radius * radii[k % len(radii)] * math.sin(a),
+                y - radius * radii[k % len(radii)] * math.cos(a),
+            )
             for k, a in enumerate(angles)
         ]
 
@@ -71,7 +76,12 @@ def _mask(shape: str, rng: np.random.Generator) -> Image.Image:
         pen.polygon(around(10, (1.1, 0.45)), fill=255)
     elif shape == "crossed":
         for tilt in (0.0, math.pi / 2):
-            ends = [turn + tilt + 0.3, turn + tilt - 0.3, turn + tilt + math.pi + 0.3, turn + tilt + math.pi - 0.3]
+            ends = [
+                turn + tilt + 0.3,
+                turn + tilt - 0.3,
+                turn + tilt + math.pi + 0.3,
+                turn + tilt + math.pi - 0.3,
+            ]
             pen.polygon([(x + radius * math.sin(a), y - radius * math.cos(a)) for a in ends], fill=255)
     else:
         raise ValueError(f"no such shape: {shape}")

@@ -72,7 +72,11 @@ def _ratings(path: Path, ledger: DropLedger) -> pd.DataFrame:
             if not 1 <= rating <= 5 or timestamp < 0:
                 raise ValueError
         except ValueError:
-            ledger.add("rating", "not four numbers: user, item, rating 1 to 5, time", f"u.data line {number}: {line[:80]}")
+            ledger.add(
+                "rating",
+                "not four numbers: user, item, rating 1 to 5, time",
+                f"u.data line {number}: {line[:80]}",
+            )
             continue
         rows.append((str(user), str(item), timestamp, float(rating)))
     if not rows:
@@ -91,7 +95,15 @@ def _items(folder: Path, posters: Path, ledger: DropLedger) -> pd.DataFrame:
             continue
         flags = [name for name, flag in zip(genres, fields[5:], strict=True) if flag == "1"]
         poster = posters / f"{int(fields[0])}.jpg"
-        rows.append((str(int(fields[0])), fields[1], flags, poster if poster.is_file() else None, flags[0] if flags else ""))
+        rows.append(
+            (
+                str(int(fields[0])),
+                fields[1],
+                flags,
+                poster if poster.is_file() else None,
+                flags[0] if flags else "",
+            )
+        )
     return pd.DataFrame(rows, columns=["raw_id", "title", "categories", "image", "genre"])
 
 
@@ -118,5 +130,7 @@ def _explanations(ratings: pd.DataFrame, items: pd.DataFrame, seed: int) -> pd.D
     rows = rows[rows["description"] != ""].sort_values("item", key=lambda ids: ids.astype(int))
     place = rng.permutation(len(rows)) / max(len(rows), 1)
     split = np.where(place < _TRAIN, "train", np.where(place < _TRAIN + _VALID, "valid", "test"))
-    rows = rows.assign(summary=rows["title"], feature=rows["genre"], explanation=rows["description"], split=split)
+    rows = rows.assign(
+        summary=rows["title"], feature=rows["genre"], explanation=rows["description"], split=split
+    )
     return rows[EXPLANATION_COLUMNS].reset_index(drop=True)

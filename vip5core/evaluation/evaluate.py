@@ -55,7 +55,9 @@ class Evaluator:
         self.group = group or Group()
         self.ranker: ConstrainedRanker | PublishedRanker
         if config.protocol == "constrained":
-            self.ranker = ConstrainedRanker(item_trie(tables), dataset, config.num_beams, config.exclude_history)
+            self.ranker = ConstrainedRanker(
+                item_trie(tables), dataset, config.num_beams, config.exclude_history
+            )
         else:
             self.ranker = PublishedRanker(tokenizer, dataset.n_items, config.num_beams)
 
@@ -81,7 +83,11 @@ class Evaluator:
         """`valid/` metrics on the validation sample, with the loss of each task; `valid/loss` is their mean."""
         rows, losses = self._answer(model, "valid", self.config.validation_users)
         metrics = {f"valid/{task}/loss": loss for task, loss in losses.items()}
-        return {"valid/loss": float(np.mean(list(losses.values()))), **metrics, **summarise(rows, self.config.num_beams)}
+        return {
+            "valid/loss": float(np.mean(list(losses.values()))),
+            **metrics,
+            **summarise(rows, self.config.num_beams),
+        }
 
     def test(self, model: VIP5) -> tuple[dict[str, float], pd.DataFrame]:
         """`test/` metrics and the per-user rows they sum up."""
@@ -109,7 +115,9 @@ class Evaluator:
         for batch in self._batches(samples, model.device):
             asked = [samples[row] for row in batch.rows]
             with (
-                torch.autocast(model.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
+                torch.autocast(
+                    model.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
+                ),
                 model.adapters_of(task),
             ):
                 states = model.encode(batch)
@@ -134,7 +142,9 @@ class Evaluator:
     ) -> pd.DataFrame:
         ids = greedy(StepDecoder(model.backbone, states, batch.attention_mask), self.layout.max_target_tokens)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        references = [self.dataset.explanations["explanation"].iat[sample.explanation_row] for sample in asked]
+        references = [
+            self.dataset.explanations["explanation"].iat[sample.explanation_row] for sample in asked
+        ]
         return text_rows(asked, split, [text.strip() for text in texts], references)
 
     def _batches(self, samples: Sequence[Sample], device: torch.device) -> Iterator[Batch]:
@@ -147,7 +157,11 @@ class Evaluator:
         start = 0
         while start < len(order):
             end = start + 1
-            while end < len(order) and end - start < users and (end + 1 - start) * compiled.lengths[order[end]] <= tokens:
+            while (
+                end < len(order)
+                and end - start < users
+                and (end + 1 - start) * compiled.lengths[order[end]] <= tokens
+            ):
                 end += 1
             yield pad(compiled, order[start:end], self.tables, self.layout).to(device)
             start = end

@@ -68,8 +68,12 @@ def rouge(references: Sequence[str], texts: Sequence[str]) -> dict[str, float]:
         raise ValueError("no texts to compare")
     out = {}
     for name, n in (("rouge_1", 1), ("rouge_2", 2)):
-        out[name] = [_overlap(_ngrams(text, n), _ngrams(ref, n)) for ref, text in zip(references, texts, strict=True)]
-    out["rouge_l"] = [_longest(ref.split(" "), text.split(" ")) for ref, text in zip(references, texts, strict=True)]
+        out[name] = [
+            _overlap(_ngrams(text, n), _ngrams(ref, n)) for ref, text in zip(references, texts, strict=True)
+        ]
+    out["rouge_l"] = [
+        _longest(ref.split(" "), text.split(" ")) for ref, text in zip(references, texts, strict=True)
+    ]
     return {
         f"{name}/{part}": 100.0 * float(np.mean([row[place] for row in rows]))
         for name, rows in out.items()
@@ -95,7 +99,10 @@ def _longest(reference: list[str], text: list[str]) -> tuple[float, float, float
     for word in reference:
         diagonal = 0
         for column, other in enumerate(text, start=1):
-            diagonal, row[column] = row[column], diagonal + 1 if word == other else max(row[column], row[column - 1])
+            diagonal, row[column] = (
+                row[column],
+                diagonal + 1 if word == other else max(row[column], row[column - 1]),
+            )
     recall, precision = row[-1] / len(reference), row[-1] / len(text)
     beta = precision / (recall + 1e-12)
     return (1 + beta**2) * recall * precision / (recall + beta**2 * precision + 1e-12), recall, precision

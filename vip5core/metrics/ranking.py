@@ -1,7 +1,7 @@
 """Ranking metrics for one target per user, from the target's rank.
 
-    HR@k   = share of users whose target is among the first k
-    NDCG@k = mean of 1 / log2(rank + 1) where rank ≤ k, else 0   (one relevant item, so the ideal DCG is 1)
+HR@k   = share of users whose target is among the first k
+NDCG@k = mean of 1 / log2(rank + 1) where rank ≤ k, else 0   (one relevant item, so the ideal DCG is 1)
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def rank_of(target: int, ranked: Sequence[int] | np.ndarray) -> int:
     return int(places[0]) + 1 if len(places) else UNRANKED
 
 
-def rank_by_score(target: int, scores: Mapping[int, float] | np.ndarray, allowed: np.ndarray, rng: np.random.Generator) -> int:
+def rank_by_score(
+    target: int, scores: Mapping[int, float] | np.ndarray, allowed: np.ndarray, rng: np.random.Generator
+) -> int:
     """Rank of `target` among `allowed` items by descending score, ties broken at random.
 
     A fixed order of ties would favour low item numbers.

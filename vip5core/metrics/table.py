@@ -62,7 +62,9 @@ def metric(name: str) -> Metric:
         if match:
             label = known.label.format(*(group.upper() for group in match.groups()))
             return Metric(label, known.higher_is_better, known.unit, known.format)
-    raise UserError(f"unknown metric {name!r}: names look like valid/loss, test/sequential/ndcg_at_10, cost/train_seconds")
+    raise UserError(
+        f"unknown metric {name!r}: names look like valid/loss, test/sequential/ndcg_at_10, cost/train_seconds"
+    )
 
 
 def better(name: str, value: float, than: float) -> bool:

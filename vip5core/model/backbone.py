@@ -42,13 +42,16 @@ class Backbone:
 
 
 def tiny_config(vocabulary: int) -> T5Config:
-    """The built-in backbone: a T5 small enough to learn prompts from nothing, in minutes on two CPU cores."""
+    """The built-in backbone: a T5 small enough to learn prompts from nothing, in minutes on two CPU cores.
+
+    One layer each of encoder and decoder: with two, the same number of steps takes 1.5 times as long and learns less.
+    """
     return T5Config(
         vocab_size=vocabulary,
         d_model=64,
         d_kv=16,
         d_ff=256,
-        num_layers=2,
+        num_layers=1,
         num_heads=4,
         decoder_start_token_id=0,
     )
@@ -63,7 +66,9 @@ def find_backbone(name: str, home: Path) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise UserError(f"--backbone {name!r} is a folder without config.json: give the folder of a saved T5")
+            raise UserError(
+                f"--backbone {name!r} is a folder without config.json: give the folder of a saved T5"
+            )
         return folder.resolve()
     target = home / "backbones" / name.replace("/", "--")
     if not target.is_dir():
@@ -91,7 +96,9 @@ def load_backbone(folder: Path, dropout: float = 0.0) -> Backbone:
         model = T5ForConditionalGeneration.from_pretrained(folder, dropout_rate=dropout, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"no T5 can be read from {str(folder)!r} ({reason}): give the folder of a saved T5") from None
+        raise UserError(
+            f"no T5 can be read from {str(folder)!r} ({reason}): give the folder of a saved T5"
+        ) from None
     extra = load_file(folder / _EXTRA) if (folder / _EXTRA).is_file() else None
     return Backbone(model, load_tokenizer(folder), extra)
 

@@ -33,7 +33,9 @@ def our_name(official: str, model: VIP5) -> str:
         name = f"backbone.{name}"
     parameters = dict(model.named_parameters())
     if name not in parameters:
-        wrapped = name.removesuffix("weight") + "linear.weight"  # an output projection with an adapter around it
+        wrapped = (
+            name.removesuffix("weight") + "linear.weight"
+        )  # an output projection with an adapter around it
         shared = re.sub(r"\.bank\.\w+\.", f".bank.{SHARED}.", name)
         name = next((candidate for candidate in (wrapped, shared) if candidate in parameters), name)
     return name
@@ -54,7 +56,11 @@ def load_official(model: VIP5, state: Mapping[str, Tensor]) -> None:
         for official, value in state.items():
             name = our_name(official, model)
             if name not in parameters:
-                if official in ("lm_head.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"):
+                if official in (
+                    "lm_head.weight",
+                    "encoder.embed_tokens.weight",
+                    "decoder.embed_tokens.weight",
+                ):
                     continue  # tied to shared.weight
                 raise KeyError(f"official parameter {official!r} has no counterpart {name!r}")
             parameters[name].copy_(value[: len(parameters[name])])

@@ -64,10 +64,18 @@ class VIP5(nn.Module):
         embedded = self.backbone.get_input_embeddings()(batch.input_ids)  # [B, L, D]
         if self.mapping is not None and len(batch.image_items):
             image_tokens = self.mapping(self.features[batch.image_items])  # [M, n, D]
-            embedded = embedded.flatten(0, 1).index_copy(  # [B * L, D]
-                0, batch.image_positions.flatten(), image_tokens.flatten(0, 1).to(embedded.dtype)
-            ).view_as(embedded)
-        return embedded + self.whole_word_embeddings(batch.whole_word_ids) + self.category_embeddings(batch.category_ids)
+            embedded = (
+                embedded.flatten(0, 1)
+                .index_copy(  # [B * L, D]
+                    0, batch.image_positions.flatten(), image_tokens.flatten(0, 1).to(embedded.dtype)
+                )
+                .view_as(embedded)
+            )
+        return (
+            embedded
+            + self.whole_word_embeddings(batch.whole_word_ids)
+            + self.category_embeddings(batch.category_ids)
+        )
 
     def encode(self, batch: Batch) -> Tensor:
         """Encoder states after the final norm; padding rows hold nothing of use. Shape: [B, L, D]."""

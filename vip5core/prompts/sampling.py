@@ -128,7 +128,9 @@ class TrainingSampler:
         if group == "user_check":
             item, yes = self._offer(rng, training, target)
             return Sample(template, subject, item, answer=yes)
-        negatives = self._negatives(rng, training, min(self.options.candidates - 1, self.dataset.n_items - len(training)))
+        negatives = self._negatives(
+            rng, training, min(self.options.candidates - 1, self.dataset.n_items - len(training))
+        )
         candidates = rng.permutation(np.append(negatives, target))
         return Sample(template, subject, target, candidates=candidates, separator=separator)
 
@@ -171,7 +173,9 @@ def evaluation_samples(
                 samples.append(Sample(template, subject, dataset.target(subject, split), history=history))
             case "choice":
                 candidates = dataset.candidates(subject, split)
-                samples.append(Sample(template, subject, dataset.target(subject, split), candidates=candidates))
+                samples.append(
+                    Sample(template, subject, dataset.target(subject, split), candidates=candidates)
+                )
             case "explanation":
                 user, item = int(rows["user"].iat[subject]), int(rows["item"].iat[subject])
                 samples.append(Sample(template, user, item, explanation_row=subject))

@@ -145,7 +145,12 @@ def _train_epoch(
 
 
 def accumulate(
-    model: VIP5, samples: list[Sample], data: TrainingData, config: TrialConfig, group: Group, watch: Stopwatch
+    model: VIP5,
+    samples: list[Sample],
+    data: TrainingData,
+    config: TrialConfig,
+    group: Group,
+    watch: Stopwatch,
 ) -> Tensor:
     """Add the gradient of a batch's mean loss, micro-batch by micro-batch; returns this worker's part of that loss."""
     device = model.device

@@ -8,6 +8,7 @@ every trial freezes the result.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import T5ForConditionalGeneration
@@ -15,7 +16,7 @@ from transformers import T5ForConditionalGeneration
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.fingerprint import code_version, fingerprint
-from vip5core.model.backbone import Backbone, save_backbone, tiny_config
+from vip5core.model.backbone import TINY, Backbone, save_backbone, tiny_config
 from vip5core.model.vip5 import CATEGORIES, WHOLE_WORDS
 from vip5core.prompts.tables import dataset_texts
 from vip5core.prompts.templates import default_templates
@@ -28,9 +29,24 @@ from vip5core.trial_inputs import TrialInputs
 _TOKENS_START, _EXTRA_START = 0.3, 0.1
 
 
-def p5_config(epochs: int, seed: int = 0) -> TrialConfig:
-    """What the stage trains: everything, on text alone."""
-    return TrialConfig(tuning="full", image_tokens=0, epochs=epochs, seed=seed, learning_rate=2e-3)
+#: What the stage trains: everything, on text alone; mostly on the next item, which is the hardest to learn.
+_P5_SETTINGS: dict[str, Any] = {
+    "backbone": TINY,
+    "tuning": "full",
+    "image_tokens": 0,
+    "epochs": 4,
+    "batch_size": 72,
+    "learning_rate": 1e-3,
+    "embedding_rate": 10.0,
+    "dropout": 0.0,
+    "samples_per_user": (20, 2, 2, 5),
+    "train_candidates": 20,
+}
+
+
+def p5_config(**changes: Any) -> TrialConfig:
+    """How the stage trains, with `changes`."""
+    return TrialConfig(**{**_P5_SETTINGS, **changes})
 
 
 def p5_fingerprint(dataset: Dataset, config: TrialConfig) -> str:
@@ -56,7 +72,9 @@ def fresh_tiny(dataset: Dataset, seed: int) -> Backbone:
     return Backbone(model, tokenizer, small)
 
 
-def make_p5_backbone(dataset: Dataset, config: TrialConfig, out: Path, report: Report, device: torch.device) -> Path:
+def make_p5_backbone(
+    dataset: Dataset, config: TrialConfig, out: Path, report: Report, device: torch.device
+) -> Path:
     """Train the tiny backbone on `dataset` and write it to `out`, whole or not at all."""
     backbone = fresh_tiny(dataset, config.seed)
     inputs = TrialInputs(dataset, backbone, None)
@@ -64,6 +82,8 @@ def make_p5_backbone(dataset: Dataset, config: TrialConfig, out: Path, report: R
     fitted = fit(model, inputs.training_data(config), inputs.evaluator(config), config, report)
     load_trainable(model, fitted.best_state)
     extra = {
-        name: value.cpu() for name, value in model.state_dict().items() if name.split(".")[0].endswith("_embeddings")
+        name: value.cpu()
+        for name, value in model.state_dict().items()
+        if name.split(".")[0].endswith("_embeddings")
     }
     return save_backbone(Backbone(model.backbone.cpu(), backbone.tokenizer, extra), out)
