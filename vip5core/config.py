@@ -46,9 +46,7 @@ class TrialConfig(BaseModel):
     reduction_factor: int = Field(8, ge=1)
     adapter_positions: tuple[Position, ...] = ("self", "cross", "feed_forward")
     adapter_sharing: Literal["shared", "per_task"] = "shared"
-    adapter_start: Literal["identity", "published"] = (
-        "identity"  # published disturbs the backbone from step 0
-    )
+    adapter_start: Literal["identity", "published"] = "identity"  # published disturbs the backbone from step 0
     extra_embeddings: Literal["frozen", "trained"] = "frozen"
     lora_rank: int = Field(8, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -104,13 +102,9 @@ class TrialConfig(BaseModel):
             if getattr(self, field) not in known:
                 raise unknown_name(field, getattr(self, field), known)
         if self.tuning == "frozen" and not self.uses_images and self.extra_embeddings == "frozen":
-            raise UserError(
-                "tuning='frozen' with image_tokens=0: nothing is left to train; choose another tuning"
-            )
+            raise UserError("tuning='frozen' with image_tokens=0: nothing is left to train; choose another tuning")
         if not self.select_by.startswith("valid/"):
-            raise UserError(
-                f"select_by={self.select_by!r}: a trial is chosen on validation, so name a valid/ metric"
-            )
+            raise UserError(f"select_by={self.select_by!r}: a trial is chosen on validation, so name a valid/ metric")
         return self
 
     @classmethod

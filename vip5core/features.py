@@ -26,15 +26,11 @@ from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint
 from vip5core.storage import whole_file, whole_folder
 
-_SHARD_SCHEMA = pa.schema(
-    [("image_sha256", pa.string()), ("feature", pa.list_(pa.float32())), ("reason", pa.string())]
-)
+_SHARD_SCHEMA = pa.schema([("image_sha256", pa.string()), ("feature", pa.list_(pa.float32())), ("reason", pa.string())])
 NO_PICTURE = "no picture"
 
 
-def write_shard(
-    folder: Path, hashes: list[str], features: list[np.ndarray | None], reasons: list[str | None]
-) -> Path:
+def write_shard(folder: Path, hashes: list[str], features: list[np.ndarray | None], reasons: list[str | None]) -> Path:
     """Add pictures to an encoder's shards: a feature each, or the reason why there is none.
 
     Writing the same pictures again, as a retried task does, gives the same file.
@@ -114,9 +110,7 @@ class FeatureStore:
             features = np.load(folder / "features.npy", mmap_mode="r")
             ledger = pd.read_parquet(folder / "ledger.parquet")
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"{str(folder)!r} is not a feature store ({error}): extract the features again"
-            ) from None
+            raise UserError(f"{str(folder)!r} is not a feature store ({error}): extract the features again") from None
         return cls(features, ledger, record["fingerprint"])
 
     @functools.cached_property

@@ -25,8 +25,7 @@ def writable_folder(path: Path, purpose: str) -> Path:
         probe.unlink()
     except OSError as error:
         raise UserError(
-            f"{purpose} {str(path)!r} cannot be written ({error.strerror}): "
-            "choose a folder that you may write to"
+            f"{purpose} {str(path)!r} cannot be written ({error.strerror}): choose a folder that you may write to"
         ) from None
     return path.resolve()
 

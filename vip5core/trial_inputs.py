@@ -56,6 +56,4 @@ class TrialInputs:
         return TrainingData(sampler, self.tables, self.layout(config))
 
     def evaluator(self, config: TrialConfig, group: Group | None = None) -> Evaluator:
-        return Evaluator(
-            self.dataset, self.tables, self.layout(config), self.backbone.tokenizer, config, group
-        )
+        return Evaluator(self.dataset, self.tables, self.layout(config), self.backbone.tokenizer, config, group)

@@ -83,9 +83,7 @@ def hf_constrained(
         rows = slice(user * options.num_beams, (user + 1) * options.num_beams)
         found = [
             (tuple(row[1 : row.index(EOS)]), score)
-            for row, score in zip(
-                out.sequences[rows].tolist(), out.sequences_scores[rows].tolist(), strict=True
-            )
+            for row, score in zip(out.sequences[rows].tolist(), out.sequences_scores[rows].tolist(), strict=True)
             if EOS in row and score > -1e6 and tuple(row[1 : row.index(EOS)]) in items
         ]
         ids.append([sequence for sequence, _ in found])
@@ -174,9 +172,7 @@ def official_search(name: str, num_beams: int, max_length: int) -> tuple[np.ndar
         decoder = StepDecoder(model.backbone, model.encode(batch), batch.attention_mask)
         found = beam_search(decoder, FreeExpansion(), BeamOptions(num_beams, 1.0, True, max_length - 1))
     tokens = found.tokens.flatten(0, 1).numpy()
-    return np.concatenate(
-        [np.zeros((len(tokens), 1), dtype=np.int64), tokens], axis=1
-    ), found.scores.flatten().numpy()
+    return np.concatenate([np.zeros((len(tokens), 1), dtype=np.int64), tokens], axis=1), found.scores.flatten().numpy()
 
 
 def test_published_search_reproduces_the_official_beams() -> None:
@@ -197,9 +193,7 @@ def test_greedy_reproduces_the_official_texts(name: str) -> None:
     model.features = golden.features()
     expected = golden.arrays["gen/greedy/ids"]
     with torch.inference_mode(), model.adapters_of(batch.task):
-        texts = greedy(
-            StepDecoder(model.backbone, model.encode(batch), batch.attention_mask), expected.shape[1] - 1
-        )
+        texts = greedy(StepDecoder(model.backbone, model.encode(batch), batch.attention_mask), expected.shape[1] - 1)
     np.testing.assert_array_equal(texts.numpy(), expected[:, 1:])
 
 

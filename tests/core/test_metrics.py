@@ -35,9 +35,7 @@ def test_ranking_metrics_of_the_official_code(case: dict) -> None:
         if all(len(items) == 1 for items in relevant.values()):  # one target: our own metrics say the same
             ranks = np.array(
                 [
-                    ranking.rank_of(
-                        relevant[user][0], [item for item, _ in sorted(pairs, key=lambda p: -p[1])]
-                    )
+                    ranking.rank_of(relevant[user][0], [item for item, _ in sorted(pairs, key=lambda p: -p[1])])
                     for user, pairs in scores.items()
                 ]
             )
@@ -47,9 +45,7 @@ def test_ranking_metrics_of_the_official_code(case: dict) -> None:
 
 @pytest.mark.parametrize("case", CASES["notebook_pipeline"], ids=ids(CASES["notebook_pipeline"]))
 def test_generated_strings_are_read_as_the_official_notebook_does(case: dict) -> None:
-    scores = {
-        user: published.parse_item_list(row["gen_item_list"]) for user, row in enumerate(case["all_info"])
-    }
+    scores = {user: published.parse_item_list(row["gen_item_list"]) for user, row in enumerate(case["all_info"])}
     if case.get("error") == "ValueError":
         with pytest.raises(ValueError, match="invalid literal"):
             int(case["all_info"][0]["target_item"])
@@ -58,9 +54,7 @@ def test_generated_strings_are_read_as_the_official_notebook_does(case: dict) ->
     if case.get("error") == "AssertionError":  # one user wrote no number at all: a miss
         assert published.evaluate_all(scores, relevant, 10)["hit"] == 0.5
         return
-    assert [[user, [list(pair) for pair in pairs]] for user, pairs in scores.items()] == case["value"][
-        "ui_scores"
-    ]
+    assert [[user, [list(pair) for pair in pairs]] for user, pairs in scores.items()] == case["value"]["ui_scores"]
     for k in (1, 5, 10):
         expected = {part: case["value"][str(k)][part] for part in PARTS}
         assert published.evaluate_all(scores, relevant, k) == pytest.approx(expected, abs=1e-12)

@@ -65,9 +65,7 @@ def test_forward_and_gradients_equal_the_official_code(variant: str) -> None:
         parameter = parameters[our_name(name.removeprefix("grad/"), model)]
         expected = golden.tensor(name)[: len(parameter)]
         ours = parameter.grad
-        if (
-            ours is None
-        ):  # a prompt without pictures does not reach our mapping network; officially it gets zeros
+        if ours is None:  # a prompt without pictures does not reach our mapping network; officially it gets zeros
             ours = torch.zeros_like(parameter)
         assert (ours - expected).abs().max() <= 1e-3 * expected.abs().max(), name
     norm = torch.sqrt(sum(p.grad.square().sum() for p in model.parameters() if p.grad is not None))
@@ -93,9 +91,7 @@ def test_six_training_steps_equal_the_official_ones() -> None:
     expected_trainable = {our_name(name, model) for name in json.loads(str(golden.arrays["meta/trainable"]))}
     assert {name for name, p in model.named_parameters() if p.requires_grad} == expected_trainable
     rates = golden.arrays["out/lr_used"]
-    optimizer = Optimizer(
-        model, OptimOptions(epsilon=1e-6), total_steps=20
-    )  # the recorded rates are the first 6 of 20
+    optimizer = Optimizer(model, OptimOptions(epsilon=1e-6), total_steps=20)  # the recorded rates are the first 6 of 20
     for step in range(6):
         batch = golden.batch(f"in{step}/")
         model.features = golden.features(f"in{step}/")
@@ -108,6 +104,4 @@ def test_six_training_steps_equal_the_official_ones() -> None:
     parameters = dict(model.named_parameters())
     for name, expected in golden.state("paramN/").items():
         ours = parameters[our_name(name, model)]
-        torch.testing.assert_close(
-            ours, expected[: len(ours)], **OUTPUTS, msg=lambda m, name=name: f"{name}: {m}"
-        )
+        torch.testing.assert_close(ours, expected[: len(ours)], **OUTPUTS, msg=lambda m, name=name: f"{name}: {m}")

@@ -66,9 +66,7 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     """
     options = options or BuildOptions()
     if options.candidates < 2:
-        raise UserError(
-            f"candidates={options.candidates}: a list needs the target and a negative, so at least 2"
-        )
+        raise UserError(f"candidates={options.candidates}: a list needs the target and a negative, so at least 2")
     ledger = raw.ledger
     interactions = _known_interactions(raw, ledger)
     interactions = with_positions(interactions)
@@ -90,9 +88,7 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     users = users.assign(user=users["raw_id"].map(user_of), name=users["name"].map(clean_text))
     explanations = _explanations(raw, interactions, ledger)
     interactions = _numbered(interactions, user_of, item_of).sort_values(["user", "position"])
-    explanations = _numbered(explanations, user_of, item_of).sort_values(
-        ["split", "user", "item"], kind="stable"
-    )
+    explanations = _numbered(explanations, user_of, item_of).sort_values(["split", "user", "item"], kind="stable")
 
     histories = [group.to_numpy() for _, group in interactions.groupby("user")["item"]]
     candidates = draw_candidates(histories, len(items), options.seed, options.candidates)
@@ -114,9 +110,7 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
         for name, frame in raw.truth.items():
             (folder / "truth").mkdir(exist_ok=True)
             ids = {"items": item_of, "users": user_of}[name]
-            frame.assign(id=frame["raw_id"].map(ids)).to_parquet(
-                folder / "truth" / f"{name}.parquet", index=False
-            )
+            frame.assign(id=frame["raw_id"].map(ids)).to_parquet(folder / "truth" / f"{name}.parquet", index=False)
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             source=raw.source,
@@ -200,9 +194,7 @@ def _numbered(frame: pd.DataFrame, user_of: dict[str, int], item_of: dict[str, i
     return frame.assign(user=frame["user"].map(user_of), item=frame["item"].map(item_of))
 
 
-def _copy_images(
-    items: pd.DataFrame, folder: Path, ledger: DropLedger
-) -> list[tuple[str, str] | tuple[None, None]]:
+def _copy_images(items: pd.DataFrame, folder: Path, ledger: DropLedger) -> list[tuple[str, str] | tuple[None, None]]:
     """Copy the pictures under names of our own (a raw id may hold a path); their names and sha256, item by item."""
     (folder / "images").mkdir()
     copied: list[tuple[str, str] | tuple[None, None]] = []

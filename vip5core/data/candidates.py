@@ -12,9 +12,7 @@ import pandas as pd
 CANDIDATES = 100
 
 
-def draw_candidates(
-    histories: Sequence[np.ndarray], n_items: int, seed: int, size: int = CANDIDATES
-) -> pd.DataFrame:
+def draw_candidates(histories: Sequence[np.ndarray], n_items: int, seed: int, size: int = CANDIDATES) -> pd.DataFrame:
     """For every user and held-out split, `size` items: the target and items the user never touched, shuffled.
 
     A small catalogue gives shorter lists: all that the user never touched.

@@ -66,9 +66,7 @@ SCHEMAS = {
             ("split", pa.string()),
         ]
     ),
-    "candidates": pa.schema(
-        [("user", pa.int32()), ("split", pa.string()), ("candidates", pa.list_(pa.int32()))]
-    ),
+    "candidates": pa.schema([("user", pa.int32()), ("split", pa.string()), ("candidates", pa.list_(pa.int32()))]),
 }
 
 
@@ -95,9 +93,7 @@ def write_table(frame: pd.DataFrame, name: str, folder: Path) -> str:
     schema = SCHEMAS[name]
     path = folder / f"{name}.parquet"
     pq.write_table(
-        pa.Table.from_pandas(
-            frame[schema.names], schema=schema, preserve_index=False
-        ).replace_schema_metadata(),
+        pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False).replace_schema_metadata(),
         path,
     )
     return sha256_file(path)
@@ -243,8 +239,6 @@ def _inconsistency(dataset: Dataset) -> str | None:
         targets = interactions.loc[interactions["split"] == split, "item"].to_numpy()
         if len(lists) != len(targets):
             return f"not every user has {split} candidates"
-        if not all(
-            target in candidates for target, candidates in zip(targets, lists["candidates"], strict=True)
-        ):
+        if not all(target in candidates for target, candidates in zip(targets, lists["candidates"], strict=True)):
             return f"a {split} candidate list lacks its target"
     return None

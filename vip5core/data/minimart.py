@@ -84,9 +84,7 @@ def minimart(users: int = DEFAULT_USERS, seed: int = 0) -> RawData:
                 "description": "",
                 "image": [
                     draw(shape, colour, pattern, rng)
-                    for shape, colour, pattern in zip(
-                        items["shape"], items["colour"], items["pattern"], strict=True
-                    )
+                    for shape, colour, pattern in zip(items["shape"], items["colour"], items["pattern"], strict=True)
                 ],
             }
         ),
@@ -158,10 +156,7 @@ def _tastes(n: int, rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "raw_id": [f"U{number:06d}" for number in range(n)],
-            "name": [
-                f"{rng.choice(_HANDLES)} {rng.choice(_ANIMALS)} {number}"
-                for number in rng.integers(10, 100, n)
-            ],
+            "name": [f"{rng.choice(_HANDLES)} {rng.choice(_ANIMALS)} {number}" for number in rng.integers(10, 100, n)],
             "colours": some(_COLOUR_NAMES, 2),
             "patterns": some(PATTERNS, 1),
             "shapes": some(SHAPES, 2),
@@ -183,26 +178,20 @@ def _interactions(items: pd.DataFrame, tastes: pd.DataFrame, rng: np.random.Gene
         for step in range(int(length.max())):
             active = np.flatnonzero(length > step)
             wish = utility(items, part.iloc[active], last[active])
-            wish += rng.gumbel(size=wish.shape).astype(
-                np.float32
-            )  # argmax of it: a draw from softmax(utility)
+            wish += rng.gumbel(size=wish.shape).astype(np.float32)  # argmax of it: a draw from softmax(utility)
             wish[bought[active]] = -np.inf
             choice = wish.argmax(axis=1)
             bought[active, choice] = True
             last[active] = kind[choice]
             clock[active] += rng.integers(3_600, 86_400 * 14, len(active))
-            liking = utility(items, part.iloc[active], np.full(len(active), -1))[
-                np.arange(len(active)), choice
-            ]
+            liking = utility(items, part.iloc[active], np.full(len(active), -1))[np.arange(len(active)), choice]
             parts.append(
                 pd.DataFrame(
                     {
                         "user": part["raw_id"].to_numpy()[active],
                         "item": items["raw_id"].to_numpy()[choice],
                         "timestamp": clock[active],
-                        "rating": np.clip(
-                            np.round(2.2 + liking / LOOK + rng.normal(0, 0.8, len(active))), 1, 5
-                        ),
+                        "rating": np.clip(np.round(2.2 + liking / LOOK + rng.normal(0, 0.8, len(active))), 1, 5),
                     }
                 )
             )

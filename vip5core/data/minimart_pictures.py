@@ -51,9 +51,7 @@ def _mask(shape: str, rng: np.random.Generator) -> Image.Image:
     radius = rng.uniform(0.30, 0.40) * side
     turn = rng.uniform(-0.3, 0.3)
 
-    def around(
-        corners: int, radii: tuple[float, ...] = (1.0,), start: float = 0.0
-    ) -> list[tuple[float, float]]:
+    def around(corners: int, radii: tuple[float, ...] = (1.0,), start: float = 0.0) -> list[tuple[float, float]]:
         angles = [turn + start + 2 * math.pi * k / corners for k in range(corners)]
         return [
             (

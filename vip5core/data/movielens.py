@@ -130,7 +130,5 @@ def _explanations(ratings: pd.DataFrame, items: pd.DataFrame, seed: int) -> pd.D
     rows = rows[rows["description"] != ""].sort_values("item", key=lambda ids: ids.astype(int))
     place = rng.permutation(len(rows)) / max(len(rows), 1)
     split = np.where(place < _TRAIN, "train", np.where(place < _TRAIN + _VALID, "valid", "test"))
-    rows = rows.assign(
-        summary=rows["title"], feature=rows["genre"], explanation=rows["description"], split=split
-    )
+    rows = rows.assign(summary=rows["title"], feature=rows["genre"], explanation=rows["description"], split=split)
     return rows[EXPLANATION_COLUMNS].reset_index(drop=True)

@@ -22,9 +22,7 @@ def _read_movielens_100k(size: int | None, source: Path | None, seed: int) -> Ra
     if size is not None:
         raise UserError(f"movielens-100k:{size}: only minimart has a size; leave out ':{size}'")
     if source is None:
-        raise UserError(
-            "movielens-100k needs --source: the folder that holds ml-100k/, posters/ and overviews.csv"
-        )
+        raise UserError("movielens-100k needs --source: the folder that holds ml-100k/, posters/ and overviews.csv")
     return movielens_100k(source, seed)
 
 

@@ -131,9 +131,7 @@ def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions
         best, places = total.topk(min(2 * K, total.shape[1]))  # [B, 2K]
         beams = places // width
         choice, below = choice.flatten(1).gather(1, places), below.flatten(1).gather(1, places)
-        sequences = torch.cat(
-            [past.gather(1, beams[..., None].expand(-1, -1, past.shape[2])), choice[..., None]], 2
-        )
+        sequences = torch.cat([past.gather(1, beams[..., None].expand(-1, -1, past.shape[2])), choice[..., None]], 2)
 
         ends = (choice == config.eos_token_id) | (length == options.max_new_tokens)
         among_first = torch.arange(best.shape[1], device=device) < K
@@ -141,9 +139,7 @@ def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions
         _merge(done, sequences, finished, below)
 
         running, kept = torch.where(ends, IMPOSSIBLE, best).topk(min(K, best.shape[1]))
-        alive = int(
-            (running > IMPOSSIBLE).sum(1).max()
-        )  # no user has more beams than this that lead anywhere
+        alive = int((running > IMPOSSIBLE).sum(1).max())  # no user has more beams than this that lead anywhere
         running, kept = running[:, :alive], kept[:, :alive]
         worst = done.scores.min(1, keepdim=True).values
         full = worst > IMPOSSIBLE

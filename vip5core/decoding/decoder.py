@@ -38,9 +38,7 @@ class StepDecoder:
         attention_mask: 1 at source tokens, 0 at padding. Shape: [B, S].
     """
 
-    def __init__(
-        self, backbone: T5ForConditionalGeneration, encoder_states: Tensor, attention_mask: Tensor
-    ) -> None:
+    def __init__(self, backbone: T5ForConditionalGeneration, encoder_states: Tensor, attention_mask: Tensor) -> None:
         self.backbone = backbone
         self.blocks = backbone.decoder.block
         config = backbone.config

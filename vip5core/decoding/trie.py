@@ -80,10 +80,7 @@ class Trie:
             widths.append(max((n_children[node] for node in level), default=0))
             level = below
             depth += 1
-        tables = [
-            torch.tensor(t)
-            for t in (token, first_child, n_children, item_at, first_leaf, last_leaf, leaf_items)
-        ]
+        tables = [torch.tensor(t) for t in (token, first_child, n_children, item_at, first_leaf, last_leaf, leaf_items)]
         return cls(*tables, widths=tuple(width for width in widths if width))
 
     def to(self, device: torch.device | str) -> Trie:

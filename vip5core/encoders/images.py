@@ -30,9 +30,7 @@ def open_image(path: Path) -> Image.Image:
         raise UnreadableImage("empty file")
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
-            warnings.simplefilter(
-                "ignore"
-            )  # PIL warns of large pictures; the sides are checked before decoding
+            warnings.simplefilter("ignore")  # PIL warns of large pictures; the sides are checked before decoding
             width, height = image.size
             if not (min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE):
                 raise UnreadableImage(f"{width} x {height} px: sides must be {MIN_SIDE} to {MAX_SIDE} px")

@@ -41,9 +41,7 @@ def evaluate_baseline(
             for sample in samples:
                 scores = counts if popular else rng.random(dataset.n_items + 1)
                 allowed = np.flatnonzero(allowed_items(dataset, sample, split, config.exclude_history))
-                ranks.append(
-                    rank_by_score(sample.item, scores, allowed, rng) if sample.item in allowed else 0
-                )
+                ranks.append(rank_by_score(sample.item, scores, allowed, rng) if sample.item in allowed else 0)
             frames.append(ranking_rows(samples, split, ranks))
         else:
             frames.append(_explanations(samples, dataset, split, popular, rng))

@@ -55,9 +55,7 @@ class Evaluator:
         self.group = group or Group()
         self.ranker: ConstrainedRanker | PublishedRanker
         if config.protocol == "constrained":
-            self.ranker = ConstrainedRanker(
-                item_trie(tables), dataset, config.num_beams, config.exclude_history
-            )
+            self.ranker = ConstrainedRanker(item_trie(tables), dataset, config.num_beams, config.exclude_history)
         else:
             self.ranker = PublishedRanker(tokenizer, dataset.n_items, config.num_beams)
 
@@ -74,9 +72,7 @@ class Evaluator:
             if limit is not None and len(subjects) > limit:
                 subjects = np.sort(rng.choice(subjects, limit, replace=False))
             if len(subjects):
-                questions[task] = evaluation_samples(
-                    self.dataset, template, split, subjects, self.config.max_history
-                )
+                questions[task] = evaluation_samples(self.dataset, template, split, subjects, self.config.max_history)
         return questions
 
     def validate(self, model: VIP5) -> dict[str, float]:
@@ -108,16 +104,12 @@ class Evaluator:
         rows = pd.concat(frames, ignore_index=True)
         return rows.sort_values(["task", "user", "item"], kind="stable", ignore_index=True), losses
 
-    def _answer_task(
-        self, model: VIP5, samples: Sequence[Sample], split: str, task: str
-    ) -> tuple[pd.DataFrame, float]:
+    def _answer_task(self, model: VIP5, samples: Sequence[Sample], split: str, task: str) -> tuple[pd.DataFrame, float]:
         frames, total = [], 0.0
         for batch in self._batches(samples, model.device):
             asked = [samples[row] for row in batch.rows]
             with (
-                torch.autocast(
-                    model.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
-                ),
+                torch.autocast(model.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
                 model.adapters_of(task),
             ):
                 states = model.encode(batch)
@@ -128,9 +120,7 @@ class Evaluator:
                     frames.append(self._explained(model, batch, states, asked, split))
         return pd.concat(frames, ignore_index=True), total
 
-    def _ranked(
-        self, model: VIP5, batch: Batch, states: torch.Tensor, asked: list[Sample], split: str
-    ) -> pd.DataFrame:
+    def _ranked(self, model: VIP5, batch: Batch, states: torch.Tensor, asked: list[Sample], split: str) -> pd.DataFrame:
         lists = self.ranker(model, batch, states, asked, split)
         ranks = [rank_of(sample.item, ranked.items) for sample, ranked in zip(asked, lists, strict=True)]
         if isinstance(self.ranker, ConstrainedRanker):
@@ -142,9 +132,7 @@ class Evaluator:
     ) -> pd.DataFrame:
         ids = greedy(StepDecoder(model.backbone, states, batch.attention_mask), self.layout.max_target_tokens)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        references = [
-            self.dataset.explanations["explanation"].iat[sample.explanation_row] for sample in asked
-        ]
+        references = [self.dataset.explanations["explanation"].iat[sample.explanation_row] for sample in asked]
         return text_rows(asked, split, [text.strip() for text in texts], references)
 
     def _batches(self, samples: Sequence[Sample], device: torch.device) -> Iterator[Batch]:
@@ -158,9 +146,7 @@ class Evaluator:
         while start < len(order):
             end = start + 1
             while (
-                end < len(order)
-                and end - start < users
-                and (end + 1 - start) * compiled.lengths[order[end]] <= tokens
+                end < len(order) and end - start < users and (end + 1 - start) * compiled.lengths[order[end]] <= tokens
             ):
                 end += 1
             yield pad(compiled, order[start:end], self.tables, self.layout).to(device)

@@ -66,9 +66,7 @@ class ConstrainedRanker:
         """Which items each user may be offered, or None for all. Shape: [B, items + 1], bool."""
         if samples[0].candidates is None and not self.exclude_history:
             return None
-        return np.stack(
-            [allowed_items(self.dataset, sample, split, self.exclude_history) for sample in samples]
-        )
+        return np.stack([allowed_items(self.dataset, sample, split, self.exclude_history) for sample in samples])
 
     def __call__(
         self, model: VIP5, batch: Batch, states: Tensor, samples: Sequence[Sample], split: str
@@ -111,9 +109,7 @@ class PublishedRanker:
         pairs = parse_item_list(texts)
         ranked = [item for item, _ in sorted(pairs, key=lambda pair: -pair[1])]
         invalid = sum(not self._is_item(text) for text in texts)
-        return RankedList(
-            ranked, invalid, len(texts) - invalid - sum(1 <= item <= self.n_items for item in ranked)
-        )
+        return RankedList(ranked, invalid, len(texts) - invalid - sum(1 <= item <= self.n_items for item in ranked))
 
     def _is_item(self, text: str) -> bool:
         try:

@@ -68,12 +68,8 @@ def rouge(references: Sequence[str], texts: Sequence[str]) -> dict[str, float]:
         raise ValueError("no texts to compare")
     out = {}
     for name, n in (("rouge_1", 1), ("rouge_2", 2)):
-        out[name] = [
-            _overlap(_ngrams(text, n), _ngrams(ref, n)) for ref, text in zip(references, texts, strict=True)
-        ]
-    out["rouge_l"] = [
-        _longest(ref.split(" "), text.split(" ")) for ref, text in zip(references, texts, strict=True)
-    ]
+        out[name] = [_overlap(_ngrams(text, n), _ngrams(ref, n)) for ref, text in zip(references, texts, strict=True)]
+    out["rouge_l"] = [_longest(ref.split(" "), text.split(" ")) for ref, text in zip(references, texts, strict=True)]
     return {
         f"{name}/{part}": 100.0 * float(np.mean([row[place] for row in rows]))
         for name, rows in out.items()

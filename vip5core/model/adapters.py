@@ -90,9 +90,7 @@ def bottleneck_width(d_model: int, reduction_factor: int) -> int:
     """
     width = d_model // reduction_factor
     if reduction_factor < 1 or width < 1:
-        raise UserError(
-            f"reduction_factor={reduction_factor}: must be between 1 and the backbone's width, {d_model}"
-        )
+        raise UserError(f"reduction_factor={reduction_factor}: must be between 1 and the backbone's width, {d_model}")
     return width
 
 
@@ -123,10 +121,7 @@ def add_adapters(
         parent, _, child = name.rpartition(".")
         owner = backbone.get_submodule(parent)
         bank = nn.ModuleDict(
-            {
-                task: Adapter(d_model=d_model, bottleneck=width, identity_start=identity_start)
-                for task in tasks
-            }
+            {task: Adapter(d_model=d_model, bottleneck=width, identity_start=identity_start) for task in tasks}
         )
         setattr(owner, child, WithAdapter(getattr(owner, child), bank, active))
     return active

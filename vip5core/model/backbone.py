@@ -41,7 +41,7 @@ class Backbone:
     extra_embeddings: dict[str, Tensor] | None
 
 
-def tiny_config(vocabulary: int) -> T5Config:
+def tiny_config(vocabulary: int, dropout: float = 0.0) -> T5Config:
     """The built-in backbone: a T5 small enough to learn prompts from nothing, in minutes on two CPU cores.
 
     One layer each of encoder and decoder: with two, the same number of steps takes 1.5 times as long and learns less.
@@ -53,6 +53,7 @@ def tiny_config(vocabulary: int) -> T5Config:
         d_ff=256,
         num_layers=1,
         num_heads=4,
+        dropout_rate=dropout,
         decoder_start_token_id=0,
     )
 
@@ -66,9 +67,7 @@ def find_backbone(name: str, home: Path) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise UserError(
-                f"--backbone {name!r} is a folder without config.json: give the folder of a saved T5"
-            )
+            raise UserError(f"--backbone {name!r} is a folder without config.json: give the folder of a saved T5")
         return folder.resolve()
     target = home / "backbones" / name.replace("/", "--")
     if not target.is_dir():
@@ -96,9 +95,7 @@ def load_backbone(folder: Path, dropout: float = 0.0) -> Backbone:
         model = T5ForConditionalGeneration.from_pretrained(folder, dropout_rate=dropout, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"no T5 can be read from {str(folder)!r} ({reason}): give the folder of a saved T5"
-        ) from None
+        raise UserError(f"no T5 can be read from {str(folder)!r} ({reason}): give the folder of a saved T5") from None
     extra = load_file(folder / _EXTRA) if (folder / _EXTRA).is_file() else None
     return Backbone(model, load_tokenizer(folder), extra)
 

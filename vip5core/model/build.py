@@ -65,6 +65,4 @@ class ParameterCount:
 def count_parameters(model: nn.Module) -> ParameterCount:
     """Count each parameter once, tied ones too."""
     parameters = list(model.parameters())
-    return ParameterCount(
-        sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
-    )
+    return ParameterCount(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad))

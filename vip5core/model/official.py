@@ -33,9 +33,7 @@ def our_name(official: str, model: VIP5) -> str:
         name = f"backbone.{name}"
     parameters = dict(model.named_parameters())
     if name not in parameters:
-        wrapped = (
-            name.removesuffix("weight") + "linear.weight"
-        )  # an output projection with an adapter around it
+        wrapped = name.removesuffix("weight") + "linear.weight"  # an output projection with an adapter around it
         shared = re.sub(r"\.bank\.\w+\.", f".bank.{SHARED}.", name)
         name = next((candidate for candidate in (wrapped, shared) if candidate in parameters), name)
     return name

@@ -72,9 +72,7 @@ class VIP5(nn.Module):
                 .view_as(embedded)
             )
         return (
-            embedded
-            + self.whole_word_embeddings(batch.whole_word_ids)
-            + self.category_embeddings(batch.category_ids)
+            embedded + self.whole_word_embeddings(batch.whole_word_ids) + self.category_embeddings(batch.category_ids)
         )
 
     def encode(self, batch: Batch) -> Tensor:

@@ -20,9 +20,7 @@ def render(sample: Sample, dataset: Dataset, templates: TemplateSet, layout: Lay
     def items(numbers: np.ndarray | None, separators: str) -> str:
         words = templates.separators[separators]
         between = f" {words[sample.separator % len(words)]} "
-        return between.join(
-            f"{item} {picture(item)}".rstrip() for item in (() if numbers is None else numbers)
-        )
+        return between.join(f"{item} {picture(item)}".rstrip() for item in (() if numbers is None else numbers))
 
     def text(piece: Piece) -> str:
         if not piece.is_field:

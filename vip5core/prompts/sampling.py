@@ -173,9 +173,7 @@ def evaluation_samples(
                 samples.append(Sample(template, subject, dataset.target(subject, split), history=history))
             case "choice":
                 candidates = dataset.candidates(subject, split)
-                samples.append(
-                    Sample(template, subject, dataset.target(subject, split), candidates=candidates)
-                )
+                samples.append(Sample(template, subject, dataset.target(subject, split), candidates=candidates))
             case "explanation":
                 user, item = int(rows["user"].iat[subject]), int(rows["item"].iat[subject])
                 samples.append(Sample(template, user, item, explanation_row=subject))

@@ -47,19 +47,12 @@ class PromptTables:
     pad: int
 
     @classmethod
-    def build(
-        cls, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, templates: TemplateSet
-    ) -> PromptTables:
+    def build(cls, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, templates: TemplateSet) -> PromptTables:
         """Tokenise the dataset's texts and the templates' literals, each text once."""
         literal_texts = list(
             dict.fromkeys(
                 [
-                    *(
-                        p.text
-                        for t in templates.templates.values()
-                        for p in (*t.source, *t.target)
-                        if not p.is_field
-                    ),
+                    *(p.text for t in templates.templates.values() for p in (*t.source, *t.target) if not p.is_field),
                     *(word for words in templates.separators.values() for word in words),
                 ]
             )
@@ -78,9 +71,7 @@ class PromptTables:
         sections["eos"] = len(segments)
         segments.append(np.array([tokenizer.eos_token_id], dtype=np.int32))
         tokens = np.concatenate(segments)
-        begins = np.array(
-            [piece.startswith("▁") for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
-        )
+        begins = np.array([piece.startswith("▁") for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))])
         return cls(
             tokens=tokens,
             starts_word=begins[tokens],

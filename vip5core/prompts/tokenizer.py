@@ -41,14 +41,10 @@ def embedded_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> PreTrain
     learned = sorted(learner.get_vocab(), key=learner.token_to_id)
     numbers = [f"{start}{n}" for start in ("▁", "_") for n in range(_WHOLE_NUMBERS + 1)]
     digits = [str(digit) for digit in range(10)]
-    pieces = dict.fromkeys(
-        ["▁", "_", *numbers, *digits, *(piece for piece in learned if not piece.isdigit())]
-    )
+    pieces = dict.fromkeys(["▁", "_", *numbers, *digits, *(piece for piece in learned if not piece.isdigit())])
     # One score for all: the best cut is the one with the fewest pieces.
     specials = [(token, 0.0) for token in ("<pad>", "</s>", "<unk>")]
-    return T5Tokenizer(
-        vocab=[*specials, *((piece, -10.0) for piece in pieces), (PLACEHOLDER, 0.0)], extra_ids=1
-    )
+    return T5Tokenizer(vocab=[*specials, *((piece, -10.0) for piece in pieces), (PLACEHOLDER, 0.0)], extra_ids=1)
 
 
 def load_tokenizer(folder_or_name: str | Path) -> PreTrainedTokenizerBase:

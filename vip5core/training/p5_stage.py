@@ -54,7 +54,7 @@ def p5_fingerprint(dataset: Dataset, config: TrialConfig) -> str:
     return fingerprint("p5", config.model_dump(mode="json"), dataset.fingerprint, code_version())
 
 
-def fresh_tiny(dataset: Dataset, seed: int) -> Backbone:
+def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0) -> Backbone:
     """An untrained tiny T5 with a tokenizer of the dataset's words."""
     templates = default_templates()
     literals = [p.text for t in templates.templates.values() for p in t.source if not p.is_field]
@@ -62,7 +62,7 @@ def fresh_tiny(dataset: Dataset, seed: int) -> Backbone:
     tokenizer = embedded_tokenizer([*words, *literals * 100, "user_ " * 100, "yes no " * 100])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = T5ForConditionalGeneration(tiny_config(len(tokenizer)))
+        model = T5ForConditionalGeneration(tiny_config(len(tokenizer), dropout))
         small = {
             "whole_word_embeddings.weight": _EXTRA_START * torch.randn(WHOLE_WORDS, model.config.d_model),
             "category_embeddings.weight": _EXTRA_START * torch.randn(CATEGORIES, model.config.d_model),
@@ -72,18 +72,14 @@ def fresh_tiny(dataset: Dataset, seed: int) -> Backbone:
     return Backbone(model, tokenizer, small)
 
 
-def make_p5_backbone(
-    dataset: Dataset, config: TrialConfig, out: Path, report: Report, device: torch.device
-) -> Path:
+def make_p5_backbone(dataset: Dataset, config: TrialConfig, out: Path, report: Report, device: torch.device) -> Path:
     """Train the tiny backbone on `dataset` and write it to `out`, whole or not at all."""
-    backbone = fresh_tiny(dataset, config.seed)
+    backbone = fresh_tiny(dataset, config.seed, config.dropout)
     inputs = TrialInputs(dataset, backbone, None)
     model = inputs.model(config).to(device)
     fitted = fit(model, inputs.training_data(config), inputs.evaluator(config), config, report)
     load_trainable(model, fitted.best_state)
     extra = {
-        name: value.cpu()
-        for name, value in model.state_dict().items()
-        if name.split(".")[0].endswith("_embeddings")
+        name: value.cpu() for name, value in model.state_dict().items() if name.split(".")[0].endswith("_embeddings")
     }
     return save_backbone(Backbone(model.backbone.cpu(), backbone.tokenizer, extra), out)
