@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import open_clip
 import torch
@@ -79,6 +80,11 @@ class EncoderChoice:
             raise unknown_name("encoder", self.name, ENCODERS)
         return ENCODERS[self.name]
 
+    @property
+    def architecture(self) -> str:
+        """open_clip's name of the model."""
+        return f"tiny-{self.spec.architecture}" if self.weights == "tiny" else self.spec.architecture
+
     def weights_file(self) -> Path | None:
         """The local weights file, or None for `openai` and `tiny`.
 
@@ -104,34 +110,55 @@ class EncoderChoice:
             weights = sha256_file(file)
         elif self.weights == "tiny":
             weights = f"seed {_TINY_SEED} {torch.__version__.split('+')[0]} " + sha256_bytes(
-                (_TINY_CONFIGS / f"tiny-{spec.architecture}.json").read_bytes()
+                (_TINY_CONFIGS / f"{self.architecture}.json").read_bytes()
             )
         else:
             weights = "openai"
         return fingerprint(spec.architecture, weights, open_clip.__version__)
 
 
-class Encoder(nn.Module):
-    """A CLIP image tower with its preprocessing.
+class Preparation:
+    """From a picture to the pixels that an encoder sees: open_clip's own resizing and cropping, without the tower.
 
-    `prepare` runs on PIL pictures (resize, crop) and gives bytes; `forward` scales, normalises and encodes on the
-    tower's device, so that a quarter of the memory travels. Together they are open_clip's own transform.
+    Args:
+        size: side of the result in pixels. Encoders with one size share their pixels.
     """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        *self.steps, _, _ = image_transform_v2(PreprocessCfg(size=size), is_train=False).transforms
+
+    @classmethod
+    def of(cls, choice: EncoderChoice) -> Preparation:
+        """The preparation that an encoder wants."""
+        open_clip.add_model_config(_TINY_CONFIGS)
+        config = open_clip.get_model_config(choice.architecture)
+        return cls(config["vision_cfg"]["image_size"])
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """Shape: [3, size, size], uint8: a quarter of the memory of open_clip's own transform on the way to the tower."""
+        for step in self.steps:
+            image = step(image)
+        return pil_to_tensor(image)
+
+
+class Encoder(nn.Module):
+    """A CLIP image tower that scales and normalises the pixels of its `Preparation` itself, on its device.
+
+    Together they are open_clip's own transform and tower.
+    """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, tower: nn.Module) -> None:
         super().__init__()
         self.tower = tower
-        config = PreprocessCfg(**tower.preprocess_cfg)  # type: ignore[arg-type]
-        *self.resize_and_crop, to_tensor, normalize = image_transform_v2(config, is_train=False).transforms
-        assert type(to_tensor).__name__.endswith("ToTensor"), to_tensor
-        self.register_buffer("mean", torch.tensor(normalize.mean).view(3, 1, 1))
-        self.register_buffer("std", torch.tensor(normalize.std).view(3, 1, 1))
-
-    def prepare(self, image: Image.Image) -> Tensor:
-        """A picture, resized and cropped as this tower wants it. Shape: [3, size, size], uint8."""
-        for step in self.resize_and_crop:
-            image = step(image)
-        return pil_to_tensor(image)
+        config = PreprocessCfg(**cast(dict[str, Any], tower.preprocess_cfg))
+        expected = PreprocessCfg(size=config.size)
+        assert (config.resize_mode, config.interpolation) == (expected.resize_mode, expected.interpolation), config
+        self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(config.std).view(3, 1, 1))
 
     @torch.inference_mode()
     def forward(self, pixels: Tensor) -> Tensor:
@@ -152,10 +179,10 @@ def load_encoder(choice: EncoderChoice, device: torch.device | str = "cpu") -> E
             open_clip.add_model_config(_TINY_CONFIGS)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_TINY_SEED)
-                model = open_clip.create_model(f"tiny-{spec.architecture}")
+                model = open_clip.create_model(choice.architecture)
         else:
             try:
-                model = open_clip.create_model(spec.architecture, pretrained=str(file) if file else "openai")
+                model = open_clip.create_model(choice.architecture, pretrained=str(file) if file else "openai")
             except Exception as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise UserError(

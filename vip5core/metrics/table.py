@@ -38,6 +38,7 @@ _METRICS: list[tuple[str, Metric]] = [
     (r"(valid|test)/(sequential|direct)/duplicate_share", Metric("duplicate beams", False, "", ".3f")),
     (r"(valid|train)/loss", Metric("loss", False, "nats", ".3f")),
     (r"valid/(sequential|direct|explanation)/loss", Metric("loss", False, "nats", ".3f")),
+    (r"cost/seconds", Metric("time", False, "s", ".1f")),
     (r"cost/train_seconds", Metric("train", False, "s", ".1f")),
     (r"cost/data_seconds", Metric("data", False, "s", ".1f")),
     (r"cost/validation_seconds", Metric("validate", False, "s", ".1f")),

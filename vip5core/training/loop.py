@@ -83,7 +83,7 @@ def fit(
 
     Args:
         evaluator: gives the validation metrics of an epoch.
-        report: called after each epoch, on rank 0, with `epoch`, `train/loss` and `valid/` metrics.
+        report: called after each epoch, on every worker, with `epoch`, `train/loss` and `valid/` metrics.
         group: the workers; each step's rows are dealt out among them and the gradients summed.
         checkpoint: where to keep the state after each epoch, and where to look for it first.
 
@@ -111,8 +111,7 @@ def fit(
             fitted.best_state = {name: value.cpu().clone() for name, value in model.trainable_state().items()}
         if checkpoint is not None and group.rank == 0:
             _save(checkpoint, model, optimizer, fitted)
-        if group.rank == 0:
-            report(metrics)
+        report(metrics)
     return fitted
 
 

@@ -1,0 +1,96 @@
+"""From a declaration and a command line to the list of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vip5core.config import TrialConfig
+from vip5core.encoders import EncoderChoice
+from vip5core.errors import UserError
+from vip5core.model.backbone import TINY
+from vip5platform.study import Study
+
+#: What differs from the paper's settings on the built-in backbone, which has to show something in minutes on two CPU
+#: cores: twins of the encoders, a higher rate for its narrow adapters, fewer and shorter prompts.
+EMBEDDED: dict[str, Any] = {
+    "encoder_weights": "tiny",
+    "epochs": 3,
+    "batch_size": 72,
+    "learning_rate": 5e-3,
+    "dropout": 0.0,
+    "samples_per_user": (5, 2, 2, 5),
+    "train_candidates": 20,
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says; see `vip5platform.cli` for each."""
+
+    dataset: str = "minimart"
+    source: Path | None = None
+    backbone: str = TINY
+    settings: tuple[tuple[str, str], ...] = ()
+    seeds: int = 1
+    epochs: int | None = None
+    p5_epochs: int | None = None
+    home: Path = Path("runs")
+    tracking_uri: str | None = None
+    address: str | None = None
+    gpus_per_trial: float | None = None
+    workers_per_trial: int = 1
+    dry_run: bool = False
+
+    def common_settings(self) -> dict[str, Any]:
+        """The settings of every trial, but for the study's own. Raises: UserError for a seed in `--set`."""
+        given: dict[str, Any] = dict(self.settings)
+        for key, option in (("seed", "--seeds"), ("backbone", "--backbone")):
+            if key in given:
+                raise UserError(f"--set {key}={given[key]}: use {option} instead")
+        if self.epochs is not None:
+            given["epochs"] = self.epochs
+        return {**(EMBEDDED if self.backbone == TINY else {}), **given, "backbone": self.backbone}
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One trial of a study: a cell and a seed."""
+
+    cell: Mapping[str, str]
+    config: TrialConfig
+
+    @property
+    def label(self) -> str:
+        return ", ".join(self.cell.values()) + (f", seed {self.config.seed}" if self.config.seed else "")
+
+
+def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
+    """Every trial of `study`, checked.
+
+    Raises:
+        UserError: for an unknown or impossible setting, one that the study varies itself, or weights that are not there.
+    """
+    if options.seeds < 1:
+        raise UserError(f"--seeds {options.seeds}: must be at least 1")
+    common = options.common_settings()
+    varied = {key for factor in study.factors for level in factor.levels.values() for key in level}
+    for key, value in options.settings:
+        if key in varied:
+            raise UserError(f"--set {key}={value}: {study.name} varies {key} itself; leave it out")
+    planned = []
+    for cell in study.cells():
+        for seed in range(options.seeds):
+            config = TrialConfig.from_settings({**common, **study.settings_of(cell), "seed": seed})
+            if config.uses_images:
+                EncoderChoice(config.encoder, config.encoder_weights).weights_file()
+            planned.append(PlannedTrial(cell, config))
+    return planned
+
+
+def encoders_of(configs: list[TrialConfig]) -> list[EncoderChoice]:
+    """The encoders whose features these trials need, each once."""
+    choices = [EncoderChoice(config.encoder, config.encoder_weights) for config in configs if config.uses_images]
+    return list(dict.fromkeys(choices))

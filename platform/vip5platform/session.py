@@ -1,0 +1,61 @@
+"""A Ray for as long as a study takes."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import ray
+
+from vip5core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the cluster has, now."""
+
+    cpus: float
+    gpus: float
+
+
+@contextmanager
+def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resources]:
+    """Start a Ray on this machine, or join the one at `address`; on leaving end or leave it.
+
+    Args:
+        address: of a running cluster, `auto` for this machine's.
+        cpus: of a Ray started here; all by default.
+
+    Raises:
+        UserError: if there is no cluster at `address`.
+    """
+    # Ray's sockets lie in its temporary folder, and their paths may have 107 characters: not under a user's home folder.
+    temporary = None if address else tempfile.mkdtemp(prefix="vip5-", dir="/tmp")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        if address:
+            try:
+                ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                reason = (str(error).splitlines() or [""])[0]
+                raise UserError(
+                    f"--address {address!r}: no Ray cluster there ({reason}): start one, or leave it out"
+                ) from None
+        else:
+            ray.init(
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                _temp_dir=temporary,
+            )
+        found = ray.cluster_resources()
+        yield Resources(found.get("CPU", 0.0), found.get("GPU", 0.0))
+    finally:
+        ray.shutdown()
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
