@@ -1,0 +1,32 @@
+"""Fixtures that several layers' tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vip5core.data import Dataset, prepare
+
+#: Real data that some machines have beside their checkout; tests that read it skip where it is absent.
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder in which the smallest shops of the tests are prepared."""
+    return tmp_path_factory.mktemp("shop_home")
+
+
+@pytest.fixture(scope="session")
+def shop(shop_home: Path) -> Dataset:
+    """minimart with 40 users and 60 items, prepared once per session. Read only."""
+    return Dataset.load(prepare("minimart:40", None, shop_home))
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data, or a skip."""
+    if not REAL_DATA.is_dir():
+        pytest.skip("real data is not on this machine (../shared/data)")
+    return REAL_DATA

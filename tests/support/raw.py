@@ -1,0 +1,38 @@
+"""Sources made by hand: histories in, tables of a reader out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from vip5core.data.raw import EXPLANATION_COLUMNS, RawData
+
+
+def raw_histories(histories: Mapping[str, Sequence[str]], explanations: Sequence[tuple] = (), **items: dict) -> RawData:
+    """A source in which each user bought the given items, one a second.
+
+    Args:
+        histories: user to items, in time order.
+        explanations: rows of `EXPLANATION_COLUMNS`.
+        items: a column's values by item, over the defaults (title, image).
+    """
+    names = sorted({item for history in histories.values() for item in history})
+    rows = [
+        (user, item, second, 5.0) for user, history in histories.items() for second, item in enumerate(history, 100)
+    ]
+    return RawData(
+        source={"name": "by hand"},
+        items=pd.DataFrame(
+            {
+                "raw_id": names,
+                "title": [items.get("title", {}).get(name, f"thing {name}") for name in names],
+                "categories": [["things"] for _ in names],
+                "description": "",
+                "image": [items.get("image", {}).get(name) for name in names],
+            }
+        ),
+        users=pd.DataFrame({"raw_id": list(histories), "name": [f"buyer {user}" for user in histories]}),
+        interactions=pd.DataFrame(rows, columns=["user", "item", "timestamp", "rating"]),
+        explanations=pd.DataFrame(list(explanations), columns=EXPLANATION_COLUMNS),
+    )
