@@ -140,7 +140,7 @@ class Dataset:
         tables = {}
         for name in SCHEMAS:
             file = folder / f"{name}.parquet"
-            if not file.is_file() or sha256_file(file) != manifest.tables[name]:
+            if not file.is_file() or sha256_file(file) != manifest.tables.get(name):
                 raise UserError(
                     f"dataset {str(folder)!r}: {file.name} is missing or does not match its manifest: {again}"
                 )
