@@ -1,8 +1,8 @@
 """Beam search, as `transformers` defines it, over a trie or over the whole vocabulary.
 
 At each step the 2K best continuations of a user are looked at; those that end in `</s>` and are among the first K join
-the finished ones, with the score  sum of log-probabilities / (generated tokens) ** length penalty; the best K others run
-on. `tests/core/test_beam.py` holds this against `generate` of transformers, and against the official code.
+the finished ones, with the score  sum of log-probabilities / (generated tokens) ** length penalty; the best K others
+run on. `tests/core/test_beam.py` holds this against `generate` of transformers, and against the official code.
 
 Shape letters: B users, K beams, C continuations of a beam, V vocabulary.
 """
@@ -108,16 +108,15 @@ def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions
         expansion: what may follow.
         options: beams, scores and when to stop.
     """
-    config = decoder.backbone.config
     users, device = len(decoder.mask), decoder.mask.device
     K, penalty = options.num_beams, options.length_penalty
 
-    tokens = torch.full((users, 1), config.decoder_start_token_id, device=device)  # last token of each beam
+    tokens = torch.full((users, 1), decoder.start_id, device=device)  # last token of each beam
     nodes = torch.zeros((users, 1), dtype=torch.long, device=device)
     running = torch.zeros((users, 1), device=device)  # summed log-probabilities; one beam to begin with
     past = torch.empty((users, 1, 0), dtype=torch.long, device=device)  # [B, K, generated]
     done = Hypotheses(
-        tokens=torch.full((users, K, options.max_new_tokens), config.pad_token_id, device=device),
+        tokens=torch.full((users, K, options.max_new_tokens), decoder.pad_id, device=device),
         scores=torch.full((users, K), IMPOSSIBLE, device=device),
         nodes=torch.zeros((users, K), dtype=torch.long, device=device),
     )
@@ -133,7 +132,7 @@ def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions
         choice, below = choice.flatten(1).gather(1, places), below.flatten(1).gather(1, places)
         sequences = torch.cat([past.gather(1, beams[..., None].expand(-1, -1, past.shape[2])), choice[..., None]], 2)
 
-        ends = (choice == config.eos_token_id) | (length == options.max_new_tokens)
+        ends = (choice == decoder.eos_id) | (length == options.max_new_tokens)
         among_first = torch.arange(best.shape[1], device=device) < K
         finished = torch.where(ends & among_first & open_users, best / length**penalty, IMPOSSIBLE)
         _merge(done, sequences, finished, below)

@@ -9,14 +9,18 @@ Shape letters: B users, K beams, S source tokens, H heads, d head width, D model
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
+from transformers.models.t5.modeling_t5 import T5Block, T5LayerCrossAttention, T5LayerFF, T5LayerSelfAttention
 
 #: Rows of logits computed at a time when only a few of each row are needed: 64 × 32,128 floats stay in cache.
 _ROWS_AT_A_TIME = 64
+
+_Layers = tuple[T5LayerSelfAttention, T5LayerCrossAttention, T5LayerFF]
 
 
 @dataclass
@@ -40,15 +44,18 @@ class StepDecoder:
 
     def __init__(self, backbone: T5ForConditionalGeneration, encoder_states: Tensor, attention_mask: Tensor) -> None:
         self.backbone = backbone
-        self.blocks = backbone.decoder.block
+        self.layers = [cast(_Layers, tuple(cast(T5Block, block).layer)) for block in backbone.decoder.block]
         config = backbone.config
+        # The configuration's types also allow none and several; a T5 has one of each.
+        self.start_id = cast(int, config.decoder_start_token_id)
+        self.eos_id, self.pad_id = cast(int, config.eos_token_id), cast(int, config.pad_token_id)
         self.heads, self.head_width = config.num_heads, config.d_kv
         self.scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
         hidden = torch.finfo(encoder_states.dtype).min
         self.mask = (1 - attention_mask[:, None, None, :].to(encoder_states.dtype)) * hidden  # [B, 1, 1, S]
         self.caches = []
-        for block in self.blocks:
-            cross = block.layer[1].EncDecAttention
+        for _, layer, _ in self.layers:
+            cross = layer.EncDecAttention
             self.caches.append(
                 _LayerCache(self._by_head(cross.k(encoder_states)), self._by_head(cross.v(encoder_states)))
             )
@@ -67,21 +74,19 @@ class StepDecoder:
         Returns:
             Decoder states after the final norm, scaled for the output head. Shape: [B, K, D].
         """
-        users, beams = tokens.shape
-        attention = self.blocks[0].layer[0].SelfAttention
-        bias = attention.compute_bias(  # [1, H, 1, t + 1]: the same for every layer
+        first, _, _ = self.layers[0]
+        bias = first.SelfAttention.compute_bias(  # [1, H, 1, t + 1]: the same for every layer
             1, self.position + 1, device=tokens.device, past_seen_tokens=self.position
         )
         x = self.backbone.decoder.embed_tokens(tokens)  # [B, K, D]
-        for block, cache in zip(self.blocks, self.caches, strict=True):
-            x = x + self._self_attention(block.layer[0], cache, x, bias)
-            x = x + self._cross_attention(block.layer[1], cache, x)
-            feed_forward = block.layer[2]
+        for (self_attention, cross_attention, feed_forward), cache in zip(self.layers, self.caches, strict=True):
+            x = x + self._self_attention(self_attention, cache, x, bias)
+            x = x + self._cross_attention(cross_attention, cache, x)
             x = x + feed_forward.DenseReluDense(feed_forward.layer_norm(x))
         self.position += 1
         return self.backbone.decoder.final_layer_norm(x) * self.scale
 
-    def _self_attention(self, layer: torch.nn.Module, cache: _LayerCache, x: Tensor, bias: Tensor) -> Tensor:
+    def _self_attention(self, layer: T5LayerSelfAttention, cache: _LayerCache, x: Tensor, bias: Tensor) -> Tensor:
         users, beams, _ = x.shape
         attention, normed = layer.SelfAttention, layer.layer_norm(x)
         shape = (users, beams, self.heads, 1, self.head_width)
@@ -97,7 +102,7 @@ class StepDecoder:
         )
         return attention.o(out.reshape(users, beams, -1))
 
-    def _cross_attention(self, layer: torch.nn.Module, cache: _LayerCache, x: Tensor) -> Tensor:
+    def _cross_attention(self, layer: T5LayerCrossAttention, cache: _LayerCache, x: Tensor) -> Tensor:
         attention = layer.EncDecAttention
         query = self._by_head(attention.q(layer.layer_norm(x)))  # [B, H, K, d]: beams are query positions
         out = F.scaled_dot_product_attention(
@@ -113,14 +118,16 @@ class StepDecoder:
         """
         users = torch.arange(len(beams), device=beams.device)[:, None]
         for cache in self.caches:
-            assert cache.keys is not None and cache.values is not None
+            assert cache.keys is not None
+            assert cache.values is not None
             cache.keys, cache.values = cache.keys[users, beams], cache.values[users, beams]
 
     def keep(self, users: Tensor) -> None:
         """Go on with these users only. Shape: [B']."""
         self.mask = self.mask[users]
         for cache in self.caches:
-            assert cache.keys is not None and cache.values is not None
+            assert cache.keys is not None
+            assert cache.values is not None
             cache.cross_keys, cache.cross_values = cache.cross_keys[users], cache.cross_values[users]
             cache.keys, cache.values = cache.keys[users], cache.values[users]
 

@@ -22,15 +22,14 @@ def greedy(decoder: StepDecoder, max_new_tokens: int) -> Tensor:
     Returns:
         Generated ids, padded after `</s>`. Shape: [B, max_new_tokens].
     """
-    config = decoder.backbone.config
     users, device = len(decoder.mask), decoder.mask.device
-    out = torch.full((users, max_new_tokens), config.pad_token_id, device=device)
+    out = torch.full((users, max_new_tokens), decoder.pad_id, device=device)
     active = torch.arange(users, device=device)
-    tokens = torch.full((users, 1), config.decoder_start_token_id, device=device)
+    tokens = torch.full((users, 1), decoder.start_id, device=device)
     for position in range(max_new_tokens):
         tokens = decoder.logits(decoder.step(tokens)).argmax(-1)  # [active, 1]
         out[active, position] = tokens[:, 0]
-        running = (tokens[:, 0] != config.eos_token_id).nonzero().flatten()
+        running = (tokens[:, 0] != decoder.eos_id).nonzero().flatten()
         if len(running) == 0:
             break
         if len(running) < len(active):

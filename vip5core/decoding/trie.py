@@ -80,8 +80,16 @@ class Trie:
             widths.append(max((n_children[node] for node in level), default=0))
             level = below
             depth += 1
-        tables = [torch.tensor(t) for t in (token, first_child, n_children, item_at, first_leaf, last_leaf, leaf_items)]
-        return cls(*tables, widths=tuple(width for width in widths if width))
+        return cls(
+            token=torch.tensor(token),
+            first_child=torch.tensor(first_child),
+            n_children=torch.tensor(n_children),
+            item=torch.tensor(item_at),
+            first_leaf=torch.tensor(first_leaf),
+            last_leaf=torch.tensor(last_leaf),
+            leaf_items=torch.tensor(leaf_items),
+            widths=tuple(width for width in widths if width),
+        )
 
     def to(self, device: torch.device | str) -> Trie:
         """The same trie on another device."""
