@@ -28,8 +28,8 @@ class Adapter(nn.Module):
     Args:
         d_model: width of the backbone.
         bottleneck: width inside, d_model / reduction factor.
-        identity_start: start as the identity (up-projection zero). The official adapters start with the up-projection at
-            PyTorch's default, which at T5-small disturbs a trained backbone from the first step.
+        identity_start: start as the identity (up-projection zero). The official adapters start with the up-projection
+            at PyTorch's default, which at T5-small disturbs a trained backbone from the first step.
     """
 
     def __init__(self, *, d_model: int, bottleneck: int, identity_start: bool) -> None:
@@ -64,7 +64,7 @@ class ActiveTask:
 class WithAdapter(nn.Module):
     """A linear map followed by the active adapter, with a residual around the adapter."""
 
-    def __init__(self, linear: nn.Module, bank: nn.ModuleDict, active: ActiveTask) -> None:
+    def __init__(self, linear: nn.Linear, bank: nn.ModuleDict, active: ActiveTask) -> None:
         super().__init__()
         self.linear = linear
         self.bank = bank

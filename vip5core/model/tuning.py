@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from peft import IA3Config, LoraConfig, PeftConfig, inject_adapter_in_model
 from torch import nn
+from transformers import T5ForConditionalGeneration
 
 from vip5core.errors import unknown_name
 from vip5core.model.adapters import ActiveTask, adapter_parameters, add_adapters, is_layer_norm
 from vip5core.model.options import ModelOptions
 
-Backbone = nn.Module
+Backbone = T5ForConditionalGeneration
 Trainable = list[nn.Parameter]
 
 

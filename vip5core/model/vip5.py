@@ -34,6 +34,8 @@ class VIP5(nn.Module):
         active_task: the switch of per-task adapters, if there are any.
     """
 
+    features: Tensor | None
+
     def __init__(
         self,
         backbone: T5ForConditionalGeneration,
@@ -63,6 +65,7 @@ class VIP5(nn.Module):
         """The encoder's input. Shape: [B, L, D]."""
         embedded = self.backbone.get_input_embeddings()(batch.input_ids)  # [B, L, D]
         if self.mapping is not None and len(batch.image_items):
+            assert self.features is not None, "image tokens need features"
             image_tokens = self.mapping(self.features[batch.image_items])  # [M, n, D]
             embedded = (
                 embedded.flatten(0, 1)
