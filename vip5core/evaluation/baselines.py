@@ -59,5 +59,6 @@ def _explanations(
         texts = [commonest] * len(samples)
     else:
         texts = known.iloc[rng.integers(0, len(known), len(samples))].tolist()
-    references = [dataset.explanations["explanation"].iat[sample.explanation_row] for sample in samples]
+    rows = [sample.explanation_row for sample in samples]
+    references = dataset.explanations["explanation"].iloc[rows].tolist()
     return text_rows(samples, split, texts, references)

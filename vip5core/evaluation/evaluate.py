@@ -62,7 +62,7 @@ class Evaluator:
     def questions(self, split: str, limit: int | None) -> dict[str, list[Sample]]:
         """The prompts of each task, for all users or a seeded sample of `limit`."""
         rng = np.random.default_rng([self.config.seed, split == "test"])
-        questions = {}
+        questions: dict[str, list[Sample]] = {}
         for task in self.config.tasks:
             template = self.tables.templates[getattr(self.config, f"{task}_template")]
             if task in RANKING_TASKS:
@@ -132,7 +132,8 @@ class Evaluator:
     ) -> pd.DataFrame:
         ids = greedy(StepDecoder(model.backbone, states, batch.attention_mask), self.layout.max_target_tokens)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        references = [self.dataset.explanations["explanation"].iat[sample.explanation_row] for sample in asked]
+        rows = [sample.explanation_row for sample in asked]
+        references = self.dataset.explanations["explanation"].iloc[rows].tolist()
         return text_rows(asked, split, [text.strip() for text in texts], references)
 
     def _batches(self, samples: Sequence[Sample], device: torch.device) -> Iterator[Batch]:

@@ -85,10 +85,12 @@ def compile_samples(samples: Sequence[Sample], tables: PromptTables, layout: Lay
     starts = tables.starts_word[source] | at_picture  # every image token is a word of its own
     items = np.repeat(np.where(is_picture, -flat, 0), sizes)
 
-    target_tokens, target_lengths = [], []
+    eos = np.array([tables.eos])
+    target_tokens: list[np.ndarray] = []
+    target_lengths: list[int] = []
     for target in targets:
         ids = np.concatenate([tables.ids(segment) for segment in target])[: layout.max_target_tokens - 1]
-        target_tokens += [ids, [tables.eos]]
+        target_tokens += [ids, eos]
         target_lengths.append(len(ids) + 1)
     return Compiled(
         tokens=tokens,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from vip5core.data.dataset import Dataset
@@ -29,11 +31,11 @@ def render(sample: Sample, dataset: Dataset, templates: TemplateSet, layout: Lay
             case "user":
                 return f"user_{sample.user}"
             case "name":
-                return dataset.users["name"].iat[sample.user - 1]
+                return cast(str, dataset.users["name"].iat[sample.user - 1])
             case "item":
                 return str(sample.item)
             case "title":
-                return dataset.items["title"].iat[sample.item - 1]
+                return cast(str, dataset.items["title"].iat[sample.item - 1])
             case "image":
                 return picture(sample.item)
             case "history":

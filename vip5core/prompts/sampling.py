@@ -50,8 +50,8 @@ class SamplingOptions:
 
     Attributes:
         tasks: which tasks to train.
-        samples_per_user: samples that each user gives per epoch of the groups in `PER_USER_GROUPS` (templates A-1 to A-6,
-            A-7 to A-8, B-1 to B-4, B-5 to B-7); the paper's are 5 each. An explanation row gives 1.
+        samples_per_user: samples that each user gives per epoch of the groups in `PER_USER_GROUPS` (templates A-1 to
+            A-6, A-7 to A-8, B-1 to B-4, B-5 to B-7); the paper's are 5 each. An explanation row gives 1.
         candidates: items to choose from in a choice prompt, the target included.
         window: a name in `WINDOWS`.
         max_history: newest items of a history that are shown.
@@ -164,7 +164,7 @@ def evaluation_samples(
         subjects: users; for explanation templates rows of `dataset.explanations`.
         max_history: newest items of a history that are shown.
     """
-    rows = dataset.explanations
+    users, items = dataset.explanations["user"].to_numpy(), dataset.explanations["item"].to_numpy()
     samples = []
     for subject in map(int, subjects):
         match template.group:
@@ -175,7 +175,7 @@ def evaluation_samples(
                 candidates = dataset.candidates(subject, split)
                 samples.append(Sample(template, subject, dataset.target(subject, split), candidates=candidates))
             case "explanation":
-                user, item = int(rows["user"].iat[subject]), int(rows["item"].iat[subject])
+                user, item = int(users[subject]), int(items[subject])
                 samples.append(Sample(template, user, item, explanation_row=subject))
             case group:
                 raise ValueError(f"template {template.id} of group {group!r} asks nothing that can be ranked")

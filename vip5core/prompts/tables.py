@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -71,7 +72,8 @@ class PromptTables:
         sections["eos"] = len(segments)
         segments.append(np.array([tokenizer.eos_token_id], dtype=np.int32))
         tokens = np.concatenate(segments)
-        begins = np.array([piece.startswith("▁") for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))])
+        pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+        begins = np.array([piece.startswith("▁") for piece in pieces])
         return cls(
             tokens=tokens,
             starts_word=begins[tokens],
@@ -81,7 +83,7 @@ class PromptTables:
             templates=templates,
             n_items=dataset.n_items,
             explanation_ratings=dataset.explanations["rating"].to_numpy(),
-            placeholder=tokenizer.convert_tokens_to_ids(PLACEHOLDER),
+            placeholder=cast(int, tokenizer.convert_tokens_to_ids(PLACEHOLDER)),
             eos=tokenizer.eos_token_id,
             pad=tokenizer.pad_token_id,
         )

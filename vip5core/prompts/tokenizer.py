@@ -38,7 +38,8 @@ def embedded_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> PreTrain
     )
     words = (" ".join(word for word in text.split() if not word.isdigit()) for text in texts)
     learner.train_from_iterator(words, trainers.BpeTrainer(vocab_size=vocabulary, show_progress=False))
-    learned = sorted(learner.get_vocab(), key=learner.token_to_id)
+    vocab = learner.get_vocab()
+    learned = sorted(vocab, key=vocab.__getitem__)
     numbers = [f"{start}{n}" for start in ("▁", "_") for n in range(_WHOLE_NUMBERS + 1)]
     digits = [str(digit) for digit in range(10)]
     pieces = dict.fromkeys(["▁", "_", *numbers, *digits, *(piece for piece in learned if not piece.isdigit())])
