@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    @contextmanager
+    @contextlib.contextmanager
     def measure(self, name: str, device: torch.device | None = None) -> Iterator[None]:
         """Count a block's wall time, work queued on `device` included."""
         start = time.perf_counter()
@@ -44,10 +44,9 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         elif sys.platform == "linux":
-            try:
+            # A container may forbid it: then the mark is that of the process's whole life.
+            with contextlib.suppress(OSError):
                 Path("/proc/self/clear_refs").write_text("5")
-            except OSError:  # a container may forbid it: then the mark is that of the process's whole life
-                pass
 
     def megabytes(self) -> float:
         if self.device.type == "cuda":
