@@ -199,7 +199,7 @@ class Dataset:
     @functools.cached_property
     def _candidates(self) -> dict[str, list[np.ndarray]]:
         return {
-            split: table.sort_values("user")["candidates"].tolist()
+            str(split): table.sort_values("user")["candidates"].tolist()
             for split, table in self.candidate_lists.groupby("split")
         }
 
