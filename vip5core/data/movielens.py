@@ -90,7 +90,7 @@ def _items(folder: Path, posters: Path, ledger: DropLedger) -> pd.DataFrame:
     rows = []
     for number, line in enumerate(_lines(folder / "u.item"), start=1):
         fields = line.split("|")
-        if len(fields) != 5 + len(genres) or not fields[0].isdigit():
+        if len(fields) != 5 + len(genres) or not fields[0].isdecimal():
             ledger.add("item", f"not {5 + len(genres)} fields", f"u.item line {number}: {line[:80]}")
             continue
         flags = [name for name, flag in zip(genres, fields[5:], strict=True) if flag == "1"]

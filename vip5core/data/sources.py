@@ -11,6 +11,7 @@ from vip5core.data.movielens import movielens_100k
 from vip5core.data.raw import RawData
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import code_version, fingerprint
+from vip5core.storage import writable_folder
 
 
 def _read_minimart(size: int | None, source: Path | None, seed: int) -> RawData:
@@ -47,7 +48,7 @@ def prepare(dataset: str, source: Path | None, home: Path, options: BuildOptions
         The dataset's folder. The same request, source files (names, sizes, times) and code find it again.
 
     Raises:
-        UserError: for an unknown name, a missing source, or a source without usable rows.
+        UserError: for an unknown name, a missing source or one without usable rows, or a home that cannot be written.
     """
     options = options or BuildOptions()
     if (Path(dataset) / "manifest.json").is_file():
@@ -55,7 +56,7 @@ def prepare(dataset: str, source: Path | None, home: Path, options: BuildOptions
     name, _, size_text = dataset.partition(":")
     if name not in SOURCES:
         raise unknown_name("dataset", name, [*SOURCES, "or the folder of a prepared dataset"])
-    if size_text and not (size_text.isdigit() and int(size_text) > 0):
+    if size_text and not (size_text.isdecimal() and int(size_text) > 0):
         raise UserError(f"dataset {dataset!r}: the size after ':' must be a positive number of users")
     if source is not None:
         source = source.expanduser().resolve()
@@ -67,6 +68,7 @@ def prepare(dataset: str, source: Path | None, home: Path, options: BuildOptions
     key = fingerprint(name, size, _listing(source), vars(options), code_version())
     out = home / "datasets" / f"{name}-{key}"
     if not out.is_dir():
+        writable_folder(out.parent, "the home of datasets")
         build_dataset(SOURCES[name](size, source, options.seed), out, options)
     return out
 
