@@ -1,0 +1,75 @@
+"""Under its final name a folder or file is whole; a failure leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vip5core.errors import UserError
+from vip5core.storage import whole_file, whole_folder, writable_folder
+
+
+def test_a_folder_takes_its_name_only_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "target"
+    with whole_folder(target) as aside:
+        (aside / "part").write_text("x")
+        assert not target.exists()
+        assert aside.parent == target.parent  # a rename within one file system
+    assert [path.name for path in target.iterdir()] == ["part"]
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_failed_folder_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    def fail() -> None:
+        with whole_folder(tmp_path / "target") as aside:
+            (aside / "part").write_text("x")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_processes_the_faster_one_wins(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with whole_folder(target) as slow:
+        (slow / "by").write_text("slow")
+        with whole_folder(target) as fast:
+            (fast / "by").write_text("fast")
+    assert (target / "by").read_text() == "fast"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_file_is_replaced_only_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "state"
+    target.write_text("old")
+    with whole_file(target) as aside:
+        aside.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failed_file_leaves_the_old_one(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "state"
+    target.write_text("old")
+
+    def fail() -> None:
+        with whole_file(target) as aside:
+            aside.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_folder_that_cannot_be_written_is_a_users_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"storage .* cannot be written"):
+        writable_folder(tmp_path / "file" / "sub", "storage")
+    assert writable_folder(tmp_path / "new" / "folder", "storage").is_dir()
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
