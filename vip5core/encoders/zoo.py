@@ -136,7 +136,7 @@ class Preparation:
         return cls(config["vision_cfg"]["image_size"])
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """Shape: [3, size, size], uint8: a quarter of the memory of open_clip's own transform on the way to the tower."""
+        """Shape: [3, size, size], uint8: a quarter of the memory of open_clip's floats on the way to the tower."""
         for step in self.steps:
             image = step(image)
         return pil_to_tensor(image)

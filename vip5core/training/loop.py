@@ -78,8 +78,8 @@ def fit(
 ) -> Fitted:
     """Train `model` in place.
 
-    The same seed gives the same numbers: batches are drawn by (seed, epoch, step), dropout is seeded by epoch, so that a
-    training that goes on from `checkpoint` (written after every epoch) ends as one that was never interrupted.
+    The same seed gives the same numbers: batches are drawn by (seed, epoch, step), dropout is seeded by epoch, so that
+    a training that goes on from `checkpoint` (written after every epoch) ends as one that was never interrupted.
 
     Args:
         evaluator: gives the validation metrics of an epoch.
