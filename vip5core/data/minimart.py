@@ -9,7 +9,9 @@ What is planted, so that a study on it has a right answer:
   look that the user likes, `KIND` for a liked kind, `FOLLOWS` if the item's kind follows the kind bought last
   (a fixed ring of kinds), plus a popularity that falls with the item's rank. No item is bought twice.
 - **Explanations** name one feature. `colour`, `pattern` and `shape` can be known from the picture only; `material`
-  and `use` from the title; `price` from nothing (the rating tells its tone).
+  and `use` from the title; `price` from nothing (the rating tells its tone). They are split by item: an explanation
+  of validation or test is about an item that nobody has explained before, so that its look cannot be learnt from
+  other people's words.
 
 A model that sees the pictures can therefore explain better than one that reads titles, and can recommend better
 for items with few interactions; shuffled pictures help nothing. `truth/items.parquet` and `truth/users.parquet`
@@ -26,6 +28,8 @@ from vip5core.data.raw import EXPLANATION_COLUMNS, RawData
 from vip5core.errors import UserError
 
 DEFAULT_USERS = 600
+#: Share of the items whose explanations are held out for validation, and again for the test.
+NEW_ITEMS = 0.15
 LOOK, KIND, FOLLOWS, POPULARITY = 2.5, 1.0, 1.5, 0.8
 
 KINDS = {  # kind -> what it is for; a ring: each kind is followed by the next
@@ -199,8 +203,12 @@ def _interactions(items: pd.DataFrame, tastes: pd.DataFrame, rng: np.random.Gene
 
 
 def _explanations(interactions: pd.DataFrame, items: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """One explanation for every interaction, about a feature drawn evenly from `_TONES`."""
+    """One explanation for every interaction, about a feature drawn evenly from `_TONES`; split by item."""
     facts = items.set_index("raw_id")
+    order = rng.permutation(items["raw_id"])
+    held_out = int(NEW_ITEMS * len(order))
+    split_of = dict.fromkeys(order, "train")
+    split_of |= dict.fromkeys(order[:held_out], "test") | dict.fromkeys(order[held_out : 2 * held_out], "valid")
     features = rng.choice(list(_TONES), len(interactions))
     rows = []
     for user, item, rating, feature in zip(
@@ -209,15 +217,6 @@ def _explanations(interactions: pd.DataFrame, items: pd.DataFrame, rng: np.rando
         fact = facts.loc[item]
         words = {**fact, "use": KINDS[fact["kind"]]}
         tone = 0 if rating >= 4 else 1
-        rows.append(
-            (
-                user,
-                item,
-                rating,
-                _HEADLINES[tone].format(**words),
-                feature,
-                _TONES[feature][tone].format(**words),
-                None,
-            )
-        )
+        headline = _HEADLINES[tone].format(**words)
+        rows.append((user, item, rating, headline, feature, _TONES[feature][tone].format(**words), split_of[item]))
     return pd.DataFrame(rows, columns=EXPLANATION_COLUMNS)

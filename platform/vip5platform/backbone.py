@@ -1,0 +1,46 @@
+"""The backbone of a study: found, or for `tiny` made by the P5 stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from vip5core.data.dataset import Dataset
+from vip5core.model.backbone import TINY, find_backbone
+from vip5core.training.p5_stage import make_p5_backbone, p5_config, p5_fingerprint
+
+
+def backbone_folder(
+    name: str,
+    dataset: Dataset,
+    home: Path,
+    p5_epochs: int | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, news: None,
+) -> Path:
+    """The folder of a backbone that knows the language of its prompts.
+
+    Args:
+        name: of the hub, a folder, or `tiny`.
+        dataset: whose prompts `tiny` learns.
+        home: backbones lie in `home/backbones/`.
+        p5_epochs: of the stage that makes `tiny`.
+        progress: called after each epoch of that stage with (done, total, news).
+
+    Raises:
+        UserError: if there is no such backbone.
+    """
+    if name != TINY:
+        return find_backbone(name, home)
+    config = p5_config(**({"epochs": p5_epochs} if p5_epochs is not None else {}))
+    out = home / "backbones" / f"{TINY}-{p5_fingerprint(dataset, config)}"
+    if not out.is_dir():
+        progress(0, config.epochs, "starting …")
+
+        def report(metrics: dict[str, float]) -> None:
+            progress(int(metrics["epoch"]), config.epochs, f"valid/loss {metrics['valid/loss']:.3f}")
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        make_p5_backbone(dataset, config, out, report, device)
+    return out

@@ -1,0 +1,181 @@
+"""Image features by Ray Data: decoding tasks feed a pool of encoders, every picture is encoded once, ever.
+
+    pictures ─▶ decode (tasks: open, resize, crop; uint8) ─▶ encode (actors: all encoders that miss the picture) ─▶ shards
+
+An actor holds every encoder of the study, so that a picture is decoded once for all of them. Batches are written to
+content-addressed shards as they come: what is written is never computed again, whatever happens to the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+
+from vip5core.data.dataset import Dataset
+from vip5core.encoders import EncoderChoice, Preparation, UnreadableImage, load_encoder, open_image
+from vip5core.features import assemble, known_images, store_fingerprint, write_shard
+from vip5core.storage import writable_folder
+from vip5platform.session import Resources
+
+#: Pictures per batch, and those that one more actor must be worth on a CPU (it takes seconds to start).
+_BATCH, _PICTURES_PER_ACTOR = 64, 256
+#: Share of a CPU that a decoding task takes beside the encoders, which are the work.
+_DECODE_CPU, _ENCODE_CPU = 0.25, 0.75
+
+Progress = Callable[[int, int], None]
+
+
+def extract(
+    dataset: Dataset,
+    choices: Sequence[EncoderChoice],
+    home: Path,
+    resources: Resources,
+    progress: Progress = lambda done, total: None,
+    gpus_per_actor: float | None = None,
+) -> dict[str, Path]:
+    """Feature stores of `dataset`, one per encoder, computing what is not there.
+
+    Args:
+        choices: the encoders.
+        home: stores go to `home/features/`.
+        resources: of the Ray session this runs in.
+        progress: called with pictures done and to do.
+        gpus_per_actor: share of a GPU for each actor; one whole GPU if the cluster has any.
+
+    Returns:
+        Encoder name to the folder of its store.
+
+    Raises:
+        UserError: for weights that cannot be loaded, or a folder that cannot be written.
+    """
+    features = home / "features"
+    stores = {choice.name: features / store_fingerprint(dataset, choice.fingerprint) for choice in choices}
+    missing = [choice for choice in choices if not stores[choice.name].is_dir()]
+    if not missing:
+        return stores
+    shards = {choice.name: features / "shards" / choice.fingerprint for choice in missing}
+    for folder in shards.values():
+        writable_folder(folder, "feature folder")
+    by_size: dict[int, list[EncoderChoice]] = {}
+    for choice in missing:
+        by_size.setdefault(Preparation.of(choice).size, []).append(choice)
+    for size, same in by_size.items():
+        _encode_missing(dataset, same, size, shards, resources, progress, gpus_per_actor)
+    for choice in missing:
+        record = {"name": choice.name, "weights": Path(choice.weights).name, "fingerprint": choice.fingerprint}
+        assemble(dataset, record, choice.spec.feature_width, shards[choice.name], stores[choice.name])
+    return stores
+
+
+def _encode_missing(
+    dataset: Dataset,
+    choices: list[EncoderChoice],
+    size: int,
+    shards: dict[str, Path],
+    resources: Resources,
+    progress: Progress,
+    gpus_per_actor: float | None,
+) -> None:
+    """Put every picture of `dataset` into the shards of every encoder."""
+    known = {choice.name: known_images(shards[choice.name]) for choice in choices}
+    pictures = dataset.items.dropna(subset=["image_sha256"]).drop_duplicates("image_sha256")
+    rows = []
+    for image, digest in zip(pictures["image"], pictures["image_sha256"], strict=True):
+        wanted = [choice.name for choice in choices if digest not in known[choice.name]]
+        if wanted:
+            path = str(dataset.folder / image)
+            rows.append({"image_sha256": digest, "path": path, "encoders": json.dumps(wanted)})
+    if not rows:
+        return
+    progress(0, len(rows))
+    gpus = (gpus_per_actor or 1.0) if resources.gpus else 0.0
+    if gpus:
+        actors = max(1, int(resources.gpus / gpus))
+        encode_resources: dict[str, Any] = {"num_gpus": gpus, "num_cpus": 1}
+    else:
+        actors = max(1, min(int(resources.cpus), math.ceil(len(rows) / _PICTURES_PER_ACTOR)))
+        encode_resources = {"num_cpus": _ENCODE_CPU}
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    # More blocks than actors keep all of them busy; a block of a few batches is cheap to lose.
+    blocks = max(1, min(math.ceil(len(rows) / _BATCH), 16 * actors))
+    encoded = (
+        ray.data.from_items(rows, override_num_blocks=blocks)
+        .map_batches(_Decode(size), batch_size=_BATCH, batch_format="numpy", num_cpus=1 if gpus else _DECODE_CPU)
+        .map_batches(
+            _Encode,
+            fn_constructor_args=(choices, shards),
+            batch_size=_BATCH,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            **encode_resources,
+        )
+    )
+    done = 0
+    for batch in encoded.iter_batches(batch_size=None, batch_format="numpy"):
+        done += len(batch["image_sha256"])
+        progress(done, len(rows))
+
+
+class _Decode:
+    """Batch of paths to batch of pixels; a picture that cannot be read becomes its reason."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        prepare = Preparation(self.size)
+        pixels = np.zeros((len(batch["path"]), 3, self.size, self.size), dtype=np.uint8)
+        reasons = []
+        for row, path in enumerate(batch["path"]):
+            try:
+                pixels[row] = prepare(open_image(Path(path))).numpy()
+                reasons.append("")
+            except UnreadableImage as error:
+                reasons.append(str(error))
+        return {
+            "image_sha256": batch["image_sha256"],
+            "encoders": batch["encoders"],
+            "pixels": pixels,
+            "reason": np.array(reasons, dtype=object),
+        }
+
+
+class _Encode:
+    """An actor that holds the encoders and writes what they make of a batch to their shards."""
+
+    def __init__(self, choices: list[EncoderChoice], shards: dict[str, Path]) -> None:
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        if self.device == "cpu":
+            torch.set_num_threads(1)
+        self.encoders = {choice.name: load_encoder(choice, self.device) for choice in choices}
+        self.shards = shards
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        wanted = [set(json.loads(names)) for names in batch["encoders"]]
+        readable = np.array([not reason for reason in batch["reason"]])
+        for name, encoder in self.encoders.items():
+            rows = np.flatnonzero([name in names for names in wanted])
+            if not len(rows):
+                continue
+            features: list[np.ndarray | None] = [None] * len(rows)
+            good = np.flatnonzero(readable[rows])
+            if len(good):
+                pixels = torch.from_numpy(batch["pixels"][rows[good]]).to(self.device)
+                for place, feature in zip(good, encoder(pixels).cpu().numpy(), strict=True):
+                    features[place] = feature
+            write_shard(
+                self.shards[name],
+                [str(batch["image_sha256"][row]) for row in rows],
+                features,
+                [str(batch["reason"][row]) or None for row in rows],
+            )
+        return {"image_sha256": batch["image_sha256"]}

@@ -1,0 +1,194 @@
+"""Ray Tune runs the trials: as many at a time as there is room for, each outcome told as it comes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ray import tune
+from ray.exceptions import RayActorError, RayTaskError
+from ray.tune.search import Searcher
+
+from vip5core.config import TrialConfig
+from vip5core.errors import UserError
+from vip5core.trial import StudyInputs, TrialResult, TrialSpec
+from vip5platform.session import Resources
+from vip5platform.trial import FIXED, config_of, trainable
+
+
+class Observer(Protocol):
+    """Who wants to know how trials go. Called in the driver's process only."""
+
+    def started(self, spec: TrialSpec) -> None: ...
+
+    def epoch(self, spec: TrialSpec, metrics: Mapping[str, float]) -> None: ...
+
+    def finished(self, spec: TrialSpec, result: TrialResult) -> None: ...
+
+    def failed(self, spec: TrialSpec, reason: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one trial gets of the cluster.
+
+    Attributes:
+        workers: processes.
+        cpus: of each worker.
+        gpus: of each worker; a fraction lets workers share a GPU.
+    """
+
+    workers: int
+    cpus: float
+    gpus: float
+
+    @classmethod
+    def of(cls, resources: Resources, trials: int, workers: int = 1, gpus: float | None = None) -> Share:
+        """An even share: all CPUs are used when there are fewer trials than CPUs.
+
+        Args:
+            resources: of the cluster, the workers that an autoscaler may add not counted.
+            trials: to run.
+            workers: of each trial.
+            gpus: of each worker; if None, one where there are GPUs.
+
+        Raises:
+            UserError: if one trial needs more than the cluster has and will ever have.
+        """
+        if workers < 1:
+            raise UserError(f"--workers-per-trial {workers}: must be at least 1")
+        if gpus is not None and gpus < 0:
+            raise UserError(f"--gpus-per-trial {gpus}: must not be negative")
+        gpus = gpus if gpus is not None else (1.0 if resources.gpus else 0.0)
+        at_once = max(1, min(trials, int(resources.gpus / gpus / workers) if gpus else trials))
+        return cls(workers, max(1, int(resources.cpus / at_once / workers)), gpus)
+
+    def at_once(self, resources: Resources) -> int:
+        """How many trials run side by side."""
+        by_cpu = resources.cpus / (self.cpus * self.workers)
+        by_gpu = resources.gpus / (self.gpus * self.workers) if self.gpus else by_cpu
+        return max(1, int(min(by_cpu, by_gpu)))
+
+
+def run_trials(
+    configs: Sequence[TrialConfig], inputs: StudyInputs, share: Share, at_once: int, observer: Observer
+) -> None:
+    """Run each config once; what is finished already is not Tune's business and must not be among them."""
+    settings = [config.model_dump(mode="json") for config in configs]
+    _tune({FIXED: tune.grid_search(settings)}, tune.TuneConfig(), inputs, share, at_once, observer)
+
+
+def run_search(
+    fixed: Mapping[str, Any],
+    searcher: Searcher,
+    trials: int,
+    inputs: StudyInputs,
+    share: Share,
+    at_once: int,
+    observer: Observer,
+) -> None:
+    """Let `searcher` propose `trials` configs on top of `fixed` settings; it is told `valid/` metrics only."""
+    tune_config = tune.TuneConfig(search_alg=searcher, num_samples=trials)
+    _tune({FIXED: dict(fixed)}, tune_config, inputs, share, at_once, observer)
+
+
+def _tune(
+    space: dict[str, Any],
+    tune_config: tune.TuneConfig,
+    inputs: StudyInputs,
+    share: Share,
+    at_once: int,
+    observer: Observer,
+) -> None:
+    run = trainable(inputs, share.workers, share.cpus, share.gpus)
+    # A group's processes ask for their own room; its driver in Tune only waits for them.
+    room = {"cpu": share.cpus, "gpu": share.gpus} if share.workers == 1 else {"cpu": 0.01}
+    tune_config.max_concurrent_trials = at_once
+    tune_config.reuse_actors = share.workers == 1
+    storage = inputs.home / "tune"
+    with _quiet():
+        tuner = tune.Tuner(
+            tune.with_resources(run, room),
+            param_space=space,
+            tune_config=tune_config,
+            run_config=tune.RunConfig(
+                storage_path=str(storage), name="trials", callbacks=[_Callbacks(inputs, observer)], verbose=0
+            ),
+        )
+        try:
+            tuner.fit()
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)  # Tune's records of what our own folders hold
+
+
+class _Callbacks(tune.Callback):
+    """Tune's events as an `Observer`'s."""
+
+    def __init__(self, inputs: StudyInputs, observer: Observer) -> None:
+        self.inputs = inputs
+        self.observer = observer
+
+    def _spec(self, trial: Any) -> TrialSpec:
+        return self.inputs.spec(config_of(trial.config))
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.observer.started(self._spec(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        metrics = {
+            key: value for key, value in result.items() if key == "epoch" or key.startswith(("train/", "valid/"))
+        }
+        if metrics:
+            self.observer.epoch(self._spec(trial), metrics)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        spec = self._spec(trial)
+        if spec.finished(self.inputs.home):
+            self.observer.finished(spec, TrialResult.load(spec.folder(self.inputs.home)))
+        else:
+            self.observer.failed(spec, "it ended without a result")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.observer.failed(self._spec(trial), reason_of(trial.get_pickled_error()))
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Why a trial failed, in one line."""
+    seen = 0
+    while seen < 10 and error is not None:  # Ray wraps errors in errors; the innermost says what happened
+        inner = error.cause if isinstance(error, RayTaskError) else (error.__cause__ or _of_a_worker(error))
+        if inner is None:
+            break
+        error, seen = inner, seen + 1
+    if error is None:
+        return "unknown"
+    if isinstance(error, RayActorError):
+        return "its process died: killed, or out of memory"
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _of_a_worker(error: BaseException) -> BaseException | None:
+    """The first error that a worker group reports."""
+    failures = getattr(error, "worker_failures", None)
+    return next(iter(failures.values())) if failures else None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Tune greets on the standard output and prints tracebacks of failed trials; we say it in a line ourselves."""
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.data")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

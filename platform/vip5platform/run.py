@@ -1,0 +1,280 @@
+"""A study from its declaration to its answer."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.markup import escape
+
+from vip5core.data import BuildOptions, Dataset
+from vip5core.data.sources import prepare
+from vip5core.encoders import EncoderChoice
+from vip5core.evaluation.baselines import BASELINES, evaluate_baseline
+from vip5core.features import NO_PICTURE, FeatureStore, store_fingerprint
+from vip5core.fingerprint import fingerprint
+from vip5core.model.backbone import TINY, backbone_fingerprint, load_backbone
+from vip5core.storage import writable_folder
+from vip5core.trial import StudyInputs, TrialResult, TrialSpec
+from vip5core.trial_inputs import TrialInputs
+from vip5platform.backbone import backbone_folder
+from vip5platform.extract import extract
+from vip5platform.fleet import Share, run_trials
+from vip5platform.plan import Options, PlannedTrial, encoders_of, plan_trials
+from vip5platform.plots import plot
+from vip5platform.progress import TrialProgress, bars, console, say, stage, warn
+from vip5platform.report import Report, Row
+from vip5platform.session import Resources, ray_session
+from vip5platform.study import Study
+from vip5platform.tracking import Tracker, default_uri
+
+
+@dataclass(frozen=True)
+class StudyTrial:
+    """A planned trial with its spec."""
+
+    planned: PlannedTrial
+    spec: TrialSpec
+
+
+class Timeline:
+    """Where a study's wall time goes, by stage."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    @property
+    def total(self) -> float:
+        return time.perf_counter() - self.start
+
+
+def run_study(study: Study, options: Options) -> bool:
+    """Run what of `study` is not yet finished, report and record it.
+
+    Returns:
+        Whether every trial finished.
+
+    Raises:
+        UserError: for anything that the user can mend.
+    """
+    timeline = Timeline()
+    planned = plan_trials(study, options)
+    say(f"[bold]{escape(study.question)}[/]")
+    if options.dry_run:
+        _show_plan(planned)
+        return True
+    home = writable_folder(options.home, "--home")
+    with timeline.measure("data"), stage("dataset"):
+        dataset = Dataset.load(prepare(options.dataset, options.source, home, BuildOptions()))
+    _describe(dataset)
+    with timeline.measure("backbone"), stage("backbone" if options.backbone != TINY else "P5 stage") as update:
+        backbone = backbone_folder(options.backbone, dataset, home, options.p5_epochs, update)
+    choices = encoders_of([trial.config for trial in planned])
+    stores = {c.name: home / "features" / store_fingerprint(dataset, c.fingerprint) for c in choices}
+    inputs = StudyInputs(home, dataset.folder, backbone, stores)
+    trials = [StudyTrial(trial, inputs.spec(trial.config)) for trial in planned]
+    with timeline.measure("tracking"):
+        key = _key(study, options, dataset, backbone)
+        tracker = _tracker(study, options, home, dataset, key)
+    try:
+        failures = _run_missing(trials, inputs, dataset, choices, options, tracker, timeline)
+        with timeline.measure("report"):
+            report = _report(study, dataset, trials, inputs, failures)
+            _show(report, home / "reports" / f"{study.name}-{key}", tracker, timeline)
+    except BaseException:
+        tracker.abandon()
+        raise
+    return not failures
+
+
+def _run_missing(
+    trials: Sequence[StudyTrial],
+    inputs: StudyInputs,
+    dataset: Dataset,
+    choices: Sequence[EncoderChoice],
+    options: Options,
+    tracker: Tracker,
+    timeline: Timeline,
+) -> dict[str, str]:
+    """Extract and train what is missing; returns the reason of each trial that failed, by fingerprint."""
+    todo = {trial.spec.fingerprint: trial for trial in trials if not trial.spec.finished(inputs.home)}
+    done = [trial for trial in trials if trial.spec.fingerprint not in todo]
+    with timeline.measure("tracking"):
+        for trial in done:
+            tracker.open(trial.spec, trial.planned.label, trial.planned.cell)
+            tracker.finished(trial.spec, TrialResult.load(trial.spec.folder(inputs.home)))
+    if done:
+        rest = f"; {len(todo)} to train" if todo else ": nothing to train"
+        say(f"{len(done)} of {len(trials)} trials were finished before{rest}")
+    if not todo:
+        return {}
+    with contextlib.ExitStack() as stack:
+        with timeline.measure("ray"), stage("starting Ray"):
+            resources = stack.enter_context(ray_session(options.address))
+        with timeline.measure("features"):
+            _extract(dataset, choices, inputs.home, resources, options)
+        # Trials that differ in name only (text-only under several encoders) are one trial.
+        share = Share.of(resources, len(todo), options.workers_per_trial, options.gpus_per_trial)
+        observer = _Observer(tracker, todo)
+        with timeline.measure("trials"), bars() as progress:
+            labels = {identity: trial.planned.label for identity, trial in todo.items()}
+            observer.progress = TrialProgress(progress, labels, len(todo))
+            configs = [trial.planned.config for trial in todo.values()]
+            run_trials(configs, inputs, share, share.at_once(resources), observer)
+        with timeline.measure("ray"):
+            stack.close()
+    return observer.failures
+
+
+class _Observer:
+    """Tells MLflow and the screen about trials, and remembers the failed."""
+
+    progress: TrialProgress
+
+    def __init__(self, tracker: Tracker, trials: Mapping[str, StudyTrial]) -> None:
+        self.tracker = tracker
+        self.trials = trials
+        self.failures: dict[str, str] = {}
+
+    def started(self, spec: TrialSpec) -> None:
+        if spec.fingerprint not in self.tracker.children:
+            planned = self.trials[spec.fingerprint].planned
+            self.tracker.open(spec, planned.label, planned.cell)
+        self.progress.started(spec)
+
+    def epoch(self, spec: TrialSpec, metrics: Mapping[str, float]) -> None:
+        self.tracker.epoch(spec, metrics)
+        self.progress.epoch(spec, metrics)
+
+    def finished(self, spec: TrialSpec, result: TrialResult) -> None:
+        self.tracker.finished(spec, result)
+        self.progress.finished(spec, result)
+
+    def failed(self, spec: TrialSpec, reason: str) -> None:
+        self.failures[spec.fingerprint] = reason
+        self.tracker.failed(spec, reason)
+        self.progress.failed(spec, reason)
+
+
+def _extract(
+    dataset: Dataset, choices: Sequence[EncoderChoice], home: Path, resources: Resources, options: Options
+) -> None:
+    with stage("image features") as update:
+        stores = extract(dataset, choices, home, resources, update)
+    for name, folder in stores.items():
+        ledger = FeatureStore.load(folder).ledger
+        unreadable = ledger[ledger["reason"] != NO_PICTURE]
+        if len(unreadable):
+            item, reason = unreadable.iloc[0]
+            warn(
+                f"{name}: {len(unreadable)} pictures cannot be used (item {item}: {reason}, …); "
+                f"all are in {folder / 'ledger.parquet'}"
+            )
+
+
+def _report(
+    study: Study, dataset: Dataset, trials: Sequence[StudyTrial], inputs: StudyInputs, failures: Mapping[str, str]
+) -> Report:
+    values: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    reasons: dict[tuple[str, ...], str] = {}
+    lines = []
+    for trial in trials:
+        cell = tuple(trial.planned.cell.values())
+        found = values.setdefault(cell, {})
+        line = {**trial.planned.cell, "seed": trial.planned.config.seed, "fingerprint": trial.spec.fingerprint}
+        if trial.spec.finished(inputs.home):
+            result = TrialResult.load(trial.spec.folder(inputs.home))
+            for name, value in result.metrics.items():
+                found.setdefault(name, []).append(value)
+            lines.append({**line, "failure": "", **result.metrics})
+        else:
+            reasons[cell] = failures.get(trial.spec.fingerprint, "not run")
+            lines.append({**line, "failure": reasons[cell]})
+    levels = [Row(", ".join(cell), found, reasons.get(cell)) for cell, found in values.items()]
+    config = trials[0].planned.config
+    tables = TrialInputs(dataset, load_backbone(inputs.backbone), None)
+    questions = tables.evaluator(config).questions("test", config.test_users)
+    baselines = []
+    for name in BASELINES:
+        metrics, _ = evaluate_baseline(name, dataset, questions, config)
+        baselines.append(Row(name, {key: [value] for key, value in metrics.items()}))
+    return Report(study, dataset.name, levels, baselines, pd.DataFrame(lines))
+
+
+def _show(report: Report, folder: Path, tracker: Tracker, timeline: Timeline) -> None:
+    files = [*report.write(folder), plot(report, folder / "plot.png")]
+    console.print(report.table())
+    say(escape(report.answer()))
+    own = report.trials.get("cost/seconds", pd.Series(dtype=float)).sum()
+    stages = {name: seconds for name, seconds in timeline.seconds.items() if seconds >= 0.5}
+    spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in stages.items())
+    say(f"[dim]{timeline.total:.0f} s: {spent}. The trials' own time, added up: {own:.0f} s[/]")
+    for file in files:
+        say(f"  {escape(_short(file))}")
+    tracker.close(
+        note=report.markdown(),
+        tags={"vip5.question": report.study.question, "vip5.answer": report.answer()},
+        files=files,
+        metrics={**report.summary(), "cost/trial_seconds": float(own)},
+    )
+    say(f"Compare the runs: [bold]mlflow ui --backend-store-uri {escape(_short_uri(tracker.uri))}[/]")
+
+
+def _key(study: Study, options: Options, dataset: Dataset, backbone: Path) -> str:
+    """The identity of a study: its question on this data with these settings, however many levels and seeds."""
+    common = {**options.common_settings(), **study.settings}
+    return fingerprint(
+        study.name, dataset.fingerprint, backbone_fingerprint(backbone), {k: str(v) for k, v in common.items()}
+    )
+
+
+def _tracker(study: Study, options: Options, home: Path, dataset: Dataset, key: str) -> Tracker:
+    tags = {"vip5.study": study.name, "vip5.question": study.question, "vip5.dataset": dataset.name}
+    return Tracker(options.tracking_uri or default_uri(home), home, f"{study.name} · {dataset.name}", key, tags)
+
+
+def _describe(dataset: Dataset) -> None:
+    counts = dataset.manifest.counts
+    with_picture = int(dataset.items["image_sha256"].notna().sum())
+    say(
+        f"{escape(dataset.name)}: {dataset.n_users:,} users, {dataset.n_items:,} items ({with_picture:,} with picture), "
+        f"{counts['interactions']:,} interactions, {len(dataset.explanations):,} explanations"
+    )
+    if dataset.manifest.ids_leak:
+        warn("this dataset's item ids tell the held-out items: its ranking figures flatter every model")
+    for drop in dataset.manifest.drops:
+        warn(f"{drop.count} dropped: {drop.reason}" + (f" ({drop.example})" if getattr(drop, "example", None) else ""))
+
+
+def _show_plan(planned: Sequence[PlannedTrial]) -> None:
+    for trial in planned:
+        config = trial.config
+        say(
+            f"  {escape(trial.label)}  [dim]{config.tuning}, reduction factor {config.reduction_factor}, "
+            f"{config.image_tokens} image tokens, {config.epochs} epochs[/]"
+        )
+    say(f"{len(planned)} trials; nothing was run or written (--dry-run)")
+
+
+def _short(path: Path) -> str:
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
+
+
+def _short_uri(uri: str) -> str:
+    prefix = "sqlite:///"
+    return prefix + _short(Path(uri.removeprefix(prefix))) if uri.startswith(prefix) else uri
