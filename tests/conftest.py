@@ -24,7 +24,7 @@ def shop(shop_home: Path) -> Dataset:
     return Dataset.load(prepare("minimart:40", None, shop_home))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data, or a skip."""
     if not REAL_DATA.is_dir():
