@@ -88,10 +88,9 @@ def bottleneck_width(d_model: int, reduction_factor: int) -> int:
     Raises:
         UserError: if nothing of the width is left.
     """
-    width = d_model // reduction_factor
-    if reduction_factor < 1 or width < 1:
+    if not 1 <= reduction_factor <= d_model:
         raise UserError(f"reduction_factor={reduction_factor}: must be between 1 and the backbone's width, {d_model}")
-    return width
+    return d_model // reduction_factor
 
 
 def add_adapters(
