@@ -36,7 +36,7 @@ class TrialConfig(BaseModel):
     # pictures
     encoder: str = "ViT-B/32"
     encoder_weights: str = "openai"  # or a weights file or folder, or tiny: the built-in twins
-    image_tokens: int = Field(2, ge=0, le=16)  # 0: text-only
+    image_tokens: int = Field(2, ge=0, le=8)  # 0: text-only; more than 8 for 100 candidates overrun the prompt
     mapping_norm: bool = True
     feature_scaling: Literal["standard", "raw"] = "standard"  # raw is published; see FeatureStore.scaled
 

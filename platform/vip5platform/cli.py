@@ -24,9 +24,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
         "--dataset",
         default="minimart",
         metavar="NAME",
-        help=(
-            "minimart (an embedded synthetic shop; minimart:N for N users), movielens-100k, or a prepared dataset's folder"
-        ),
+        help=("minimart (a synthetic shop; minimart:N for N users), movielens-100k, or a prepared dataset's folder"),
     )
     add("--source", type=Path, metavar="DIR", help="raw files of the dataset, where it needs some")
     add(
@@ -34,7 +32,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
         default="tiny",
         metavar="NAME",
         help=(
-            "a T5 of the hub (t5-small, google/flan-t5-base, …), the folder of one, or tiny: made here by the P5 stage, "
+            "a T5 of the hub (t5-small, google/flan-t5-base, …), a T5's folder, or tiny: made here by the P5 stage, "
             "with small settings to match"
         ),
     )

@@ -1,6 +1,6 @@
 """Image features by Ray Data: decoding tasks feed a pool of encoders, every picture is encoded once, ever.
 
-    pictures ─▶ decode (tasks: open, resize, crop; uint8) ─▶ encode (actors: all encoders that miss the picture) ─▶ shards
+    pictures ─▶ decode (tasks: open, resize, crop; uint8) ─▶ encode (actors: every encoder that lacks it) ─▶ shards
 
 An actor holds every encoder of the study, so that a picture is decoded once for all of them. Batches are written to
 content-addressed shards as they come: what is written is never computed again, whatever happens to the rest.
@@ -22,7 +22,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.encoders import EncoderChoice, Preparation, UnreadableImage, load_encoder, open_image
 from vip5core.features import assemble, known_images, store_fingerprint, write_shard
 from vip5core.storage import writable_folder
-from vip5platform.session import Resources
+from vip5platform.session import Resources, quiet_ray
 
 #: Pictures per batch, and those that one more actor must be worth on a CPU (it takes seconds to start).
 _BATCH, _PICTURES_PER_ACTOR = 64, 256
@@ -66,8 +66,9 @@ def extract(
     by_size: dict[int, list[EncoderChoice]] = {}
     for choice in missing:
         by_size.setdefault(Preparation.of(choice).size, []).append(choice)
-    for size, same in by_size.items():
-        _encode_missing(dataset, same, size, shards, resources, progress, gpus_per_actor)
+    with quiet_ray():
+        for size, same in by_size.items():
+            _encode_missing(dataset, same, size, shards, resources, progress, gpus_per_actor)
     for choice in missing:
         record = {"name": choice.name, "weights": Path(choice.weights).name, "fingerprint": choice.fingerprint}
         assemble(dataset, record, choice.spec.feature_width, shards[choice.name], stores[choice.name])
@@ -116,6 +117,7 @@ def _encode_missing(
             batch_size=_BATCH,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),
+            max_restarts=0,
             **encode_resources,
         )
     )

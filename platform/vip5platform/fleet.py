@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +14,7 @@ from ray.tune.search import Searcher
 from vip5core.config import TrialConfig
 from vip5core.errors import UserError
 from vip5core.trial import StudyInputs, TrialResult, TrialSpec
-from vip5platform.session import Resources
+from vip5platform.session import Resources, quiet_ray
 from vip5platform.trial import FIXED, config_of, trainable
 
 
@@ -110,7 +108,7 @@ def _tune(
     tune_config.max_concurrent_trials = at_once
     tune_config.reuse_actors = share.workers == 1
     storage = inputs.home / "tune"
-    with _quiet():
+    with quiet_ray():
         tuner = tune.Tuner(
             tune.with_resources(run, room),
             param_space=space,
@@ -131,6 +129,10 @@ class _Callbacks(tune.Callback):
     def __init__(self, inputs: StudyInputs, observer: Observer) -> None:
         self.inputs = inputs
         self.observer = observer
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune copies its configuration into files; an observer's connections and bars cannot and need not be there."""
+        return {}
 
     def _spec(self, trial: Any) -> TrialSpec:
         return self.inputs.spec(config_of(trial.config))
@@ -178,17 +180,3 @@ def _of_a_worker(error: BaseException) -> BaseException | None:
     """The first error that a worker group reports."""
     failures = getattr(error, "worker_failures", None)
     return next(iter(failures.values())) if failures else None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Tune greets on the standard output and prints tracebacks of failed trials; we say it in a line ourselves."""
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.data")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)

@@ -71,7 +71,7 @@ def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
     """Every trial of `study`, checked.
 
     Raises:
-        UserError: for an unknown or impossible setting, one that the study varies itself, or weights that are not there.
+        UserError: for an unknown or impossible setting, one that the study varies, or weights that are not there.
     """
     if options.seeds < 1:
         raise UserError(f"--seeds {options.seeds}: must be at least 1")

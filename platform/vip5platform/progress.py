@@ -13,6 +13,8 @@ from vip5core.metrics.table import metric
 from vip5core.trial import TrialResult, TrialSpec
 
 console = Console()
+if not console.is_terminal:  # a log file has no width of its own; tables need some
+    console = Console(width=150)
 
 
 def bars() -> Progress:
@@ -25,6 +27,7 @@ def bars() -> Progress:
         TextColumn("[dim]{task.fields[news]}"),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 

@@ -98,18 +98,18 @@ class Report:
         return row in self.levels and not np.isnan(best) and how.show(row.mean(name)) == how.show(best)
 
     def answer(self) -> str:
-        """One sentence: the best level of each task, beside popularity."""
+        """One sentence per task: the level that scores highest, beside popularity."""
         parts = []
         for task, name in HEADLINES.items():
-            ranked = [row for row in self.levels if not np.isnan(row.mean(name))]
-            if not ranked:
+            if all(np.isnan(row.mean(name)) for row in self.levels):
                 continue
             how = metric(name)
-            best = max(ranked, key=lambda row: row.mean(name))
-            popular = next((row for row in self.baselines if row.name == "popularity"), None)
-            beside = f"; popularity {how.show(popular.mean(name))}" if popular else ""
-            parts.append(f"{task}: {best.name} ({how.label} {how.show(best.mean(name))}{beside})")
-        return "Highest on the test set. " + ". ".join(parts) + "." if parts else "No trial has finished."
+            winners = [row.name for row in self.levels if self.is_best(row, name)]
+            top = max(row.mean(name) for row in self.levels if not np.isnan(row.mean(name)))
+            who = f"highest with {' and '.join(winners)}" if winners else "the same with all"
+            popular = [f"popularity {how.show(row.mean(name))}" for row in self.baselines if row.name == "popularity"]
+            parts.append(f"{task} {how.label} is {who} ({', '.join([how.show(top), *popular])})")
+        return f"On the test set, {'; '.join(parts)}." if parts else "No trial has finished."
 
     def table(self) -> Table:
         """For a terminal."""

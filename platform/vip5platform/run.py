@@ -173,7 +173,7 @@ def _extract(
     dataset: Dataset, choices: Sequence[EncoderChoice], home: Path, resources: Resources, options: Options
 ) -> None:
     with stage("image features") as update:
-        stores = extract(dataset, choices, home, resources, update)
+        stores = extract(dataset, choices, home, resources, lambda done, total: update(done, total, ""))
     for name, folder in stores.items():
         ledger = FeatureStore.load(folder).ledger
         unreadable = ledger[ledger["reason"] != NO_PICTURE]
@@ -250,13 +250,14 @@ def _describe(dataset: Dataset) -> None:
     counts = dataset.manifest.counts
     with_picture = int(dataset.items["image_sha256"].notna().sum())
     say(
-        f"{escape(dataset.name)}: {dataset.n_users:,} users, {dataset.n_items:,} items ({with_picture:,} with picture), "
-        f"{counts['interactions']:,} interactions, {len(dataset.explanations):,} explanations"
+        f"{escape(dataset.name)}: {dataset.n_users:,} users, {dataset.n_items:,} items ({with_picture:,} with "
+        f"picture), {counts['interactions']:,} interactions, {len(dataset.explanations):,} explanations"
     )
     if dataset.manifest.ids_leak:
         warn("this dataset's item ids tell the held-out items: its ranking figures flatter every model")
     for drop in dataset.manifest.drops:
-        warn(f"{drop.count} dropped: {drop.reason}" + (f" ({drop.example})" if getattr(drop, "example", None) else ""))
+        examples = f" ({', '.join(drop.examples)}, …)" if drop.examples else ""
+        warn(f"{drop.count:,} {drop.what}: {drop.reason}{examples}")
 
 
 def _show_plan(planned: Sequence[PlannedTrial]) -> None:

@@ -33,13 +33,12 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resour
     Raises:
         UserError: if there is no cluster at `address`.
     """
-    # Ray's sockets lie in its temporary folder, and their paths may have 107 characters: not under a user's home folder.
+    # Ray's sockets lie in its temporary folder, and their paths may have 107 characters: so it is not under `--home`.
     temporary = None if address else tempfile.mkdtemp(prefix="vip5-", dir="/tmp")
-    logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         if address:
             try:
-                ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 reason = (str(error).splitlines() or [""])[0]
                 raise UserError(
@@ -50,7 +49,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resour
                 num_cpus=cpus,
                 include_dashboard=False,
                 log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
                 _temp_dir=temporary,
             )
         found = ray.cluster_resources()
@@ -59,3 +58,17 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resour
         ray.shutdown()
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def quiet_ray() -> Iterator[None]:
+    """Ray's libraries greet, report and print tracebacks of failed trials; we say what matters in a line ourselves."""
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.data")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

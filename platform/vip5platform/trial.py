@@ -19,8 +19,8 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from vip5core.config import TrialConfig
-from vip5core.trial import StudyInputs, TrialSpec, run_trial
 from vip5core.training.group import DistributedGroup
+from vip5core.trial import StudyInputs, TrialSpec, run_trial
 
 #: The key in Tune's parameter space under which a trial's fixed settings stand; the others are searched.
 FIXED = "settings"

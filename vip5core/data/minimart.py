@@ -203,17 +203,23 @@ def _interactions(items: pd.DataFrame, tastes: pd.DataFrame, rng: np.random.Gene
 
 
 def _explanations(interactions: pd.DataFrame, items: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """One explanation for every interaction, about a feature drawn evenly from `_TONES`; split by item."""
+    """An explanation for every interaction, about a feature drawn evenly from `_TONES`; split by item.
+
+    None for training about a user's last two items: those are held out.
+    """
     facts = items.set_index("raw_id")
     order = rng.permutation(items["raw_id"])
     held_out = int(NEW_ITEMS * len(order))
     split_of = dict.fromkeys(order, "train")
     split_of |= dict.fromkeys(order[:held_out], "test") | dict.fromkeys(order[held_out : 2 * held_out], "valid")
     features = rng.choice(list(_TONES), len(interactions))
+    from_last = interactions.groupby("user").cumcount(ascending=False)
     rows = []
-    for user, item, rating, feature in zip(
-        interactions["user"], interactions["item"], interactions["rating"], features, strict=True
+    for user, item, rating, feature, place in zip(
+        interactions["user"], interactions["item"], interactions["rating"], features, from_last, strict=True
     ):
+        if place < 2 and split_of[item] == "train":
+            continue
         fact = facts.loc[item]
         words = {**fact, "use": KINDS[fact["kind"]]}
         tone = 0 if rating >= 4 else 1

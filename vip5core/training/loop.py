@@ -5,7 +5,6 @@ What happens to the numbers is not the loop's business: it calls `report` with e
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -176,7 +175,6 @@ def accumulate(
     return total
 
 
-@functools.lru_cache(maxsize=1)
 def work_per_token(model: VIP5) -> int:
     """Parameters that each source token passes: those of the encoder's blocks."""
     return sum(p.numel() for p in model.backbone.encoder.block.parameters())
