@@ -27,7 +27,7 @@ class TrialConfig(BaseModel):
     Unknown keys and impossible values are refused: `TrialConfig.from_settings` says which, and what would do.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # what is asked
     tasks: tuple[Task, ...] = ("sequential", "direct", "explanation")
