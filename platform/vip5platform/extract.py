@@ -8,6 +8,7 @@ content-addressed shards as they come: what is written is never computed again, 
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -110,7 +111,7 @@ def _encode_missing(
     blocks = max(1, min(math.ceil(len(rows) / _BATCH), 16 * actors))
     encoded = (
         ray.data.from_items(rows, override_num_blocks=blocks)
-        .map_batches(_Decode(size), batch_size=_BATCH, batch_format="numpy", num_cpus=1 if gpus else _DECODE_CPU)
+        .map_batches(functools.partial(_decode, size=size), batch_size=_BATCH, batch_format="numpy", num_cpus=1 if gpus else _DECODE_CPU)
         .map_batches(
             _Encode,
             fn_constructor_args=(choices, shards),
@@ -127,28 +128,23 @@ def _encode_missing(
         progress(done, len(rows))
 
 
-class _Decode:
+def _decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
     """Batch of paths to batch of pixels; a picture that cannot be read becomes its reason."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        prepare = Preparation(self.size)
-        pixels = np.zeros((len(batch["path"]), 3, self.size, self.size), dtype=np.uint8)
-        reasons = []
-        for row, path in enumerate(batch["path"]):
-            try:
-                pixels[row] = prepare(open_image(Path(path))).numpy()
-                reasons.append("")
-            except UnreadableImage as error:
-                reasons.append(str(error))
-        return {
-            "image_sha256": batch["image_sha256"],
-            "encoders": batch["encoders"],
-            "pixels": pixels,
-            "reason": np.array(reasons, dtype=object),
-        }
+    prepare = Preparation(size)
+    pixels = np.zeros((len(batch["path"]), 3, size, size), dtype=np.uint8)
+    reasons = []
+    for row, path in enumerate(batch["path"]):
+        try:
+            pixels[row] = prepare(open_image(Path(path))).numpy()
+            reasons.append("")
+        except UnreadableImage as error:
+            reasons.append(str(error))
+    return {
+        "image_sha256": batch["image_sha256"],
+        "encoders": batch["encoders"],
+        "pixels": pixels,
+        "reason": np.array(reasons, dtype=object),
+    }
 
 
 class _Encode:

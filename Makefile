@@ -1,0 +1,41 @@
+# Two commands matter: `make ablation` and `make test`. Both make the environment first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Threads of a process: Ray gives each trial its share of the cores, tests run one after another.
+TEST_ENV := OMP_NUM_THREADS=2 HF_HUB_OFFLINE=1
+
+.PHONY: install ablation test test-fast lint ui bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1): needs 3.11 to 3.13; say make PYTHON=python3.12 …" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+ablation: install  ## the encoder ablation on the embedded shop
+	$(BIN)/python sweeps/encoder_ablation.py
+
+test: install  ## everything
+	$(TEST_ENV) $(BIN)/python -m pytest
+
+test-fast: install  ## what takes seconds
+	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow"
+
+lint: install  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: install  ## compare the runs at http://localhost:5000
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --workers 1
+
+bench: install  ## the benchmark table
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+clean:  ## the environment and caches, not runs/
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

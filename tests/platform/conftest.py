@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from vip5platform.environment import set_environment
+
+from vip5core.data import Dataset
+from vip5core.model.backbone import save_backbone
+from vip5core.training.p5_stage import fresh_tiny
+from vip5core.trial import StudyInputs
+
+# Before anything imports Ray.
+set_environment(None)
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from vip5platform.session import Resources, ray_session  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def ray_two_cpus() -> Iterator[Resources]:
+    """A Ray of two CPUs for the tests of one module."""
+    with ray_session(None, cpus=2) as resources:
+        yield resources
+
+
+@pytest.fixture(scope="session")
+def untrained(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny backbone for the smallest shop that has learnt nothing: enough to run trials."""
+    folder = tmp_path_factory.mktemp("backbone") / "tiny"
+    return save_backbone(fresh_tiny(shop, seed=0), folder)
+
+
+@pytest.fixture
+def text_only(shop: Dataset, untrained: Path, tmp_path: Path) -> StudyInputs:
+    """Inputs of trials without pictures, with a home of their own."""
+    return StudyInputs(tmp_path, shop.folder, untrained, {})

@@ -1,0 +1,124 @@
+"""A study from its command line to its answer, on real Ray and real MLflow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from mlflow import MlflowClient
+from vip5platform import Study, factor, main
+from vip5platform.tracking import EXPERIMENT, default_uri
+
+pytestmark = pytest.mark.slow
+
+SMALL = [
+    *("--dataset", "minimart:40", "--p5-epochs", "1", "--epochs", "2"),
+    *("--set", "test_users=20", "validation_users=10", "train_candidates=5", "num_beams=5", "max_target_tokens=8"),
+]
+
+
+def run(study: Study, home: Path, *more: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(study, [*SMALL, "--home", str(home), *more])
+    return int(left.value.code)
+
+
+def study(*encoders: str) -> Study:
+    return Study("encoders", "Which encoder?", (factor("encoder", *encoders),))
+
+
+def child_runs(home: Path) -> pd.DataFrame:
+    client = MlflowClient(default_uri(home))
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    rows = [
+        {"name": run.info.run_name, "status": run.info.status, "parent": run.data.tags.get("mlflow.parentRunId")}
+        for run in client.search_runs([experiment.experiment_id])
+    ]
+    return pd.DataFrame(rows)
+
+
+def finished_trials(home: Path) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in (home / "trials").glob("*/result.json")}
+
+
+def processes() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def test_a_study_runs_once_and_widens(tmp_path, capsys):
+    home = tmp_path / "home"
+    before = processes()
+    assert run(study("RN50", "ViT-B/32"), home) == 0
+    out = capsys.readouterr().out
+    assert "popularity" in out
+    assert "mlflow ui" in out
+    first = finished_trials(home)
+    assert len(first) == 2
+    (folder,) = (home / "reports").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"table.md", "trials.csv", "rows.json", "plot.png"}
+    trials = pd.read_csv(folder / "trials.csv")
+    assert trials["encoder"].tolist() == ["RN50", "ViT-B/32"]
+    assert trials["test/sequential/ndcg_at_10"].notna().all()
+    runs = child_runs(home)
+    assert sorted(runs["status"]) == ["FINISHED"] * 3
+    assert runs["parent"].notna().sum() == 2
+
+    # Again: nothing is trained, and it says so.
+    assert run(study("RN50", "ViT-B/32"), home) == 0
+    assert "nothing to train" in capsys.readouterr().out
+    assert finished_trials(home) == first
+    assert len(child_runs(home)) == 3
+
+    # One level more: that level alone is trained, in the same parent run.
+    assert run(study("RN50", "ViT-B/32", "RN101"), home) == 0
+    assert "2 of 3 trials were finished before; 1 to train" in capsys.readouterr().out
+    after = finished_trials(home)
+    assert first.items() <= after.items()
+    assert len(after) == 3
+    runs = child_runs(home)
+    assert len(runs) == 4
+    assert runs["parent"].nunique() == 1
+
+    # Nothing is left but what the study wrote under its home.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]
+    assert not list(home.rglob("*.part"))
+    assert not (home / "tune").exists()
+    assert processes() <= before
+
+
+def test_a_killed_trial_leaves_a_hole_and_the_rest_goes_on(tmp_path, capsys):
+    """One trial process is killed in training; the study ends with the other, and a second call mends the hole."""
+    home = tmp_path / "home"
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 240
+        while not killed and time.monotonic() < deadline:
+            if list((home / "trials").glob("*.running.pt")):  # a trial is past its first epoch
+                for child in psutil.Process().children(recursive=True):
+                    title = " ".join(child.cmdline()[:1])
+                    if (title.startswith("ray::") and "train" in title.lower()) or "ImplicitFunc" in title:
+                        child.kill()
+                        killed.append(child.pid)
+                        break
+            time.sleep(0.05)
+
+    watcher = threading.Thread(target=kill_one)
+    watcher.start()
+    code = run(study("RN50", "ViT-B/32"), home, "--epochs", "12")
+    watcher.join()
+    out = capsys.readouterr().out
+    assert killed
+    assert code == 1
+    assert "its process died" in out
+    assert len(finished_trials(home)) == 1
+    assert sorted(child_runs(home)["status"]) == ["FAILED", "FINISHED", "FINISHED"]
+    assert "Failed:" in next((home / "reports").rglob("table.md")).read_text()
+
+    assert run(study("RN50", "ViT-B/32"), home, "--epochs", "12") == 0
+    assert "1 of 2 trials were finished before; 1 to train" in capsys.readouterr().out
+    assert sorted(child_runs(home)["status"]) == ["FINISHED"] * 3

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from support.trials import small
+from vip5platform.tracking import EXPERIMENT, Tracker, default_uri
+
+from vip5core.errors import UserError
+from vip5core.trial import TrialResult, TrialSpec
+
+METRIC = "test/sequential/ndcg_at_10"
+
+
+def tracker(home: Path, key: str = "k") -> Tracker:
+    return Tracker(default_uri(home), home, "study", key, {"vip5.study": "study"})
+
+
+def trial(home: Path, epochs: int = 2) -> tuple[TrialSpec, TrialResult]:
+    """A finished trial's spec and result, without training one."""
+    config = small(epochs=epochs)
+    spec = TrialSpec(config, home, home, None, f"trial{epochs}")
+    folder = spec.folder(home)
+    folder.mkdir(parents=True)
+    record = {
+        "dataset": {"name": "d", "fingerprint": "df"},
+        "backbone": {"fingerprint": "bf"},
+        "features": None,
+        "device": "cpu",
+        "versions": {"torch": "2"},
+    }
+    history = [{"epoch": float(e), "valid/loss": 1.0 / e} for e in range(1, epochs + 1)]
+    data = {"config": config.model_dump(mode="json"), "metrics": {METRIC: 0.5}, "history": history, "record": record}
+    (folder / "result.json").write_text(json.dumps(data))
+    pd.DataFrame({"user": [1]}).to_parquet(folder / "per_user.parquet")
+    return spec, TrialResult.load(folder)
+
+
+def runs(home: Path) -> pd.DataFrame:
+    client = MlflowClient(default_uri(home))
+    found = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
+    return [(r.info.run_name, r.info.status, r.data.tags.get("mlflow.parentRunId")) for r in found]
+
+
+@pytest.mark.slow
+def test_a_trial_is_a_child_run_with_all_that_is_known_of_it(tmp_path):
+    spec, result = trial(tmp_path)
+    log = tracker(tmp_path)
+    log.open(spec, "RN50", {"encoder": "RN50"})
+    log.epoch(spec, result.history[0])
+    log.finished(spec, result)
+    log.close(note="# table", tags={"vip5.answer": "yes"}, files=[], metrics={METRIC: 0.5})
+    assert sorted(runs(tmp_path)) == [("RN50", "FINISHED", log.parent), ("study", "FINISHED", None)]
+    run = log.client.get_run(log.children[spec.fingerprint])
+    assert run.data.params["reduction_factor"] == "8"
+    assert run.data.metrics[METRIC] == 0.5
+    assert run.data.tags["vip5.level.encoder"] == "RN50"
+    assert run.data.tags["version.torch"] == "2"
+    assert [p.value for p in log.client.get_metric_history(run.info.run_id, "valid/loss")] == [1.0, 0.5]
+    names = {f.path for f in log.client.list_artifacts(run.info.run_id)}
+    assert names == {"result.json", "per_user.parquet"}
+    assert str(tmp_path) in run.info.artifact_uri
+
+
+@pytest.mark.slow
+def test_nothing_is_logged_twice(tmp_path):
+    spec, result = trial(tmp_path)
+    for _ in range(3):
+        log = tracker(tmp_path)
+        log.open(spec, "RN50", {})
+        for metrics in result.history:
+            log.epoch(spec, metrics)
+            log.epoch(spec, metrics)
+        log.finished(spec, result)
+        log.close(note="", tags={}, files=[], metrics={METRIC: 0.5})
+    assert len(runs(tmp_path)) == 2
+    run = log.children[spec.fingerprint]
+    assert [p.step for p in log.client.get_metric_history(run, "valid/loss")] == [1, 2]
+    assert len(log.client.get_metric_history(run, METRIC)) == 1
+    assert len(log.client.get_metric_history(log.parent, METRIC)) == 1
+
+
+@pytest.mark.slow
+def test_a_failed_trial_and_an_abandoned_study_leave_no_run_running(tmp_path):
+    spec, _ = trial(tmp_path)
+    other, _ = trial(tmp_path, epochs=3)
+    log = tracker(tmp_path)
+    log.open(spec, "failed", {})
+    log.failed(spec, "DivergedError: nan")
+    log.open(other, "cut off", {})
+    log.abandon()
+    assert {name: status for name, status, _ in runs(tmp_path)} == {
+        "failed": "FAILED",
+        "cut off": "KILLED",
+        "study": "KILLED",
+    }
+
+
+@pytest.mark.slow
+def test_another_key_is_another_study(tmp_path):
+    assert tracker(tmp_path, "a").parent != tracker(tmp_path, "b").parent
+
+
+def test_a_server_that_is_not_there_is_a_users_error(tmp_path):
+    with pytest.raises(UserError, match="no MLflow there"):
+        Tracker("http://127.0.0.1:9", tmp_path, "s", "k", {})
