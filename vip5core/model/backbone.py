@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
@@ -93,11 +94,16 @@ def load_backbone(folder: Path, dropout: float = 0.0) -> Backbone:
         UserError: if there is no T5 in it.
     """
     try:
-        model = T5ForConditionalGeneration.from_pretrained(folder, dropout_rate=dropout, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        loaded: Any = T5ForConditionalGeneration.from_pretrained(
+            folder, dropout_rate=dropout, dtype=torch.float32, output_loading_info=True
+        )
+        model, loading = loaded
+        if loading["missing_keys"]:  # another model's weights: transformers would go on with random ones
+            raise ValueError(f"its weights lack {min(loading['missing_keys'])}")
+        extra = load_file(folder / _EXTRA) if (folder / _EXTRA).is_file() else None
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"no T5 can be read from {str(folder)!r} ({reason}): give the folder of a saved T5") from None
-    extra = load_file(folder / _EXTRA) if (folder / _EXTRA).is_file() else None
     return Backbone(model, load_tokenizer(folder), extra)
 
 
