@@ -96,7 +96,7 @@ def test_a_long_gradient_is_clipped_and_its_norm_told() -> None:
     for parameter in optimizer.parameters:
         parameter.grad = torch.full_like(parameter, 10.0)
     seen = []
-    optimizer.adam.step = lambda: seen.extend(p.grad.clone() for p in optimizer.parameters)
+    optimizer.adam.register_step_pre_hook(lambda *_: seen.extend(p.grad.clone() for p in optimizer.parameters))
     count = sum(p.numel() for p in optimizer.parameters)
     assert optimizer.step() == pytest.approx(10.0 * math.sqrt(count))
     assert float(torch.cat([grad.flatten() for grad in seen]).norm()) == pytest.approx(1.0, rel=1e-4)

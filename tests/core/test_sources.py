@@ -18,20 +18,20 @@ def refusal(dataset: str, source: Path | None, home: Path) -> str:
 
 
 def test_a_second_request_finds_the_first_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = prepare("minimart:50", None, tmp_path)
-    assert Dataset.load(first).n_users == 50
-    seeded = prepare("minimart:50", None, tmp_path, BuildOptions(seed=1))
+    first = prepare("minimart:25", None, tmp_path)
+    assert Dataset.load(first).n_users == 25
+    seeded = prepare("minimart:25", None, tmp_path, BuildOptions(seed=1))
     assert seeded != first
 
     def built_again(*_: object) -> None:
         raise AssertionError("built again")
 
     monkeypatch.setattr(sources, "build_dataset", built_again)
-    assert prepare("minimart:50", None, tmp_path) == first
-    assert prepare("minimart:50", None, tmp_path, BuildOptions(seed=1)) == seeded
+    assert prepare("minimart:25", None, tmp_path) == first
+    assert prepare("minimart:25", None, tmp_path, BuildOptions(seed=1)) == seeded
     assert prepare(str(first), None, tmp_path) == first
     with pytest.raises(AssertionError, match="built again"):
-        prepare("minimart:51", None, tmp_path)
+        prepare("minimart:26", None, tmp_path)
 
 
 def test_a_changed_source_is_prepared_again(tmp_path: Path) -> None:
