@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
+from vip5core.model.dropout import use_fast_dropout
 from vip5core.model.mapping import MappingNetwork
 from vip5core.model.options import ModelOptions
 from vip5core.model.tuning import apply_tuning
@@ -32,6 +33,7 @@ def build_vip5(
         UserError: for an impossible option.
     """
     active = apply_tuning(backbone, options)
+    use_fast_dropout(backbone)
     mapping = None
     if options.image_tokens:
         assert features is not None, "image tokens need features"
