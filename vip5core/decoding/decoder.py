@@ -17,8 +17,9 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Block, T5LayerCrossAttention, T5LayerFF, T5LayerSelfAttention
 
-#: Rows of logits computed at a time when only a few of each row are needed: 64 × 32,128 floats stay in cache.
-_ROWS_AT_A_TIME = 64
+#: Rows of logits computed at a time when only a few of each row are needed: enough to keep a matrix product busy,
+#: few enough to hold (256 × 32,128 floats are 33 MB).
+_ROWS_AT_A_TIME = 256
 
 _Layers = tuple[T5LayerSelfAttention, T5LayerCrossAttention, T5LayerFF]
 

@@ -17,6 +17,7 @@ from vip5core.evaluation.results import RANKING_TASKS, ranking_rows, summarise, 
 from vip5core.metrics.ranking import rank_of
 from vip5core.model import VIP5
 from vip5core.prompts import Batch, PromptTables, Sample, compile_samples, evaluation_samples, pad
+from vip5core.prompts.batches import group_by_length
 from vip5core.prompts.prompt import Layout
 from vip5core.training.group import Group
 from vip5core.training.loss import target_losses
@@ -24,6 +25,9 @@ from vip5core.training.loss import target_losses
 #: Users and source tokens decoded together.
 _USERS_AT_A_TIME = {"cpu": 64, "cuda": 512}
 _TOKENS_AT_A_TIME = {"cpu": 16_384, "cuda": 262_144}
+
+#: What a batch costs beside its source tokens, in tokens: each of its decoding steps reads the decoder's weights.
+_OVERHEAD_TOKENS = {"cpu": 300, "cuda": 20_000}
 
 
 class Evaluator:
@@ -150,5 +154,7 @@ class Evaluator:
                 end < len(order) and end - start < users and (end + 1 - start) * compiled.lengths[order[end]] <= tokens
             ):
                 end += 1
-            yield pad(compiled, order[start:end], self.tables, self.layout).to(device)
+            rows = order[start:end]
+            for group in group_by_length(compiled.lengths[rows], _OVERHEAD_TOKENS[device.type]):
+                yield pad(compiled, rows[group], self.tables, self.layout).to(device)
             start = end

@@ -32,6 +32,9 @@ Report = Callable[[dict[str, float]], None]
 #: launching a small micro-batch as on a larger one, so that fewer, fuller ones are better there.
 _OVERHEAD_WORK = {"cpu": 5e7, "cuda": 1e11}
 
+#: The same in tokens, for reading the weights: what it takes grows with the model, as a token's work does.
+_OVERHEAD_TOKENS = 60
+
 
 class DivergedError(Exception):
     """The loss is not a number any more."""
@@ -160,7 +163,7 @@ def accumulate(
                 mine,
                 data.tables,
                 data.layout,
-                overhead=_OVERHEAD_WORK[device.type] / work_per_token(model),
+                overhead=_OVERHEAD_TOKENS + _OVERHEAD_WORK[device.type] / work_per_token(model),
                 by_task=config.adapter_sharing == "per_task",
             )
             if mine
