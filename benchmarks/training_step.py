@@ -1,0 +1,60 @@
+"""A training step: ours, and the straightforward loop over the same samples with the same model."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+from benchmarks.measure import Clock, Finding, at_least, interleaved
+from benchmarks.straightforward import straightforward_loss
+from benchmarks.subject import Subject
+from vip5core.prompts import Sample
+from vip5core.training.group import Group
+from vip5core.training.loop import accumulate
+from vip5core.training.optim import Optimizer
+
+#: CPU-seconds of the official code for the same step (T5-small, 36 rows, one thread).
+_OFFICIAL_SECONDS = 49.0
+
+
+def training_step(subject: Subject) -> list[Finding]:
+    """Compiled prompts in micro-batches of like length, against text tokenised per sample and one padded batch."""
+    samples = list(itertools.islice(batches(subject), subject.repeats + 1))
+    optimizer = Optimizer(subject.model.train(), subject.config.optim, 1000)
+    ours, theirs = our_step(subject, optimizer, subject.clock), straightforward_step(subject, optimizer)
+    ours(samples[0][:4])
+    theirs(samples[0][:4])
+    mine, other = interleaved(subject.clock, samples[1:], ours, theirs)
+    unit = f"{subject.clock.name} per {subject.config.batch_size} rows"
+    findings = [at_least("training-step", unit, mine, other, other / mine, 3)]
+    if subject.clock.device.type == "cpu":
+        findings.append(
+            at_least("training-step vs official code", unit, mine, _OFFICIAL_SECONDS, _OFFICIAL_SECONDS / mine, 6)
+        )
+    return findings
+
+
+def batches(subject: Subject) -> Iterator[list[Sample]]:
+    """The training samples, batch by batch."""
+    return subject.inputs.training_data(subject.config).sampler.epoch(0, subject.config.batch_size)
+
+
+def our_step(subject: Subject, optimizer: Optimizer, clock: Clock) -> Callable[[list[Sample]], None]:
+    """As the training loop does it."""
+    data = subject.inputs.training_data(subject.config)
+
+    def step(samples: list[Sample]) -> None:
+        accumulate(subject.model, samples, data, subject.config, Group(), clock)
+        optimizer.step()
+
+    return step
+
+
+def straightforward_step(subject: Subject, optimizer: Optimizer) -> Callable[[list[Sample]], None]:
+    """Render, tokenise, pad to the longest, one forward and backward."""
+
+    def step(samples: list[Sample]) -> None:
+        straightforward_loss(subject, samples).backward()
+        optimizer.step()
+
+    return step
