@@ -138,16 +138,17 @@ def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions
         _merge(done, sequences, finished, below)
 
         running, kept = torch.where(ends, IMPOSSIBLE, best).topk(min(K, best.shape[1]))
-        alive = int((running > IMPOSSIBLE).sum(1).max())  # no user has more beams than this that lead anywhere
-        running, kept = running[:, :alive], kept[:, :alive]
         worst = done.scores.min(1, keepdim=True).values
         full = worst > IMPOSSIBLE
-        if alive == 0:
-            break
         hopeless = full & (options.early_stopping | (running[:, :1] / length**penalty <= worst))
         open_users &= ~hopeless & (running[:, :1] > IMPOSSIBLE)
-        if not open_users.any():
+        if penalty == 0:  # a sum of log-probabilities only falls: what is not above the worst of K never will be
+            running = running.masked_fill(full & (running <= worst), IMPOSSIBLE)
+        running = running.masked_fill(~open_users, IMPOSSIBLE)
+        alive = int((running > IMPOSSIBLE).sum(1).max())  # no user has more beams than this that lead anywhere
+        if alive == 0:
             break
+        running, kept = running[:, :alive], kept[:, :alive]
         tokens, nodes = choice.gather(1, kept), below.gather(1, kept)
         past = sequences.gather(1, kept[..., None].expand(-1, -1, sequences.shape[2]))
         decoder.follow(beams.gather(1, kept))
