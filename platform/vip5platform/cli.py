@@ -53,7 +53,12 @@ def parser(study: Study) -> argparse.ArgumentParser:
     add("--home", type=Path, default=Path("runs"), metavar="DIR", help="everything is written here")
     add("--tracking-uri", metavar="URI", help="MLflow server or database (mlflow.db in --home)")
     add("--address", metavar="HOST:PORT", help="Ray cluster to join, auto for this machine's (a Ray of its own)")
-    add("--gpus-per-trial", type=float, metavar="F", help="share of a GPU for each worker (1 where there are GPUs)")
+    add(
+        "--gpus-per-trial",
+        type=float,
+        metavar="F",
+        help="share of a GPU for each worker (1 where there are GPUs; needed where an autoscaler has yet to add them)",
+    )
     add("--workers-per-trial", type=int, default=1, metavar="N", help="data-parallel processes of each trial")
     add("--dry-run", action="store_true", help="show the trials and stop")
     return parser

@@ -46,24 +46,27 @@ class Share:
 
     @classmethod
     def of(cls, resources: Resources, trials: int, workers: int = 1, gpus: float | None = None) -> Share:
-        """An even share: all CPUs are used when there are fewer trials than CPUs.
+        """An even share: all CPUs are used when there are fewer trials than CPUs, as far as one node has them.
 
         Args:
-            resources: of the cluster, the workers that an autoscaler may add not counted.
+            resources: of the cluster, with the nodes to come.
             trials: to run.
             workers: of each trial.
             gpus: of each worker; if None, one where there are GPUs.
 
         Raises:
-            UserError: if one trial needs more than the cluster has and will ever have.
+            UserError: for numbers that cannot be, or if one trial needs more GPUs than there are and will be.
         """
         if workers < 1:
             raise UserError(f"--workers-per-trial {workers}: must be at least 1")
         if gpus is not None and gpus < 0:
             raise UserError(f"--gpus-per-trial {gpus}: must not be negative")
         gpus = gpus if gpus is not None else (1.0 if resources.gpus else 0.0)
+        if gpus * workers > resources.gpus:
+            raise UserError(f"--gpus-per-trial {gpus:g}, workers {workers}: there are {resources.gpus:g} GPUs here")
         at_once = max(1, min(trials, int(resources.gpus / gpus / workers) if gpus else trials))
-        return cls(workers, max(1, int(resources.cpus / at_once / workers)), gpus)
+        on_a_node = resources.cpus_per_gpu * gpus if gpus else resources.node_cpus
+        return cls(workers, max(1, int(min(resources.cpus / at_once / workers, on_a_node))), gpus)
 
     def at_once(self, resources: Resources) -> int:
         """How many trials run side by side."""
@@ -103,8 +106,11 @@ def _tune(
     observer: Observer,
 ) -> None:
     run = trainable(inputs, share.workers, share.cpus, share.gpus)
-    # A group's processes ask for their own room; its driver in Tune only waits for them.
-    room = {"cpu": share.cpus, "gpu": share.gpus} if share.workers == 1 else {"cpu": 0.01}
+    room: dict[str, float] = {"cpu": share.cpus, "gpu": share.gpus}
+    if share.workers > 1:
+        # A group's processes ask for their own room. Its driver in Tune only waits for them; were it to ask for a part
+        # of a CPU, a group that needs all CPUs would never start. Ray wants it to ask for something: for the head node.
+        room = {"node:__internal_head__": 0.001}
     tune_config.max_concurrent_trials = at_once
     tune_config.reuse_actors = share.workers == 1
     storage = inputs.home / "tune"

@@ -124,10 +124,10 @@ def _run_missing(
     with contextlib.ExitStack() as stack:
         with timeline.measure("ray"), stage("starting Ray"):
             resources = stack.enter_context(ray_session(options.address))
+        # Trials that differ in name only (text-only under several encoders) are one trial.
+        resources, share = _shares(resources, len(todo), options)
         with timeline.measure("features"):
             _extract(dataset, choices, inputs.home, resources, options)
-        # Trials that differ in name only (text-only under several encoders) are one trial.
-        share = Share.of(resources, len(todo), options.workers_per_trial, options.gpus_per_trial)
         observer = _Observer(tracker, todo)
         with timeline.measure("trials"), bars() as progress:
             labels = {identity: trial.planned.label for identity, trial in todo.items()}
@@ -137,6 +137,19 @@ def _run_missing(
         with timeline.measure("ray"):
             stack.close()
     return observer.failures
+
+
+def _shares(resources: Resources, trials: int, options: Options) -> tuple[Resources, Share]:
+    """What the study may count on, and each trial's share of it.
+
+    GPUs that are asked for by number on a cluster count as there: what waits for them makes an autoscaler add nodes.
+    """
+    workers, gpus = options.workers_per_trial, options.gpus_per_trial
+    if options.address and gpus:
+        now, resources = resources, resources.with_nodes_to_come(trials * workers, gpus)
+        if now.gpus < gpus * workers:
+            say(f"the cluster has {now.gpus:g} GPUs now; waiting for its autoscaler to add nodes")
+    return resources, Share.of(resources, trials, workers, gpus)
 
 
 class _Observer:

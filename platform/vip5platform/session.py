@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ray
 
@@ -16,10 +17,35 @@ from vip5core.errors import UserError
 
 @dataclass(frozen=True)
 class Resources:
-    """What the cluster has, now."""
+    """What the cluster has, now.
+
+    Attributes:
+        cpus: of all nodes.
+        gpus: of all nodes.
+        node_cpus: of the largest node: one process cannot have more.
+        cpus_per_gpu: on that node with GPUs which has the fewest.
+    """
 
     cpus: float
     gpus: float
+    node_cpus: float = math.inf
+    cpus_per_gpu: float = math.inf
+
+    @classmethod
+    def of_cluster(cls) -> Resources:
+        """Those of the Ray that this process is connected to."""
+        found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = [(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in found]
+        return cls(
+            cpus=sum(cpus for cpus, _ in nodes),
+            gpus=sum(gpus for _, gpus in nodes),
+            node_cpus=max((cpus for cpus, _ in nodes), default=0.0),
+            cpus_per_gpu=min((cpus / gpus for cpus, gpus in nodes if gpus), default=0.0),
+        )
+
+    def with_nodes_to_come(self, processes: int, gpus: float) -> Resources:
+        """What there is once an autoscaler has added room for `processes` with `gpus` GPUs and a CPU each."""
+        return replace(self, cpus=max(self.cpus, processes), gpus=max(self.gpus, processes * gpus))
 
 
 @contextmanager
@@ -52,8 +78,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resour
                 logging_level=logging.ERROR,
                 _temp_dir=temporary,
             )
-        found = ray.cluster_resources()
-        yield Resources(found.get("CPU", 0.0), found.get("GPU", 0.0))
+        yield Resources.of_cluster()
     finally:
         ray.shutdown()
         if temporary:

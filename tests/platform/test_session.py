@@ -1,0 +1,47 @@
+"""What a study may count on: what is there, and on a cluster what an autoscaler may add."""
+
+from __future__ import annotations
+
+import pytest
+from vip5platform.fleet import Share
+from vip5platform.session import Resources
+
+from vip5core.errors import UserError
+
+COLD = Resources(cpus=0, gpus=0, node_cpus=0, cpus_per_gpu=0)  # the head of cluster.yaml, alone
+
+
+def test_what_a_ray_of_its_own_has(ray_two_cpus):
+    assert ray_two_cpus == Resources(cpus=2, gpus=0, node_cpus=2, cpus_per_gpu=0)
+
+
+@pytest.mark.parametrize(("workers", "gpus"), [(1, 1.0), (1, 0.25), (2, 1.0)])
+def test_on_a_cold_cluster_all_trials_ask_for_their_gpus_at_once(workers, gpus):
+    resources = COLD.with_nodes_to_come(5 * workers, gpus)
+    share = Share.of(resources, 5, workers, gpus)
+    assert share == Share(workers, 1, gpus)
+    assert share.at_once(resources) == 5
+
+
+def test_nodes_that_are_there_do_not_bound_what_is_to_come():
+    one_node = Resources(cpus=8, gpus=1, node_cpus=8, cpus_per_gpu=8)
+    resources = one_node.with_nodes_to_come(5, 1.0)
+    assert Share.of(resources, 5, 1, 1.0).at_once(resources) == 5
+    assert one_node.with_nodes_to_come(1, 0.5) == one_node
+
+
+def test_gpus_that_will_never_be_are_refused():
+    with pytest.raises(UserError, match="there are 0 GPUs"):
+        Share.of(Resources(cpus=2, gpus=0), trials=1, gpus=1.0)
+
+
+@pytest.mark.parametrize(
+    ("resources", "gpus", "cpus"),
+    [
+        (Resources(cpus=8, gpus=0, node_cpus=4, cpus_per_gpu=0), None, 4),  # two nodes of 4
+        (Resources(cpus=20, gpus=1, node_cpus=16, cpus_per_gpu=4), 1.0, 4),  # a large head and a small GPU node
+        (Resources(cpus=20, gpus=1, node_cpus=16, cpus_per_gpu=4), 0.5, 2),
+    ],
+)
+def test_a_trial_asks_for_no_more_cpus_than_a_node_has(resources, gpus, cpus):
+    assert Share.of(resources, trials=1, gpus=gpus).cpus == cpus
