@@ -53,7 +53,9 @@ def _explanations(
     samples: Sequence[Sample], dataset: Dataset, split: str, popular: bool, rng: np.random.Generator
 ) -> pd.DataFrame:
     known = dataset.explanations_of("train")["explanation"]
-    if popular:
+    if known.empty:
+        texts = [""] * len(samples)
+    elif popular:
         counts = known.value_counts()
         commonest = min(counts.index[counts == counts.max()])
         texts = [commonest] * len(samples)

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.decoding import StepDecoder, greedy
+from vip5core.errors import UserError
 from vip5core.evaluation.rank import ConstrainedRanker, PublishedRanker, item_trie
 from vip5core.evaluation.results import RANKING_TASKS, ranking_rows, summarise, text_rows
 from vip5core.metrics.ranking import rank_of
@@ -64,8 +65,12 @@ class Evaluator:
             self.ranker = PublishedRanker(tokenizer, dataset.n_items, config.num_beams)
 
     def questions(self, split: str, limit: int | None) -> dict[str, list[Sample]]:
-        """The prompts of each task, for all users or a seeded sample of `limit`."""
-        rng = np.random.default_rng([self.config.seed, split == "test"])
+        """The prompts of each task, for all users or a sample of `limit`: the same one in every trial and seed.
+
+        Raises:
+            UserError: if there is nothing to ask.
+        """
+        rng = np.random.default_rng([self.dataset.n_users, split == "test"])
         questions: dict[str, list[Sample]] = {}
         for task in self.config.tasks:
             template = self.tables.templates[getattr(self.config, f"{task}_template")]
@@ -77,6 +82,11 @@ class Evaluator:
                 subjects = np.sort(rng.choice(subjects, limit, replace=False))
             if len(subjects):
                 questions[task] = evaluation_samples(self.dataset, template, split, subjects, self.config.max_history)
+        if not questions:
+            raise UserError(
+                f"tasks={','.join(self.config.tasks)}: this dataset has no {split} explanations to ask for; "
+                "add sequential or direct"
+            )
         return questions
 
     def validate(self, model: VIP5) -> dict[str, float]:
