@@ -111,7 +111,12 @@ def _encode_missing(
     blocks = max(1, min(math.ceil(len(rows) / _BATCH), 16 * actors))
     encoded = (
         ray.data.from_items(rows, override_num_blocks=blocks)
-        .map_batches(functools.partial(_decode, size=size), batch_size=_BATCH, batch_format="numpy", num_cpus=1 if gpus else _DECODE_CPU)
+        .map_batches(
+            functools.partial(_decode, size=size),
+            batch_size=_BATCH,
+            batch_format="numpy",
+            num_cpus=1 if gpus else _DECODE_CPU,
+        )
         .map_batches(
             _Encode,
             fn_constructor_args=(choices, shards),

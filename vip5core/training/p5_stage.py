@@ -3,13 +3,18 @@
 VIP5 puts adapters on a T5 that knows language. Without a hub there is none, so the built-in tiny T5 is trained on the
 dataset's text-only prompts with full tuning, which is what P5 does (Geng et al., 2022). It happens once per dataset;
 every trial freezes the result.
+
+It must learn a language, not the facts that trials are about: a backbone that knows by heart how every item has been
+described leaves the pictures nothing to tell. So it reads the explanations of half of the items only.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import T5ForConditionalGeneration
 
@@ -40,6 +45,7 @@ _P5_SETTINGS: dict[str, Any] = {
     "embedding_rate": 10.0,
     "dropout": 0.0,
     "samples_per_user": (20, 2, 2, 5),
+    "explanation_template": "C-10",
     "train_candidates": 20,
 }
 
@@ -74,6 +80,7 @@ def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0) -> Backbone:
 
 def make_p5_backbone(dataset: Dataset, config: TrialConfig, out: Path, report: Report, device: torch.device) -> Path:
     """Train the tiny backbone on `dataset` and write it to `out`, whole or not at all."""
+    dataset = _half_explained(dataset, config.seed)
     backbone = fresh_tiny(dataset, config.seed, config.dropout)
     inputs = TrialInputs(dataset, backbone, None)
     model = inputs.model(config).to(device)
@@ -83,3 +90,11 @@ def make_p5_backbone(dataset: Dataset, config: TrialConfig, out: Path, report: R
         name: value.cpu() for name, value in model.state_dict().items() if name.split(".")[0].endswith("_embeddings")
     }
     return save_backbone(Backbone(model.backbone.cpu(), backbone.tokenizer, extra), out)
+
+
+def _half_explained(dataset: Dataset, seed: int) -> Dataset:
+    """`dataset` without the training explanations of a random half of its items."""
+    items = np.random.default_rng([seed, dataset.n_items]).permutation(np.arange(1, dataset.n_items + 1))
+    rows = dataset.explanations
+    kept = (rows["split"] != "train") | rows["item"].isin(items[: dataset.n_items // 2])
+    return dataclasses.replace(dataset, explanations=rows[kept].reset_index(drop=True))
