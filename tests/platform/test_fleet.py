@@ -122,11 +122,13 @@ def test_impossible_shares_are_refused(workers, gpus):
 
 
 def test_a_failures_reason_is_its_innermost_error_in_one_line():
-    try:
+    def wrapped() -> None:
         try:
             raise ValueError("first line\nsecond line")
         except ValueError as inner:
             raise RuntimeError("wrapped") from inner
-    except RuntimeError as error:
-        assert reason_of(error) == "ValueError: first line"
+
+    with pytest.raises(RuntimeError) as caught:
+        wrapped()
+    assert reason_of(caught.value) == "ValueError: first line"
     assert reason_of(None) == "unknown"

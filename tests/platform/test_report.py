@@ -12,7 +12,7 @@ STUDY = Study("s", "Which encoder?", (factor("encoder", "a", "b"),))
 
 
 def report(a: dict, b: dict, failure: str | None = None) -> Report:
-    levels = [Row("a", {k: v for k, v in a.items()}), Row("b", {k: v for k, v in b.items()}, failure)]
+    levels = [Row("a", dict(a)), Row("b", dict(b), failure)]
     baselines = [Row("popularity", {NDCG: [0.05]}), Row("random", {NDCG: [0.01]})]
     return Report(STUDY, "toy", levels, baselines, pd.DataFrame({"encoder": ["a", "b"]}))
 
