@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -42,5 +43,17 @@ def backbone_folder(
             progress(int(metrics["epoch"]), config.epochs, f"valid/loss {metrics['valid/loss']:.3f}")
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        make_p5_backbone(dataset, config, out, report, device)
+        with _one_thread():
+            make_p5_backbone(dataset, config, out, report, device)
     return out
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Matrices this small gain little from a second thread, and lose much by waiting for it where cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -243,7 +243,10 @@ def _show(report: Report, folder: Path, tracker: Tracker, timeline: Timeline) ->
         files=files,
         metrics={**report.summary(), "cost/trial_seconds": float(own)},
     )
-    say(f"Compare the runs: [bold]mlflow ui --backend-store-uri {escape(_short_uri(tracker.uri))}[/]")
+    if tracker.uri.startswith("http"):
+        say(f"Compare the runs: [bold]{escape(tracker.uri)}[/]")
+    else:
+        say(f"Compare the runs: [bold]mlflow ui --backend-store-uri {escape(_short_uri(tracker.uri))}[/]")
 
 
 def _key(study: Study, options: Options, dataset: Dataset, backbone: Path) -> str:
