@@ -106,7 +106,7 @@ class Evaluator:
 
     @torch.inference_mode()
     def _answer(self, model: VIP5, split: str, limit: int | None) -> tuple[pd.DataFrame, dict[str, float]]:
-        """Per-user rows of every task, and each task's mean loss."""
+        """Per-user rows of every task, and on validation each task's mean loss."""
         model.eval()
         frames, losses = [], {}
         for task, samples in self.questions(split, limit).items():
@@ -127,7 +127,8 @@ class Evaluator:
                 model.adapters_of(task),
             ):
                 states = model.encode(batch)
-                total += float(target_losses(model.decode(batch, states), batch.labels).sum())
+                if split == "valid":  # the test has no use for it
+                    total += float(target_losses(model.decode(batch, states), batch.labels).sum())
                 if task in RANKING_TASKS:
                     frames.append(self._ranked(model, batch, states, asked, split))
                 else:
