@@ -48,7 +48,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
         ),
     )
     add("--seeds", type=int, default=1, metavar="N", help="repeat every trial with N seeds")
-    add("--epochs", type=int, metavar="N", help="epochs of each trial (20, as in the paper; 6 with the tiny backbone)")
+    add("--epochs", type=int, metavar="N", help="epochs of each trial (20, as in the paper; 5 with the tiny backbone)")
     add("--p5-epochs", type=int, metavar="N", help="epochs of the P5 stage that makes the tiny backbone (4)")
     add("--home", type=Path, default=Path("runs"), metavar="DIR", help="everything is written here")
     add("--tracking-uri", metavar="URI", help="MLflow server or database (mlflow.db in --home)")

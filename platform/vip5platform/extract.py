@@ -123,7 +123,7 @@ def _encode_missing(
             batch_size=_BATCH,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),
-            max_restarts=0,
+            ray_remote_args_fn=_no_restarts,
             **encode_resources,
         )
     )
@@ -150,6 +150,11 @@ def _decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
         "pixels": pixels,
         "reason": np.array(reasons, dtype=object),
     }
+
+
+def _no_restarts() -> dict[str, int]:
+    """An encoder that dies ends the extraction; the next one goes on from the shards. Restarting makes Ray complain."""
+    return {"max_restarts": 0}
 
 
 class _Encode:

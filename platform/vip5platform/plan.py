@@ -19,7 +19,7 @@ from vip5platform.study import Study
 #: word of an explanation can be known.
 EMBEDDED: dict[str, Any] = {
     "encoder_weights": "tiny",
-    "epochs": 6,
+    "epochs": 5,
     "batch_size": 72,
     "learning_rate": 2e-2,
     "dropout": 0.0,

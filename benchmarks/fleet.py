@@ -1,0 +1,124 @@
+"""What Ray costs: extraction against a plain loop, and a trial's start by each way to run it. Wall time, all cores."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import open_clip
+import torch
+
+from benchmarks.measure import Finding, at_least
+from benchmarks.subject import Subject
+from vip5core.config import TrialConfig
+from vip5core.data.dataset import Dataset
+from vip5core.data.sources import prepare
+from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_image
+from vip5core.model.backbone import save_backbone
+from vip5core.training.p5_stage import fresh_tiny
+from vip5core.trial import StudyInputs, TrialResult, TrialSpec
+from vip5platform.environment import set_environment
+
+_PICTURES, _BATCH = 1_000, 64
+#: Trials so small that nearly all of their wall time is the platform's.
+_TRIVIAL = {
+    "backbone": "tiny",
+    "image_tokens": 0,
+    "epochs": 1,
+    "batch_size": 64,
+    "samples_per_user": (0, 0, 0, 1),
+    "train_candidates": 5,
+    "validation_users": 5,
+    "test_users": 5,
+    "tasks": ("sequential", "direct"),
+}
+
+
+def extraction(subject: Subject) -> list[Finding]:
+    """ViT-B/32 at its real size with random weights, decoding included: Ray Data against one plain process."""
+    set_environment(None)
+    from vip5platform.extract import extract
+    from vip5platform.session import ray_session
+
+    cores = os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        dataset = Dataset.load(prepare(f"minimart:{4 * _PICTURES}", None, home))
+        weights = home / "ViT-B-32.pt"
+        torch.save(open_clip.create_model("ViT-B-32-quickgelu").state_dict(), weights)
+        choice = EncoderChoice("ViT-B/32", str(weights))
+        plain, fleet, start = [], [], []
+        for number in range(subject.repeats):
+            torch.set_num_threads(cores)
+            plain.append(_plain_loop(dataset, choice))
+            torch.set_num_threads(1)
+            begin = time.perf_counter()
+            with ray_session(None, cpus=cores) as resources:
+                ready = time.perf_counter()
+                extract(dataset, [choice], home / str(number), resources)
+                fleet.append(time.perf_counter() - ready)
+                start.append(ready - begin)
+    n = dataset.n_items
+    rates = sorted(n / seconds for seconds in fleet)[len(fleet) // 2], sorted(n / s for s in plain)[len(plain) // 2]
+    return [
+        at_least(f"extraction, {n} pictures, {cores} cores", "pictures/s", *rates, rates[0] / rates[1], 0.9),
+        Finding("start of a local Ray", "s", sorted(start)[len(start) // 2]),
+    ]
+
+
+def _plain_loop(dataset: Dataset, choice: EncoderChoice) -> float:
+    """Seconds of a plain open_clip loop in this process."""
+    encoder, prepare_image = load_encoder(choice), Preparation.of(choice)
+    paths = [dataset.folder / image for image in dataset.items["image"]]
+    begin = time.perf_counter()
+    for place in range(0, len(paths), _BATCH):
+        encoder(torch.stack([prepare_image(open_image(path)) for path in paths[place : place + _BATCH]]))
+    return time.perf_counter() - begin
+
+
+class _Ignore:
+    """An observer of trials that only counts their own time."""
+
+    def __init__(self) -> None:
+        self.own = 0.0
+
+    def started(self, spec: TrialSpec) -> None: ...
+
+    def epoch(self, spec: TrialSpec, metrics: Mapping[str, float]) -> None: ...
+
+    def finished(self, spec: TrialSpec, result: TrialResult) -> None:
+        self.own += result.metrics["cost/seconds"]
+
+    def failed(self, spec: TrialSpec, reason: str) -> None:
+        raise RuntimeError(reason)
+
+
+def trials(subject: Subject) -> list[Finding]:
+    """Wall seconds that a trial costs beside its own, in a reused process and as a group of two workers."""
+    set_environment(None)
+    from vip5platform.fleet import Share, run_trials
+    from vip5platform.session import ray_session
+
+    findings = []
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        dataset = prepare("minimart:40", None, home)
+        backbone = save_backbone(fresh_tiny(Dataset.load(dataset), 0), home / "backbone")
+        inputs = StudyInputs(home, dataset, backbone, {})
+        with ray_session(None, cpus=2):
+            for name, workers, count in (
+                ("first trial of a process", 1, 1),
+                ("trial in a reused process, the first included", 1, 6),
+                ("trial of a group of two workers", 2, 1),
+            ):
+                seed = 100 * len(findings)
+                configs = [TrialConfig(**_TRIVIAL, seed=seed + number) for number in range(count)]
+                seen, begin = _Ignore(), time.perf_counter()
+                run_trials(configs, inputs, Share(workers, 1, 0), 1, seen)
+                findings.append(
+                    Finding(f"overhead, {name}", "s/trial", (time.perf_counter() - begin - seen.own) / count)
+                )
+    return findings
