@@ -10,6 +10,7 @@ from pathlib import Path
 
 import open_clip
 import torch
+from vip5platform.environment import set_environment
 
 from benchmarks.measure import Finding, at_least
 from benchmarks.subject import Subject
@@ -20,7 +21,6 @@ from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_ima
 from vip5core.model.backbone import save_backbone
 from vip5core.training.p5_stage import fresh_tiny
 from vip5core.trial import StudyInputs, TrialResult, TrialSpec
-from vip5platform.environment import set_environment
 
 _PICTURES, _BATCH = 1_000, 64
 #: Trials so small that nearly all of their wall time is the platform's.

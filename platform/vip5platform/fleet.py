@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+import ray.cloudpickle
 from ray import tune
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.search import Searcher
@@ -163,7 +165,17 @@ class _Callbacks(tune.Callback):
             self.observer.failed(spec, "it ended without a result")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.observer.failed(self._spec(trial), reason_of(trial.get_pickled_error()))
+        self.observer.failed(self._spec(trial), reason_of(_error_of(trial)))
+
+
+def _error_of(trial: Any) -> BaseException | None:
+    """What a trial raised. Tune tells this event before it copies the error to where `trial` looks for it."""
+    path = trial.pickled_error_file
+    if path is None or not Path(path).is_file():
+        return None
+    with Path(path).open("rb") as file:
+        error: BaseException = ray.cloudpickle.load(file)
+    return error
 
 
 def reason_of(error: BaseException | None) -> str:

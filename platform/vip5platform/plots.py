@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vip5core.metrics.table import metric
 from vip5core.storage import whole_file
@@ -52,6 +53,7 @@ def plot(report: Report, path: Path) -> Path:
         axis.grid(axis="x", color="#e5e7eb", lw=0.8)
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.tick_params(length=0, labelsize=9)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
         axis.margins(x=0.18)
         axis.set_ylim(-0.6, len(rows) - 0.2)
         if task == "cost":

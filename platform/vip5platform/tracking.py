@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,13 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NAME,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+)
 
 from vip5core.errors import UserError
 from vip5core.trial import TrialResult, TrialSpec
@@ -23,6 +30,7 @@ from vip5core.trial import TrialResult, TrialSpec
 EXPERIMENT = "vip5"
 _KEY, _FINGERPRINT = "vip5.study_key", "vip5.fingerprint"
 _EPOCH = "epoch"
+_SOURCE = {MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name, MLFLOW_SOURCE_TYPE: "LOCAL"}
 
 
 def default_uri(home: Path) -> str:
@@ -67,9 +75,9 @@ class Tracker:
         known = self.client.get_experiment_by_name(EXPERIMENT)
         if known is not None:
             return str(known.experiment_id)
-        if self.uri.startswith("http"):
-            return self.client.create_experiment(EXPERIMENT)
-        return self.client.create_experiment(EXPERIMENT, artifact_location=(home / "mlartifacts").as_uri())
+        where = None if self.uri.startswith("http") else (home / "mlartifacts").as_uri()
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on traces of chats
+        return self.client.create_experiment(EXPERIMENT, artifact_location=where, tags=tags)
 
     def _run(self, found_by: str, name: str, tags: Mapping[str, str]) -> str:
         """The run that `found_by` finds, opened again, or a new one."""
@@ -78,7 +86,7 @@ class Tracker:
             run: Run = known[0]
             self.client.update_run(run.info.run_id, status="RUNNING", name=name)
         else:
-            run = self.client.create_run(self.experiment, tags={**tags, MLFLOW_RUN_NAME: name})
+            run = self.client.create_run(self.experiment, tags={**tags, **_SOURCE, MLFLOW_RUN_NAME: name})
         return str(run.info.run_id)
 
     def open(self, spec: TrialSpec, label: str, cell: Mapping[str, str]) -> None:
