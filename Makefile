@@ -1,7 +1,7 @@
 # Two commands matter: `make ablation` and `make test`. Both make the environment first.
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 # Threads of a process: Ray gives each trial its share of the cores, tests run one after another.
 TEST_ENV := OMP_NUM_THREADS=2 HF_HUB_OFFLINE=1

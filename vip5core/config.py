@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -10,13 +10,16 @@ from vip5core.data.candidates import CANDIDATES
 from vip5core.encoders.zoo import ENCODERS
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import code_version, fingerprint
+from vip5core.metrics.table import metric
 from vip5core.model.adapters import SHARED
 from vip5core.model.options import ModelOptions
 from vip5core.prompts.sampling import SamplingOptions
+from vip5core.prompts.tables import MAX_FIELD_TOKENS
 from vip5core.prompts.templates import default_templates
 from vip5core.training.optim import OptimOptions
 
 Task = Literal["sequential", "direct", "explanation"]
+TASKS: tuple[Task, ...] = get_args(Task)
 Position = Literal["self", "cross", "feed_forward"]
 Count = Annotated[int, Field(ge=0)]
 
@@ -72,12 +75,14 @@ class TrialConfig(BaseModel):
     history_window: Literal["any", "published"] = "any"  # published asks for the last three items only
     max_history: int = Field(50, ge=1)
     max_source_tokens: int = Field(1024, ge=32, le=1024)
-    max_target_tokens: int = Field(64, ge=4)
+    max_target_tokens: int = Field(64, ge=4, le=MAX_FIELD_TOKENS)
     precision: Literal["float32", "bfloat16"] = "float32"
 
     # evaluation
-    protocol: Literal["constrained", "published"] = "constrained"
-    num_beams: int = Field(20, ge=1)
+    protocol: Literal["constrained", "exact", "published"] = (
+        "constrained"  # exact: no beam, every item's likelihood; slow
+    )
+    num_beams: int = Field(20, ge=10)  # fewer would leave HR@10 short
     exclude_history: bool = True  # published ranks what the user already has, too
     sequential_template: str = "A-3"
     direct_template: str = "B-5"
@@ -98,14 +103,28 @@ class TrialConfig(BaseModel):
             ("direct_template", "choice"),
             ("explanation_template", "explanation"),
         ):
-            known = [t.id for t in templates.templates.values() if t.group == group]
+            known = [t.id for t in templates.templates.values() if t.group == group and len(t.target) == 1]
             if getattr(self, field) not in known:
                 raise unknown_name(field, getattr(self, field), known)
         if self.tuning == "frozen" and not self.uses_images and self.extra_embeddings == "frozen":
             raise UserError("tuning='frozen' with image_tokens=0: nothing is left to train; choose another tuning")
         if not self.select_by.startswith("valid/"):
             raise UserError(f"select_by={self.select_by!r}: a trial is chosen on validation, so name a valid/ metric")
+        metric(self.select_by)
+        if self.select_by.count("/") == 2 and self.select_by.split("/")[1] not in self.tasks:
+            raise UserError(f"select_by={self.select_by!r}: that task is not among tasks={','.join(self.tasks)}")
+        if "explanation" not in self.tasks and not any(self._samples_of_tasks()):
+            raise UserError(
+                f"samples_per_user={self.samples_per_user}: gives {','.join(self.tasks)} nothing to train on"
+            )
+        if self.protocol == "published" and self.exclude_history:
+            raise UserError("protocol='published' ranks the user's history too: say exclude_history=false with it")
         return self
+
+    def _samples_of_tasks(self) -> tuple[int, ...]:
+        """The entries of `samples_per_user` that the tasks draw from."""
+        places = {"sequential": (0, 1), "direct": (2, 3)}
+        return tuple(self.samples_per_user[place] for task in self.tasks for place in places.get(task, ()))
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> TrialConfig:

@@ -57,12 +57,16 @@ def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path
         encoder: what made the shards (name, weights, fingerprint), for the record.
         width: of a feature.
         out: the store's folder; appears whole or not at all.
+
+    Raises:
+        UserError: if the shards lack a picture.
     """
     rows: dict[str, list[int]] = {}
     for item, digest in zip(dataset.items["item"], dataset.items["image_sha256"], strict=True):
         if isinstance(digest, str):
             rows.setdefault(digest, []).append(item)
-    reason_of = dict.fromkeys(dataset.items["item"].tolist(), NO_PICTURE)
+    pictured = {item for items in rows.values() for item in items}
+    reason_of = {item: NO_PICTURE for item in dataset.items["item"].tolist() if item not in pictured}
     with whole_folder(out) as folder:
         features = np.lib.format.open_memmap(
             folder / "features.npy", mode="w+", dtype=np.float32, shape=(dataset.n_items + 1, width)
@@ -70,11 +74,17 @@ def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path
         for path in sorted(shards.glob("*.parquet")):
             for row in pq.read_table(path).to_pylist():
                 for item in rows.get(row["image_sha256"], ()):
+                    pictured.discard(item)
                     if row["feature"] is None:
                         reason_of[item] = row["reason"]
                     else:
                         features[item] = row["feature"]
                         reason_of.pop(item, None)
+        if pictured:
+            raise UserError(
+                f"the features of {len(pictured)} pictures (item {min(pictured)}, …) are not in {str(shards)!r}: "
+                "is --home a folder that every node sees?"
+            )
         features.flush()
         ledger = pd.DataFrame({"item": list(reason_of), "reason": list(reason_of.values())})
         ledger.astype({"item": "int32"}).to_parquet(folder / "ledger.parquet", index=False)

@@ -28,9 +28,9 @@ from vip5core.features import FeatureStore
 from vip5core.model import VIP5
 from vip5core.model.backbone import backbone_fingerprint, load_backbone
 from vip5core.model.build import count_parameters
-from vip5core.prompts import PromptTables
+from vip5core.prompts import PromptTables, default_templates
+from vip5core.prompts.tokenizer import load_tokenizer
 from vip5core.storage import whole_folder
-from vip5core.training.cost import PeakMemory
 from vip5core.training.group import Group
 from vip5core.training.loop import Fitted, Report, fit, load_trainable
 from vip5core.trial_inputs import TrialInputs
@@ -65,7 +65,7 @@ class TrialSpec:
             raise UserError(f"image_tokens={config.image_tokens} needs image features: extract them first")
         identity = config.fingerprint(
             _dataset(dataset).fingerprint,
-            backbone_fingerprint(backbone),
+            _backbone(backbone),
             features.name if features is not None else None,
         )
         return cls(config, dataset, backbone, features, identity)
@@ -90,16 +90,18 @@ class StudyInputs:
         home: everything is written under it.
         dataset: folder of the dataset.
         backbone: folder of the backbone.
-        features: feature store of each encoder.
+        features: feature store of each encoder, by name and weights as a config has them.
     """
 
     home: Path
     dataset: Path
     backbone: Path
-    features: dict[str, Path]
+    features: dict[tuple[str, str], Path]
 
     def spec(self, config: TrialConfig) -> TrialSpec:
-        return TrialSpec.of(config, self.dataset, self.backbone, self.features.get(config.encoder))
+        return TrialSpec.of(
+            config, self.dataset, self.backbone, self.features.get((config.encoder, config.encoder_weights))
+        )
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,6 @@ def run_trial(
     out = spec.folder(home)
     if spec.finished(home):
         return out
-    memory = PeakMemory(device)
     config = spec.config
     inputs = TrialInputs(
         _dataset(spec.dataset),
@@ -171,7 +172,7 @@ def run_trial(
     load_trainable(model, fitted.best_state)
     with fitted.watch.measure("test", device):
         test, rows = evaluator.test(model)
-    peaks = group.gather(memory.megabytes())
+    peaks = group.gather(fitted.peak_memory_mb)
     if group.rank == 0:
         metrics = {**test, **_valid(fitted), **_costs(fitted, max(peaks)), **_size(model)}
         _write(spec, out, metrics, fitted, rows, device, group)
@@ -186,9 +187,15 @@ def _dataset(folder: Path) -> Dataset:
 
 
 @functools.lru_cache(maxsize=2)
+def _backbone(folder: Path) -> str:
+    """Likewise the backbone's fingerprint, for which all its weights are read."""
+    return backbone_fingerprint(folder)
+
+
+@functools.lru_cache(maxsize=2)
 def _tables(dataset: Path, backbone: Path) -> PromptTables:
     """Likewise the prompts' segments: they depend on the dataset and the tokenizer alone."""
-    return TrialInputs(_dataset(dataset), load_backbone(backbone), None).tables
+    return PromptTables.build(_dataset(dataset), load_tokenizer(backbone), default_templates())
 
 
 def _valid(fitted: Fitted) -> dict[str, float]:
@@ -213,7 +220,7 @@ def _size(model: VIP5) -> dict[str, float]:
     return {
         "model/trainable_parameters": float(count.trainable),
         "model/total_parameters": float(count.total),
-        "model/trainable_percent": 100.0 * count.trainable / count.total,
+        "model/trainable_percent": count.percent,
     }
 
 
@@ -229,7 +236,7 @@ def _write(
     record = {
         "fingerprint": spec.fingerprint,
         "dataset": {"name": _dataset(spec.dataset).name, "fingerprint": _dataset(spec.dataset).fingerprint},
-        "backbone": {"name": spec.config.backbone, "fingerprint": backbone_fingerprint(spec.backbone)},
+        "backbone": {"name": spec.config.backbone, "fingerprint": _backbone(spec.backbone)},
         "features": spec.features.name if spec.features is not None else None,
         "workers": group.size,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",

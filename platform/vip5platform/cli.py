@@ -17,14 +17,19 @@ def parser(study: Study) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=study.question,
         epilog="Run the same command again and only what is missing is computed.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add(
         "--dataset",
         default="minimart",
         metavar="NAME",
-        help=("minimart (a synthetic shop; minimart:N for N users), movielens-100k, or a prepared dataset's folder"),
+        help="minimart (the default; minimart:N for N users), movielens-100k, or the folder of a prepared dataset",
+    )
+    add(
+        "--ids",
+        choices=("random", "sequential"),
+        default="random",
+        help=("how items are numbered: at random (the default) or along the training histories; no test item leaks"),
     )
     add("--source", type=Path, metavar="DIR", help="raw files of the dataset, where it needs some")
     add(
@@ -32,7 +37,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
         default="tiny",
         metavar="NAME",
         help=(
-            "a T5 of the hub (t5-small, google/flan-t5-base, …), a T5's folder, or tiny: made here by the P5 stage, "
+            "a T5 of the hub (t5-small, google/flan-t5-base, …), a T5's folder, or tiny (the default): made here, "
             "with small settings to match"
         ),
     )
@@ -47,10 +52,10 @@ def parser(study: Study) -> argparse.ArgumentParser:
             "a setting of every trial (see vip5core/config.py), such as reduction_factor=4 or encoder_weights=openai"
         ),
     )
-    add("--seeds", type=int, default=1, metavar="N", help="repeat every trial with N seeds")
+    add("--seeds", type=int, default=1, metavar="N", help="repeat every trial with N seeds (1)")
     add("--epochs", type=int, metavar="N", help="epochs of each trial (20, as in the paper; 5 with the tiny backbone)")
     add("--p5-epochs", type=int, metavar="N", help="epochs of the P5 stage that makes the tiny backbone (4)")
-    add("--home", type=Path, default=Path("runs"), metavar="DIR", help="everything is written here")
+    add("--home", type=Path, default=Path("runs"), metavar="DIR", help="everything is written here (runs)")
     add("--tracking-uri", metavar="URI", help="MLflow server or database (mlflow.db in --home)")
     add("--address", metavar="HOST:PORT", help="Ray cluster to join, auto for this machine's (a Ray of its own)")
     add(
@@ -59,7 +64,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
         metavar="F",
         help="share of a GPU for each worker (1 where there are GPUs; needed where an autoscaler has yet to add them)",
     )
-    add("--workers-per-trial", type=int, default=1, metavar="N", help="data-parallel processes of each trial")
+    add("--workers-per-trial", type=int, default=1, metavar="N", help="data-parallel processes of each trial (1)")
     add("--dry-run", action="store_true", help="show the trials and stop")
     return parser
 

@@ -20,8 +20,10 @@ import ray
 import torch
 
 from vip5core.data.dataset import Dataset
-from vip5core.encoders import EncoderChoice, Preparation, UnreadableImage, load_encoder, open_image
+from vip5core.encoders import EncoderChoice, Preparation, UnreadableImage, decode_image, load_encoder
+from vip5core.errors import UserError
 from vip5core.features import assemble, known_images, store_fingerprint, write_shard
+from vip5core.fingerprint import sha256_bytes
 from vip5core.storage import writable_folder
 from vip5platform.session import Resources, quiet_ray
 
@@ -40,7 +42,7 @@ def extract(
     resources: Resources,
     progress: Progress = lambda done, total: None,
     gpus_per_actor: float | None = None,
-) -> dict[str, Path]:
+) -> dict[EncoderChoice, Path]:
     """Feature stores of `dataset`, one per encoder, computing what is not there.
 
     Args:
@@ -51,17 +53,17 @@ def extract(
         gpus_per_actor: share of a GPU for each actor; one whole GPU if the cluster has any.
 
     Returns:
-        Encoder name to the folder of its store.
+        The folder of each encoder's store.
 
     Raises:
-        UserError: for weights that cannot be loaded, or a folder that cannot be written.
+        UserError: for weights that cannot be loaded, pictures that changed after the dataset was prepared, or a folder
+            that cannot be written.
     """
-    features = home / "features"
-    stores = {choice.name: features / store_fingerprint(dataset, choice.fingerprint) for choice in choices}
-    missing = [choice for choice in choices if not stores[choice.name].is_dir()]
+    stores = {choice: store_folder(dataset, choice, home) for choice in choices}
+    missing = [choice for choice in choices if not stores[choice].is_dir()]
     if not missing:
         return stores
-    shards = {choice.name: features / "shards" / choice.fingerprint for choice in missing}
+    shards = {choice: home / "features" / "shards" / choice.fingerprint for choice in missing}
     for folder in shards.values():
         writable_folder(folder, "feature folder")
     by_size: dict[int, list[EncoderChoice]] = {}
@@ -72,32 +74,36 @@ def extract(
             _encode_missing(dataset, same, size, shards, resources, progress, gpus_per_actor)
     for choice in missing:
         record = {"name": choice.name, "weights": Path(choice.weights).name, "fingerprint": choice.fingerprint}
-        assemble(dataset, record, choice.spec.feature_width, shards[choice.name], stores[choice.name])
+        assemble(dataset, record, choice.spec.feature_width, shards[choice], stores[choice])
     return stores
+
+
+def store_folder(dataset: Dataset, choice: EncoderChoice, home: Path) -> Path:
+    """Where the features of `dataset` by one encoder lie, or will."""
+    return home / "features" / store_fingerprint(dataset, choice.fingerprint)
 
 
 def _encode_missing(
     dataset: Dataset,
     choices: list[EncoderChoice],
     size: int,
-    shards: dict[str, Path],
+    shards: dict[EncoderChoice, Path],
     resources: Resources,
     progress: Progress,
     gpus_per_actor: float | None,
 ) -> None:
     """Put every picture of `dataset` into the shards of every encoder."""
-    known = {choice.name: known_images(shards[choice.name]) for choice in choices}
+    known = [known_images(shards[choice]) for choice in choices]
     pictures = dataset.items.dropna(subset=["image_sha256"]).drop_duplicates("image_sha256")
     rows = []
     for image, digest in zip(pictures["image"], pictures["image_sha256"], strict=True):
-        wanted = [choice.name for choice in choices if digest not in known[choice.name]]
+        wanted = [place for place, seen in enumerate(known) if digest not in seen]
         if wanted:
-            path = str(dataset.folder / image)
-            rows.append({"image_sha256": digest, "path": path, "encoders": json.dumps(wanted)})
+            rows.append({"image_sha256": digest, "path": str(dataset.folder / image), "encoders": json.dumps(wanted)})
     if not rows:
         return
     progress(0, len(rows))
-    gpus = (gpus_per_actor or 1.0) if resources.gpus else 0.0
+    gpus = gpus_per_actor if gpus_per_actor is not None else float(resources.gpus > 0)
     if gpus:
         actors = max(1, int(resources.gpus / gpus))
         encode_resources: dict[str, Any] = {"num_gpus": gpus, "num_cpus": 1}
@@ -119,7 +125,7 @@ def _encode_missing(
         )
         .map_batches(
             _Encode,
-            fn_constructor_args=(choices, shards),
+            fn_constructor_args=(choices, [shards[choice] for choice in choices], gpus > 0),
             batch_size=_BATCH,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),
@@ -129,26 +135,39 @@ def _encode_missing(
     )
     done = 0
     for batch in encoded.iter_batches(batch_size=None, batch_format="numpy"):
+        problems = [str(problem) for problem in batch["problem"] if problem]
+        if problems:
+            raise UserError(problems[0])
         done += len(batch["image_sha256"])
         progress(done, len(rows))
 
 
 def _decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-    """Batch of paths to batch of pixels; a picture that cannot be read becomes its reason."""
+    """Batch of paths to batch of pixels.
+
+    `reason` says why a picture's bytes show nothing, which is known of them for ever; `problem` that they are not the
+    bytes that the dataset was prepared with, which someone has to mend.
+    """
     prepare = Preparation(size)
     pixels = np.zeros((len(batch["path"]), 3, size, size), dtype=np.uint8)
-    reasons = []
-    for row, path in enumerate(batch["path"]):
+    reasons, problems = [""] * len(pixels), [""] * len(pixels)
+    for row, (path, digest) in enumerate(zip(batch["path"], batch["image_sha256"], strict=True)):
         try:
-            pixels[row] = prepare(open_image(Path(path))).numpy()
-            reasons.append("")
+            data = Path(path).read_bytes()
+            if sha256_bytes(data) != digest:
+                problems[row] = f"picture {path!r} changed after its dataset was prepared: prepare the dataset again"
+                continue
+            pixels[row] = prepare(decode_image(data)).numpy()
+        except OSError as error:
+            problems[row] = f"picture {path!r} cannot be read ({error.strerror}): does every node see --home?"
         except UnreadableImage as error:
-            reasons.append(str(error))
+            reasons[row] = str(error)
     return {
         "image_sha256": batch["image_sha256"],
         "encoders": batch["encoders"],
         "pixels": pixels,
         "reason": np.array(reasons, dtype=object),
+        "problem": np.array(problems, dtype=object),
     }
 
 
@@ -160,30 +179,35 @@ def _no_restarts() -> dict[str, int]:
 class _Encode:
     """An actor that holds the encoders and writes what they make of a batch to their shards."""
 
-    def __init__(self, choices: list[EncoderChoice], shards: dict[str, Path]) -> None:
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        if self.device == "cpu":
+    def __init__(self, choices: list[EncoderChoice], shards: list[Path], on_gpu: bool) -> None:
+        self.device = "cuda" if on_gpu else "cpu"
+        if not on_gpu:
             torch.set_num_threads(1)
-        self.encoders = {choice.name: load_encoder(choice, self.device) for choice in choices}
         self.shards = shards
+        self.problem = ""
+        try:
+            self.encoders = [load_encoder(choice, self.device) for choice in choices]
+        except UserError as error:  # raised here, Ray would make a crash of it
+            self.problem = str(error)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        wanted = [set(json.loads(names)) for names in batch["encoders"]]
+        problems = np.array([self.problem or problem for problem in batch["problem"]], dtype=object)
+        if not self.problem:
+            self._encode(batch, [set(json.loads(text)) for text in batch["encoders"]])
+        return {"image_sha256": batch["image_sha256"], "problem": problems}
+
+    def _encode(self, batch: dict[str, np.ndarray], wanted: list[set[int]]) -> None:
+        usable = [not problem for problem in batch["problem"]]
         readable = np.array([not reason for reason in batch["reason"]])
-        for name, encoder in self.encoders.items():
-            rows = np.flatnonzero([name in names for names in wanted])
+        for place, encoder in enumerate(self.encoders):
+            rows = np.flatnonzero([fine and place in places for fine, places in zip(usable, wanted, strict=True)])
             if not len(rows):
                 continue
             features: list[np.ndarray | None] = [None] * len(rows)
             good = np.flatnonzero(readable[rows])
             if len(good):
                 pixels = torch.from_numpy(batch["pixels"][rows[good]]).to(self.device)
-                for place, feature in zip(good, encoder(pixels).cpu().numpy(), strict=True):
-                    features[place] = feature
-            write_shard(
-                self.shards[name],
-                [str(batch["image_sha256"][row]) for row in rows],
-                features,
-                [str(batch["reason"][row]) or None for row in rows],
-            )
-        return {"image_sha256": batch["image_sha256"]}
+                for row, feature in zip(good, encoder(pixels).cpu().numpy(), strict=True):
+                    features[row] = feature
+            hashes = [str(batch["image_sha256"][row]) for row in rows]
+            write_shard(self.shards[place], hashes, features, [str(batch["reason"][row]) or None for row in rows])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,9 @@ from vip5core.errors import UserError
 from vip5core.trial import StudyInputs, TrialResult, TrialSpec
 from vip5platform.session import Resources, quiet_ray
 from vip5platform.trial import FIXED, config_of, trainable
+
+#: Seconds for the folder of a trial that has ended to appear.
+_PATIENCE = 20
 
 
 class Observer(Protocol):
@@ -61,11 +67,13 @@ class Share:
         """
         if workers < 1:
             raise UserError(f"--workers-per-trial {workers}: must be at least 1")
-        if gpus is not None and gpus < 0:
-            raise UserError(f"--gpus-per-trial {gpus}: must not be negative")
+        if gpus is not None and not 0 <= gpus < math.inf:
+            raise UserError(f"--gpus-per-trial {gpus}: must be a number that is not negative")
         gpus = gpus if gpus is not None else (1.0 if resources.gpus else 0.0)
         if gpus * workers > resources.gpus:
             raise UserError(f"--gpus-per-trial {gpus:g}, workers {workers}: there are {resources.gpus:g} GPUs here")
+        if workers > resources.cpus:
+            raise UserError(f"--workers-per-trial {workers}: each needs a CPU, and there are {resources.cpus:g} here")
         at_once = max(1, min(trials, int(resources.gpus / gpus / workers) if gpus else trials))
         on_a_node = resources.cpus_per_gpu * gpus if gpus else resources.node_cpus
         return cls(workers, max(1, int(min(resources.cpus / at_once / workers, on_a_node))), gpus)
@@ -107,7 +115,8 @@ def _tune(
     at_once: int,
     observer: Observer,
 ) -> None:
-    run = trainable(inputs, share.workers, share.cpus, share.gpus)
+    storage = Path(tempfile.mkdtemp(prefix="tune-", dir=inputs.home))  # of what our own folders hold, for Tune itself
+    run = trainable(inputs, storage, share.workers, share.cpus, share.gpus)
     room: dict[str, float] = {"cpu": share.cpus, "gpu": share.gpus}
     if share.workers > 1:
         # A group's processes ask for their own room. Its driver in Tune only waits for them; were it to ask for a part
@@ -115,7 +124,6 @@ def _tune(
         room = {"node:__internal_head__": 0.001}
     tune_config.max_concurrent_trials = at_once
     tune_config.reuse_actors = share.workers == 1
-    storage = inputs.home / "tune"
     with quiet_ray():
         tuner = tune.Tuner(
             tune.with_resources(run, room),
@@ -128,7 +136,7 @@ def _tune(
         try:
             tuner.fit()
         finally:
-            shutil.rmtree(storage, ignore_errors=True)  # Tune's records of what our own folders hold
+            shutil.rmtree(storage, ignore_errors=True)
 
 
 class _Callbacks(tune.Callback):
@@ -159,10 +167,19 @@ class _Callbacks(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         spec = self._spec(trial)
-        if spec.finished(self.inputs.home):
+        if self._arrived(spec):
             self.observer.finished(spec, TrialResult.load(spec.folder(self.inputs.home)))
         else:
             self.observer.failed(spec, "it ended without a result")
+
+    def _arrived(self, spec: TrialSpec) -> bool:
+        """Is the trial's folder there? A network file system may show it late."""
+        for _ in range(_PATIENCE):
+            list((self.inputs.home / "trials").iterdir())  # makes such a file system look again
+            if spec.finished(self.inputs.home):
+                return True
+            time.sleep(1)
+        return False
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.observer.failed(self._spec(trial), reason_of(_error_of(trial)))

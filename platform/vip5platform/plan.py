@@ -35,6 +35,7 @@ class Options:
 
     dataset: str = "minimart"
     source: Path | None = None
+    ids: str = "random"
     backbone: str = TINY
     settings: tuple[tuple[str, str], ...] = ()
     seeds: int = 1
@@ -47,15 +48,17 @@ class Options:
     workers_per_trial: int = 1
     dry_run: bool = False
 
-    def common_settings(self) -> dict[str, Any]:
-        """The settings of every trial, but for the study's own. Raises: UserError for a seed in `--set`."""
+    def given_settings(self) -> dict[str, Any]:
+        """What the user sets for every trial. Raises: UserError for what has an option of its own, or is said twice."""
         given: dict[str, Any] = dict(self.settings)
         for key, option in (("seed", "--seeds"), ("backbone", "--backbone")):
             if key in given:
                 raise UserError(f"--set {key}={given[key]}: use {option} instead")
         if self.epochs is not None:
+            if "epochs" in given:
+                raise UserError(f"--epochs {self.epochs} and --set epochs={given['epochs']}: say it once")
             given["epochs"] = self.epochs
-        return {**(EMBEDDED if self.backbone == TINY else {}), **given, "backbone": self.backbone}
+        return given
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,16 @@ def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
     """
     if options.seeds < 1:
         raise UserError(f"--seeds {options.seeds}: must be at least 1")
-    common = options.common_settings()
+    if options.p5_epochs is not None and options.p5_epochs < 1:
+        raise UserError(f"--p5-epochs {options.p5_epochs}: must be at least 1")
+    given = options.given_settings()
+    common = common_settings(study, options)
     varied = {key for factor in study.factors for level in factor.levels.values() for key in level}
-    for key, value in options.settings:
+    for key, value in given.items():
         if key in varied:
-            raise UserError(f"--set {key}={value}: {study.name} varies {key} itself; leave it out")
+            raise UserError(f"{key}={value}: {study.name} varies {key} itself; leave it out")
+    for key in varied & {"backbone", "seed"}:
+        raise UserError(f"{study.name} varies {key}: that is the command line's (--backbone, --seeds), not a factor")
     planned = []
     for cell in study.cells():
         for seed in range(options.seeds):
@@ -91,6 +99,12 @@ def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
                 EncoderChoice(config.encoder, config.encoder_weights).weights_file()
             planned.append(PlannedTrial(cell, config))
     return planned
+
+
+def common_settings(study: Study, options: Options) -> dict[str, Any]:
+    """The settings of every trial: what goes with the backbone, then the study's, then the user's."""
+    embedded = EMBEDDED if options.backbone == TINY else {}
+    return {**embedded, **study.settings, **options.given_settings(), "backbone": options.backbone}
 
 
 def encoders_of(configs: list[TrialConfig]) -> list[EncoderChoice]:

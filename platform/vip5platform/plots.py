@@ -23,7 +23,7 @@ def plot(report: Report, path: Path) -> Path:
     shown = [name for names in report.shown.values() for name in names]
     panels = [(task, name) for task, name in HEADLINES.items() if name in shown]
     panels.append(("cost", "cost/train_seconds"))
-    rows = [row for row in report.levels if row.failure is None]
+    rows = [row for row in report.levels if row.values]
     figure = Figure(figsize=(3.3 * len(panels), 1.6 + 0.36 * len(rows)), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     places = np.arange(len(rows))[::-1]
@@ -58,7 +58,7 @@ def plot(report: Report, path: Path) -> Path:
         axis.set_ylim(-0.6, len(rows) - 0.2)
         if task == "cost":
             axis.set_xlim(left=0)
-    axes[0].set_yticks(places, [row.name for row in rows])
+    axes[0].set_yticks(places, [row.title for row in rows])
     handles, labels = axes[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False, fontsize=9)

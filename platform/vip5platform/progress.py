@@ -33,7 +33,7 @@ def bars() -> Progress:
 
 def say(text: str) -> None:
     """A line that stays, with rich's markup."""
-    console.print(text, highlight=False)
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from rich import box
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from vip5core.metrics.table import Metric, metric
@@ -37,13 +39,18 @@ class Row:
 
     Attributes:
         name: levels, joined; or the baseline.
-        values: metric to its value in each seed; empty where the trial failed.
-        failure: why there is nothing, if so.
+        values: metric to its value in each seed that finished.
+        failure: why a seed, or all, did not.
     """
 
     name: str
     values: Mapping[str, Sequence[float]]
     failure: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The name, with a mark where a trial is missing."""
+        return f"{self.name} (incomplete)" if self.failure else self.name
 
     def mean(self, name: str) -> float:
         """The mean over seeds; nan if there is none."""
@@ -86,10 +93,10 @@ class Report:
         return {group: names for group, names in shown.items() if names}
 
     def best(self, name: str) -> float:
-        """The best mean among the levels. nan if no level has one, or all are equal as shown."""
+        """The best mean among the levels. nan if no level has one, or all look the same."""
         means = [row.mean(name) for row in self.levels if not np.isnan(row.mean(name))]
         how = metric(name)
-        if not means or len({how.show(value) for value in means}) == 1:
+        if not means or (len(means) > 1 and len({how.show(value) for value in means}) == 1):
             return float("nan")
         return max(means) if how.higher_is_better else min(means)
 
@@ -111,21 +118,28 @@ class Report:
             parts.append(f"{task} {how.label} is {who} ({', '.join([how.show(top), *popular])})")
         return f"On the test set, {'; '.join(parts)}." if parts else "No trial has finished."
 
-    def table(self) -> Table:
-        """For a terminal."""
+    def tables(self, console: Console) -> list[Table]:
+        """For a terminal: one table, or one per group of columns where the terminal is too narrow for that."""
+        whole = self._table(self.shown, self.study.question)
+        if Measurement.get(console, console.options.update(max_width=10_000), whole).maximum <= console.width:
+            return [whole]
+        return [self._table({group: names}, group) for group, names in self.shown.items()]
+
+    def _table(self, shown: Mapping[str, Sequence[str]], title: str) -> Table:
         factors = " × ".join(factor.name for factor in self.study.factors)
-        table = Table(title=self.study.question, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.add_column(f"\n{factors}", no_wrap=True)
-        for group, names in self.shown.items():
+        for group, names in shown.items():
             for place, name in enumerate(names):
                 how = metric(name)
-                unit = f" {how.unit}" if how.unit else ""
-                table.add_column(f"{group if place == 0 else ''}\n{how.label}{unit}", justify="right", no_wrap=True)
+                unit = f" {how.unit}" if how.unit and how.unit not in how.label else ""
+                head = f"{group if place == 0 and len(shown) > 1 else ''}\n{how.label}{unit}"
+                table.add_column(head, justify="right", no_wrap=True)
         for row in self.levels:
-            table.add_row(row.name, *self._cells(row, "[bold]{}[/bold]"))
+            table.add_row(row.title, *self._cells(row, shown, "[bold]{}[/bold]"))
         table.add_section()
         for row in self.baselines:
-            table.add_row(row.name, *self._cells(row, "{}"), style="dim")
+            table.add_row(row.title, *self._cells(row, shown, "{}"), style="dim")
         return table
 
     def markdown(self) -> str:
@@ -144,16 +158,18 @@ class Report:
             "| " + " | ".join([factors, *heads]) + " |",
             "|---" + "|---:" * len(heads) + "|",
         ]
-        lines += ["| " + " | ".join([row.name, *self._cells(row, "**{}**")]) + " |" for row in self.levels]
-        lines += ["| " + " | ".join([f"*{row.name}*", *self._cells(row, "{}")]) + " |" for row in self.baselines]
+        lines += ["| " + " | ".join([row.title, *self._cells(row, self.shown, "**{}**")]) + " |" for row in self.levels]
+        lines += [
+            "| " + " | ".join([f"*{row.name}*", *self._cells(row, self.shown, "{}")]) + " |" for row in self.baselines
+        ]
         failures = [f"- {row.name}: {row.failure}" for row in self.levels if row.failure]
         if failures:
             lines += ["", "Failed:", "", *failures]
         return "\n".join(lines) + "\n"
 
-    def _cells(self, row: Row, bold: str) -> list[str]:
+    def _cells(self, row: Row, shown: Mapping[str, Sequence[str]], bold: str) -> list[str]:
         cells = []
-        for names in self.shown.values():
+        for names in shown.values():
             for name in names:
                 text = row.show(name, metric(name))
                 cells.append(bold.format(text) if self.is_best(row, name) else text)

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from rich.markup import escape
 
 from vip5core.data import BuildOptions, Dataset
 from vip5core.data.sources import prepare
 from vip5core.encoders import EncoderChoice
 from vip5core.evaluation.baselines import BASELINES, evaluate_baseline
-from vip5core.features import NO_PICTURE, FeatureStore, store_fingerprint
+from vip5core.features import NO_PICTURE, FeatureStore
 from vip5core.fingerprint import fingerprint
 from vip5core.model.backbone import TINY, backbone_fingerprint, load_backbone
 from vip5core.storage import writable_folder
 from vip5core.trial import StudyInputs, TrialResult, TrialSpec
 from vip5core.trial_inputs import TrialInputs
 from vip5platform.backbone import backbone_folder
-from vip5platform.extract import extract
+from vip5platform.extract import extract, store_folder
 from vip5platform.fleet import Share, run_trials
-from vip5platform.plan import Options, PlannedTrial, encoders_of, plan_trials
+from vip5platform.plan import Options, PlannedTrial, common_settings, encoders_of, plan_trials
 from vip5platform.plots import plot
 from vip5platform.progress import TrialProgress, bars, console, say, stage, warn
 from vip5platform.report import Report, Row
@@ -78,12 +80,13 @@ def run_study(study: Study, options: Options) -> bool:
         return True
     home = writable_folder(options.home, "--home")
     with timeline.measure("data"), stage("dataset"):
-        dataset = Dataset.load(prepare(options.dataset, options.source, home, BuildOptions()))
+        dataset = Dataset.load(prepare(options.dataset, options.source, home, BuildOptions(id_scheme=options.ids)))
     _describe(dataset)
     with timeline.measure("backbone"), stage("backbone" if options.backbone != TINY else "P5 stage") as update:
         backbone = backbone_folder(options.backbone, dataset, home, options.p5_epochs, update)
+        load_backbone(backbone)  # what cannot be read is said now, not by every trial
     choices = encoders_of([trial.config for trial in planned])
-    stores = {c.name: home / "features" / store_fingerprint(dataset, c.fingerprint) for c in choices}
+    stores = {(choice.name, choice.weights): store_folder(dataset, choice, home) for choice in choices}
     inputs = StudyInputs(home, dataset.folder, backbone, stores)
     trials = [StudyTrial(trial, inputs.spec(trial.config)) for trial in planned]
     with timeline.measure("tracking"):
@@ -97,7 +100,7 @@ def run_study(study: Study, options: Options) -> bool:
     except BaseException:
         tracker.abandon()
         raise
-    return not failures
+    return all(trial.spec.finished(home) for trial in trials)
 
 
 def _run_missing(
@@ -110,10 +113,14 @@ def _run_missing(
     timeline: Timeline,
 ) -> dict[str, str]:
     """Extract and train what is missing; returns the reason of each trial that failed, by fingerprint."""
-    todo = {trial.spec.fingerprint: trial for trial in trials if not trial.spec.finished(inputs.home)}
+    # Cells that differ in name only, such as text-only under several encoders, are one trial: the first stands for all.
+    unique = {trial.spec.fingerprint: trial for trial in reversed(trials)}
+    todo = {
+        identity: unique[identity] for identity in reversed(unique) if not unique[identity].spec.finished(inputs.home)
+    }
     done = [trial for trial in trials if trial.spec.fingerprint not in todo]
     with timeline.measure("tracking"):
-        for trial in done:
+        for trial in {trial.spec.fingerprint: unique[trial.spec.fingerprint] for trial in done}.values():
             tracker.open(trial.spec, trial.planned.label, trial.planned.cell)
             tracker.finished(trial.spec, TrialResult.load(trial.spec.folder(inputs.home)))
     if done:
@@ -124,7 +131,6 @@ def _run_missing(
     with contextlib.ExitStack() as stack:
         with timeline.measure("ray"), stage("starting Ray"):
             resources = stack.enter_context(ray_session(options.address))
-        # Trials that differ in name only (text-only under several encoders) are one trial.
         resources, share = _shares(resources, len(todo), options)
         with timeline.measure("features"):
             _extract(dataset, choices, inputs.home, resources, options)
@@ -163,37 +169,57 @@ class _Observer:
         self.failures: dict[str, str] = {}
 
     def started(self, spec: TrialSpec) -> None:
-        if spec.fingerprint not in self.tracker.children:
-            planned = self.trials[spec.fingerprint].planned
-            self.tracker.open(spec, planned.label, planned.cell)
+        with self._recording():
+            self._opened(spec)
         self.progress.started(spec)
 
     def epoch(self, spec: TrialSpec, metrics: Mapping[str, float]) -> None:
-        self.tracker.epoch(spec, metrics)
+        with self._recording():
+            self._opened(spec)
+            self.tracker.epoch(spec, metrics)
         self.progress.epoch(spec, metrics)
 
     def finished(self, spec: TrialSpec, result: TrialResult) -> None:
-        self.tracker.finished(spec, result)
+        with self._recording():
+            self._opened(spec)
+            self.tracker.finished(spec, result)
         self.progress.finished(spec, result)
 
     def failed(self, spec: TrialSpec, reason: str) -> None:
         self.failures[spec.fingerprint] = reason
-        self.tracker.failed(spec, reason)
+        with self._recording():
+            self._opened(spec)
+            self.tracker.failed(spec, reason)
         self.progress.failed(spec, reason)
+
+    def _opened(self, spec: TrialSpec) -> None:
+        if spec.fingerprint not in self.tracker.children:
+            planned = self.trials[spec.fingerprint].planned
+            self.tracker.open(spec, planned.label, planned.cell)
+
+    @contextlib.contextmanager
+    def _recording(self) -> Iterator[None]:
+        """A tracking server that is away must not end the trials: what it misses is recorded by the next run."""
+        try:
+            yield
+        except MlflowException as error:
+            warn(f"MLflow did not record an event ({str(error).splitlines()[0][:120]}); run the command again later")
 
 
 def _extract(
     dataset: Dataset, choices: Sequence[EncoderChoice], home: Path, resources: Resources, options: Options
 ) -> None:
     with stage("image features") as update:
-        stores = extract(dataset, choices, home, resources, lambda done, total: update(done, total, ""))
-    for name, folder in stores.items():
+        stores = extract(
+            dataset, choices, home, resources, lambda done, total: update(done, total, ""), options.gpus_per_trial
+        )
+    for choice, folder in stores.items():
         ledger = FeatureStore.load(folder).ledger
         unreadable = ledger[ledger["reason"] != NO_PICTURE]
         if len(unreadable):
             item, reason = unreadable.iloc[0]
             warn(
-                f"{name}: {len(unreadable)} pictures cannot be used (item {item}: {reason}, …); "
+                f"{choice.name}: {len(unreadable)} pictures cannot be used (item {item}: {reason}, …); "
                 f"all are in {folder / 'ledger.parquet'}"
             )
 
@@ -229,12 +255,16 @@ def _report(
 
 def _show(report: Report, folder: Path, tracker: Tracker, timeline: Timeline) -> None:
     files = [*report.write(folder), plot(report, folder / "plot.png")]
-    console.print(report.table())
+    for table in report.tables(console):
+        console.print(table)
+    for row in report.levels:
+        if row.failure:
+            warn(f"{row.name}: {row.failure}")
     say(escape(report.answer()))
     own = report.trials.get("cost/seconds", pd.Series(dtype=float)).sum()
     stages = {name: seconds for name, seconds in timeline.seconds.items() if seconds >= 0.5}
     spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in stages.items())
-    say(f"[dim]{timeline.total:.0f} s: {spent}. The trials' own time, added up: {own:.0f} s[/]")
+    say(f"[dim]{timeline.total:.0f} s: {spent}. The trials' own time, all runs added up: {own:.0f} s[/]")
     for file in files:
         say(f"  {escape(_short(file))}")
     tracker.close(
@@ -246,12 +276,13 @@ def _show(report: Report, folder: Path, tracker: Tracker, timeline: Timeline) ->
     if tracker.uri.startswith("http"):
         say(f"Compare the runs: [bold]{escape(tracker.uri)}[/]")
     else:
-        say(f"Compare the runs: [bold]mlflow ui --backend-store-uri {escape(_short_uri(tracker.uri))}[/]")
+        command = f"{_short(Path(sys.executable))} -m mlflow ui --backend-store-uri {_short_uri(tracker.uri)}"
+        say(f"Compare the runs: [bold]{escape(command)}[/]")
 
 
 def _key(study: Study, options: Options, dataset: Dataset, backbone: Path) -> str:
-    """The identity of a study: its question on this data with these settings, however many levels and seeds."""
-    common = {**options.common_settings(), **study.settings}
+    """The identity of a study: its question, data, settings and code, whatever its levels and seeds."""
+    common = common_settings(study, options)
     return fingerprint(
         study.name, dataset.fingerprint, backbone_fingerprint(backbone), {k: str(v) for k, v in common.items()}
     )

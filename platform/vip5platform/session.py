@@ -72,6 +72,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resour
                 ) from None
         else:
             ray.init(
+                address="local",  # whatever RAY_ADDRESS says
                 num_cpus=cpus,
                 include_dashboard=False,
                 log_to_driver=False,

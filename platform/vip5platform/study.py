@@ -50,8 +50,8 @@ class Study:
         ]
 
     def settings_of(self, cell: Mapping[str, str]) -> dict[str, Any]:
-        """The settings of `TrialConfig` that a cell stands for."""
-        settings = dict(self.settings)
+        """The settings of `TrialConfig` that a cell stands for, beside those of all cells."""
+        settings: dict[str, Any] = {}
         for factor in self.factors:
             settings.update(factor.levels[cell[factor.name]])
         return settings

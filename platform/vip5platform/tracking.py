@@ -10,11 +10,13 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
+from mlflow.entities.lifecycle_stage import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
@@ -29,6 +31,7 @@ from vip5core.trial import TrialResult, TrialSpec
 
 EXPERIMENT = "vip5"
 _KEY, _FINGERPRINT = "vip5.study_key", "vip5.fingerprint"
+_WHOLE = "vip5.whole"  # a run that has all that there is to record
 _EPOCH = "epoch"
 _SOURCE = {MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name, MLFLOW_SOURCE_TYPE: "LOCAL"}
 
@@ -55,25 +58,25 @@ class Tracker:
         self.uri = uri
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
-        if uri.startswith("http"):
-            # One answer is enough to know that a server is there; by default the client asks for minutes.
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+        self.tags = dict(tags)
+        self.children: dict[str, str] = {}  # fingerprint -> run id
+        self.logged: dict[str, int] = {}  # run id -> last epoch logged
         try:
-            self.client = MlflowClient(tracking_uri=uri)
-            self.experiment = self._experiment(home)
+            with _impatient():
+                self.client = MlflowClient(tracking_uri=uri)
+                self.experiment = self._experiment(home)
+            self.parent = self._run(f"tags.`{_KEY}` = '{key}'", name, {_KEY: key, **tags})
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise UserError(
                 f"--tracking-uri {uri!r}: no MLflow there ({reason}): start a server, or leave it out"
             ) from None
-        self.tags = dict(tags)
-        self.parent = self._run(f"tags.`{_KEY}` = '{key}'", name, {_KEY: key, **tags})
-        self.children: dict[str, str] = {}  # fingerprint -> run id
-        self.logged: dict[str, int] = {}  # run id -> last epoch logged
 
     def _experiment(self, home: Path) -> str:
         known = self.client.get_experiment_by_name(EXPERIMENT)
         if known is not None:
+            if known.lifecycle_stage == LifecycleStage.DELETED:  # from the UI's bin
+                self.client.restore_experiment(known.experiment_id)
             return str(known.experiment_id)
         where = None if self.uri.startswith("http") else (home / "mlartifacts").as_uri()
         tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on traces of chats
@@ -84,7 +87,8 @@ class Tracker:
         known = self.client.search_runs([self.experiment], found_by, max_results=1)
         if known:
             run: Run = known[0]
-            self.client.update_run(run.info.run_id, status="RUNNING", name=name)
+            if _WHOLE not in run.data.tags:
+                self.client.update_run(run.info.run_id, status="RUNNING", name=name)
         else:
             run = self.client.create_run(self.experiment, tags={**tags, **_SOURCE, MLFLOW_RUN_NAME: name})
         return str(run.info.run_id)
@@ -109,22 +113,16 @@ class Tracker:
         """An epoch's metrics, once."""
         run, step = self.children[spec.fingerprint], int(metrics[_EPOCH])
         if step > self.logged[run]:
-            self._log(run, metrics, step)
+            self.client.log_batch(run, metrics=_metrics(metrics, step))
             self.logged[run] = step
-
-    def _log(self, run: str, metrics: Mapping[str, float], step: int) -> None:
-        now = int(time.time() * 1000)
-        self.client.log_batch(run, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
 
     def finished(self, spec: TrialSpec, result: TrialResult) -> None:
         """All that a finished trial's folder says, and the folder as artifacts."""
         run = self.children[spec.fingerprint]
         known = self.client.get_run(run).data
-        if "vip5.whole" not in known.tags:
+        if _WHOLE not in known.tags:
             for metrics in result.history:
                 self.epoch(spec, metrics)
-            final = {key: value for key, value in result.metrics.items() if not key.startswith("valid/")}
-            self._log(run, final, len(result.history))
             record = result.record
             facts = {
                 "vip5.dataset_fingerprint": record["dataset"]["fingerprint"],
@@ -134,8 +132,14 @@ class Tracker:
                 **{f"version.{package}": version for package, version in record["versions"].items()},
             }
             self.client.log_artifacts(run, str(result.folder))
-            self.client.log_batch(run, tags=[RunTag(key, value) for key, value in {**facts, "vip5.whole": "1"}.items()])
-        self.client.set_terminated(run, RunStatus.to_string(RunStatus.FINISHED))
+            # In one call with the mark, so that a second run neither lacks nor doubles them.
+            final = {key: value for key, value in result.metrics.items() if not key.startswith("valid/")}
+            self.client.log_batch(
+                run,
+                metrics=_metrics(final, len(result.history)),
+                tags=[RunTag(key, value) for key, value in {**facts, _WHOLE: "1"}.items()],
+            )
+            self.client.set_terminated(run, RunStatus.to_string(RunStatus.FINISHED))
 
     def failed(self, spec: TrialSpec, reason: str) -> None:
         run = self.children[spec.fingerprint]
@@ -152,7 +156,7 @@ class Tracker:
         known = self.client.get_run(self.parent).data.metrics
         changed = {key: value for key, value in metrics.items() if known.get(key) != value}
         if changed:
-            self._log(self.parent, changed, 0)
+            self.client.log_batch(self.parent, metrics=_metrics(changed, 0))
         self.client.set_terminated(self.parent, RunStatus.to_string(RunStatus.FINISHED))
 
     def abandon(self) -> None:
@@ -163,3 +167,22 @@ class Tracker:
                     self.client.set_terminated(run, RunStatus.to_string(RunStatus.KILLED))
             except MlflowException:
                 return
+
+
+def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
+    now = int(time.time() * 1000)
+    return [Metric(key, value, now, step) for key, value in values.items()]
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """One answer is enough to know that a server is there; by default MLflow's client asks for minutes."""
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ray.train
-import torch
 from ray import tune
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
@@ -32,46 +32,45 @@ def config_of(parameters: dict[str, Any]) -> TrialConfig:
     return TrialConfig(**{**parameters.get(FIXED, {}), **searched})
 
 
-def trainable(inputs: StudyInputs, workers: int, cpus_per_worker: float, gpus_per_worker: float) -> Callable[..., None]:
+def trainable(
+    inputs: StudyInputs, storage: Path, workers: int, cpus_per_worker: float, gpus_per_worker: float
+) -> Callable[..., None]:
     """The function that Tune calls with a point of its parameter space.
 
     Args:
         inputs: what the trials share.
+        storage: where Train keeps its own records, which nobody reads.
         workers: processes of one trial.
         cpus_per_worker: for each.
         gpus_per_worker: share of a GPU for each.
     """
     if workers == 1:
-        return functools.partial(_run_in_process, inputs=inputs)
+        device = "cuda" if gpus_per_worker else "cpu"
+        return functools.partial(_run_in_process, inputs=inputs, storage=storage, device=device)
     resources = {"CPU": cpus_per_worker} | ({"GPU": gpus_per_worker} if gpus_per_worker else {})
     scaling = ScalingConfig(num_workers=workers, use_gpu=gpus_per_worker > 0, resources_per_worker=resources)
-    return functools.partial(_run_in_group, inputs=inputs, scaling=scaling)
+    return functools.partial(_run_in_group, inputs=inputs, storage=storage, scaling=scaling)
 
 
-def _run_in_process(parameters: dict[str, Any], inputs: StudyInputs) -> None:
+def _run_in_process(parameters: dict[str, Any], inputs: StudyInputs, storage: Path, device: str) -> None:
     spec = inputs.spec(config_of(parameters))
 
     def loop() -> None:
-        run_trial(spec, inputs.home, tune.report, device=_device())
+        run_trial(spec, inputs.home, tune.report, device=device)
 
-    TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0), run_config=_run_config(spec, inputs)).fit()
+    TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0), run_config=_run_config(spec, storage)).fit()
 
 
-def _run_in_group(parameters: dict[str, Any], inputs: StudyInputs, scaling: ScalingConfig) -> None:
+def _run_in_group(parameters: dict[str, Any], inputs: StudyInputs, storage: Path, scaling: ScalingConfig) -> None:
     spec = inputs.spec(config_of(parameters))
 
     def loop() -> None:
         device = ray.train.torch.get_device()
         run_trial(spec, inputs.home, ray.train.report, group=DistributedGroup(), device=device)
 
-    run_config = _run_config(spec, inputs, [TuneReportCallback()])
+    run_config = _run_config(spec, storage, [TuneReportCallback()])
     TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
 
 
-def _run_config(spec: TrialSpec, inputs: StudyInputs, callbacks: list[Any] | None = None) -> RunConfig:
-    """Train's own records, which we do not read, lie with Tune's and go with them."""
-    return RunConfig(name=f"train-{spec.fingerprint}", storage_path=str(inputs.home / "tune"), callbacks=callbacks)
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _run_config(spec: TrialSpec, storage: Path, callbacks: list[Any] | None = None) -> RunConfig:
+    return RunConfig(name=f"train-{spec.fingerprint}", storage_path=str(storage), callbacks=callbacks)

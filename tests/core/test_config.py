@@ -44,7 +44,7 @@ OTHERS: dict[str, Any] = {
     "max_source_tokens": 512,
     "max_target_tokens": 32,
     "precision": "bfloat16",
-    "protocol": "published",
+    "protocol": "exact",
     "num_beams": 10,
     "exclude_history": False,
     "sequential_template": "A-9",

@@ -106,7 +106,7 @@ def test_the_batch_does_not_change_the_answer(
 
 
 def test_the_published_protocol_counts_beams_that_name_nothing(inputs: TrialInputs, model: VIP5) -> None:
-    config = small_config(protocol="published", test_users=3, tasks=("sequential",))
+    config = small_config(protocol="published", exclude_history=False, test_users=3, tasks=("sequential",))
     metrics, rows = inputs.evaluator(config).test(model)
     assert {"test/sequential/invalid_share", "test/sequential/duplicate_share"} <= set(metrics)
     assert rows["invalid"].between(0, config.num_beams).all()

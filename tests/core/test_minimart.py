@@ -98,4 +98,5 @@ def test_a_shop_too_small_to_be_split_is_refused(users: int) -> None:
 
 def test_the_smallest_shop_is_one(tmp_path: Path) -> None:
     counts = Dataset.load(build_dataset(minimart(20), tmp_path / "out")).manifest.counts
-    assert (counts["users"], counts["items"], counts["items_with_image"]) == (20, 60, 60)
+    assert counts["users"] == 20
+    assert 50 <= counts["items"] == counts["items_with_image"] <= 60  # what nobody bought is not offered

@@ -115,9 +115,9 @@ def test_trials_share_what_there_is(resources, trials, workers, gpus, expected, 
     assert share.at_once(resources) == at_once
 
 
-@pytest.mark.parametrize(("workers", "gpus"), [(0, None), (1, -1.0)])
+@pytest.mark.parametrize(("workers", "gpus"), [(0, None), (1, -1.0), (1, float("nan")), (3, None)])
 def test_impossible_shares_are_refused(workers, gpus):
-    with pytest.raises(UserError, match="must"):
+    with pytest.raises(UserError, match=r"must|there are"):
         Share.of(Resources(2, 0), 1, workers, gpus)
 
 

@@ -22,6 +22,31 @@ def test_the_cells_of_several_factors_are_all_their_combinations():
     assert study.settings_of(study.cells()[0]) == {"reduction_factor": 2, "image_tokens": 0}
 
 
+def test_the_users_settings_go_before_the_studys():
+    study = Study("s", "Which?", (factor("encoder", "RN50"),), {"dropout": 0.3, "num_beams": 30})
+    config = plan_trials(study, Options(settings=(("dropout", "0.1"),)))[0].config
+    assert (config.dropout, config.num_beams) == (0.1, 30)
+
+
+@pytest.mark.parametrize("key", ["backbone", "seed"])
+def test_what_the_command_line_owns_is_no_factor(key):
+    with pytest.raises(UserError, match="not a factor"):
+        plan_trials(Study("s", "Which?", (factor(key, "1"),)), Options())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (Options(seeds=0), "--seeds 0"),
+        (Options(p5_epochs=0), "--p5-epochs 0"),
+        (Options(epochs=3, settings=(("epochs", "4"),)), "say it once"),
+    ],
+)
+def test_impossible_options_are_refused(options, says):
+    with pytest.raises(UserError, match=says):
+        plan_trials(ENCODERS, options)
+
+
 def test_every_cell_is_planned_with_every_seed():
     planned = plan_trials(ENCODERS, Options(seeds=3))
     assert [(t.cell["encoder"], t.config.encoder, t.config.seed) for t in planned] == [
@@ -55,6 +80,12 @@ def test_what_the_user_sets_goes_before_the_small_settings():
         ({"backbone": "t5-base"}, "use --backbone instead"),
         ({"encoder_weights": "/nowhere"}, "must be openai, tiny, a weights file"),
         ({"select_by": "test/sequential/ndcg_at_10"}, "name a valid/ metric"),
+        ({"select_by": "valid/nonsense"}, "unknown metric"),
+        ({"select_by": "valid/direct/ndcg_at_10", "tasks": "sequential"}, "not among tasks=sequential"),
+        ({"tasks": "sequential", "samples_per_user": "0,0,5,5"}, "nothing to train on"),
+        ({"protocol": "published"}, "say exclude_history=false"),
+        ({"explanation_template": "C-7"}, "unknown explanation_template 'C-7'"),
+        ({"num_beams": "5"}, "num_beams='5'"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line_that_says_what_would_do(settings, says):

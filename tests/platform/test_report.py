@@ -41,7 +41,7 @@ def test_the_answer_names_the_highest_level_beside_popularity():
 
 def test_a_failed_trial_is_a_hole_with_its_reason():
     text = report({NDCG: [0.3]}, {}, "OutOfMemoryError: no room").markdown()
-    assert "| b | – |" in text
+    assert "| b (incomplete) | – |" in text
     assert "- b: OutOfMemoryError: no room" in text
 
 

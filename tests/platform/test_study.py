@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 SMALL = [
     *("--dataset", "minimart:40", "--p5-epochs", "1", "--epochs", "2"),
-    *("--set", "test_users=20", "validation_users=10", "train_candidates=5", "num_beams=5", "max_target_tokens=8"),
+    *("--set", "test_users=20", "validation_users=10", "train_candidates=5", "num_beams=10", "max_target_tokens=8"),
 ]
 
 

@@ -30,7 +30,7 @@ _SMALL: dict[str, Any] = {
     "samples_per_user": (1, 1, 1, 1),
     "train_candidates": 5,
     "validation_users": 8,
-    "num_beams": 5,
+    "num_beams": 10,
     "max_target_tokens": 16,
 }
 

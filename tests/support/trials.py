@@ -17,7 +17,7 @@ SMALL: dict[str, Any] = {
     "train_candidates": 5,
     "validation_users": 10,
     "test_users": 10,
-    "num_beams": 5,
+    "num_beams": 10,
     "max_target_tokens": 8,
 }
 

@@ -160,7 +160,7 @@ def _tastes(n: int, rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "raw_id": [f"U{number:06d}" for number in range(n)],
-            "name": [f"{rng.choice(_HANDLES)} {rng.choice(_ANIMALS)} {number}" for number in rng.integers(10, 100, n)],
+            "name": [f"{rng.choice(_HANDLES)} {rng.choice(_ANIMALS)} {number}" for number in range(n)],
             "colours": some(_COLOUR_NAMES, 2),
             "patterns": some(PATTERNS, 1),
             "shapes": some(SHAPES, 2),

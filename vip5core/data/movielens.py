@@ -87,24 +87,20 @@ def _ratings(path: Path, ledger: DropLedger) -> pd.DataFrame:
 def _items(folder: Path, posters: Path, ledger: DropLedger) -> pd.DataFrame:
     """`u.item`: id | title | … | 19 genre flags, the genres named by `u.genre`."""
     genres = [line.split("|")[0] for line in _lines(folder / "u.genre") if "|" in line]
-    rows = []
+    rows: dict[str, tuple[object, ...]] = {}
     for number, line in enumerate(_lines(folder / "u.item"), start=1):
         fields = line.split("|")
         if len(fields) != 5 + len(genres) or not fields[0].isdecimal():
             ledger.add("item", f"not {5 + len(genres)} fields", f"u.item line {number}: {line[:80]}")
             continue
+        movie = str(int(fields[0]))
+        if movie in rows:
+            ledger.add("item", "a movie that was there before", f"u.item line {number}: {line[:80]}")
+            continue
         flags = [name for name, flag in zip(genres, fields[5:], strict=True) if flag == "1"]
-        poster = posters / f"{int(fields[0])}.jpg"
-        rows.append(
-            (
-                str(int(fields[0])),
-                fields[1],
-                flags,
-                poster if poster.is_file() else None,
-                flags[0] if flags else "",
-            )
-        )
-    return pd.DataFrame(rows, columns=["raw_id", "title", "categories", "image", "genre"])
+        poster = posters / f"{movie}.jpg"
+        rows[movie] = (movie, fields[1], flags, poster if poster.is_file() else None, flags[0] if flags else "")
+    return pd.DataFrame(list(rows.values()), columns=["raw_id", "title", "categories", "image", "genre"])
 
 
 def _overviews(path: Path, ledger: DropLedger) -> dict[str, str]:
@@ -112,7 +108,7 @@ def _overviews(path: Path, ledger: DropLedger) -> dict[str, str]:
     if not path.is_file():
         ledger.add("explanation", "no overviews.csv: the explanation task has no rows")
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = csv.DictReader(file)
         if not {"movie_id", "overview"} <= set(rows.fieldnames or ()):
             raise UserError(f"{str(path)!r} has columns {rows.fieldnames}: needs movie_id and overview")

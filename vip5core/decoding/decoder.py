@@ -134,7 +134,9 @@ class StepDecoder:
 
     def logits(self, states: Tensor) -> Tensor:
         """Shape: states [..., D] to [..., V], float32."""
-        return self.backbone.lm_head(states).float()
+        # Outside autocast: bfloat16 tells logits apart by 0.06 only, and near-equal items would rank by chance.
+        with torch.autocast(states.device.type, enabled=False):
+            return F.linear(states.float(), self.backbone.lm_head.weight)
 
     def log_probabilities_of(self, states: Tensor, tokens: Tensor) -> Tensor:
         """Log-probabilities of a few tokens under the softmax over the whole vocabulary.

@@ -20,12 +20,21 @@ def open_image(path: Path) -> Image.Image:
     """The picture in RGB.
 
     Raises:
-        UnreadableImage: missing, empty, truncated, of no known format, or of an impossible size.
+        UnreadableImage: missing, or what `decode_image` says.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableImage(f"cannot be read: {error.strerror}") from None
+    return decode_image(data)
+
+
+def decode_image(data: bytes) -> Image.Image:
+    """The picture in RGB.
+
+    Raises:
+        UnreadableImage: empty, truncated, of no known format, or of an impossible size.
+    """
     if not data:
         raise UnreadableImage("empty file")
     try:

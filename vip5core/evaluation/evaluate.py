@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from vip5core.config import TrialConfig
+from vip5core.config import TASKS, TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.decoding import StepDecoder, greedy
 from vip5core.errors import UserError
@@ -24,8 +24,8 @@ from vip5core.training.group import Group
 from vip5core.training.loss import target_losses
 
 #: Users and source tokens decoded together.
-_USERS_AT_A_TIME = {"cpu": 64, "cuda": 512}
-_TOKENS_AT_A_TIME = {"cpu": 16_384, "cuda": 262_144}
+_USERS_AT_A_TIME = {"cpu": 64, "cuda": 128}
+_TOKENS_AT_A_TIME = {"cpu": 16_384, "cuda": 32_768}
 
 #: What a batch costs beside its source tokens, in tokens: each of its decoding steps reads the decoder's weights.
 _OVERHEAD_TOKENS = {"cpu": 300, "cuda": 20_000}
@@ -59,10 +59,11 @@ class Evaluator:
         self.config = config
         self.group = group or Group()
         self.ranker: ConstrainedRanker | PublishedRanker
-        if config.protocol == "constrained":
-            self.ranker = ConstrainedRanker(item_trie(tables), dataset, config.num_beams, config.exclude_history)
-        else:
+        if config.protocol == "published":
             self.ranker = PublishedRanker(tokenizer, dataset.n_items, config.num_beams)
+        else:  # as many beams as items leave none out: the ranking by likelihood of the whole catalogue
+            beams = config.num_beams if config.protocol == "constrained" else dataset.n_items
+            self.ranker = ConstrainedRanker(item_trie(tables), dataset, beams, config.exclude_history)
 
     def questions(self, split: str, limit: int | None) -> dict[str, list[Sample]]:
         """The prompts of each task, for all users or a sample of `limit`: the same one in every trial and seed.
@@ -70,9 +71,9 @@ class Evaluator:
         Raises:
             UserError: if there is nothing to ask.
         """
-        rng = np.random.default_rng([self.dataset.n_users, split == "test"])
         questions: dict[str, list[Sample]] = {}
         for task in self.config.tasks:
+            rng = np.random.default_rng([self.dataset.n_users, split == "test", TASKS.index(task)])
             template = self.tables.templates[getattr(self.config, f"{task}_template")]
             if task in RANKING_TASKS:
                 subjects = np.arange(1, self.dataset.n_users + 1)

@@ -119,5 +119,5 @@ def save_backbone(backbone: Backbone, folder: Path) -> Path:
 
 def backbone_fingerprint(folder: Path) -> str:
     """The identity of a backbone: its weights, configuration and tokenizer."""
-    files = sorted(path for pattern in _NEEDED for path in folder.glob(pattern))
+    files = sorted(path for pattern in (*_NEEDED, "*.bin") for path in folder.glob(pattern))
     return fingerprint([[path.name, sha256_file(path)] for path in files])

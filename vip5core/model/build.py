@@ -11,7 +11,7 @@ from vip5core.model.dropout import use_fast_dropout
 from vip5core.model.mapping import MappingNetwork
 from vip5core.model.options import ModelOptions
 from vip5core.model.tuning import apply_tuning
-from vip5core.model.vip5 import VIP5
+from vip5core.model.vip5 import VIP5, draw_extra_embeddings
 
 
 def build_vip5(
@@ -32,6 +32,9 @@ def build_vip5(
     Raises:
         UserError: for an impossible option.
     """
+    # Drawn first: at one seed they are the same whatever is put on the backbone, so that a study compares just that.
+    if extra_embeddings is None:
+        extra_embeddings = draw_extra_embeddings(backbone.config.d_model)
     active = apply_tuning(backbone, options)
     use_fast_dropout(backbone)
     mapping = None
@@ -44,8 +47,7 @@ def build_vip5(
             norm=options.mapping_norm,
         )
     model = VIP5(backbone, mapping, features if options.image_tokens else None, active)
-    if extra_embeddings is not None:
-        model.load_state_dict(extra_embeddings, strict=False)
+    model.load_state_dict(extra_embeddings, strict=False)
     train_extra = options.extra_embeddings == "trained" or options.tuning == "full"
     for table in (model.whole_word_embeddings, model.category_embeddings):
         table.requires_grad_(train_extra)

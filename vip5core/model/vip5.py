@@ -21,6 +21,14 @@ WHOLE_WORDS = 1024  # as many words as a prompt can have tokens
 CATEGORIES = 2  # text, image
 
 
+def draw_extra_embeddings(d_model: int) -> dict[str, Tensor]:
+    """Whole-word and category embeddings at N(0, 1), where the official code leaves them."""
+    return {
+        "whole_word_embeddings.weight": torch.randn(WHOLE_WORDS, d_model),
+        "category_embeddings.weight": torch.randn(CATEGORIES, d_model),
+    }
+
+
 class VIP5(nn.Module):
     """An unmodified T5 backbone, fed with embeddings that we build.
 
@@ -47,7 +55,6 @@ class VIP5(nn.Module):
         d_model = backbone.config.d_model
         self.backbone = backbone
         self.mapping = mapping
-        # The official code leaves both tables at N(0, 1), PyTorch's default, and never trains them.
         self.whole_word_embeddings = nn.Embedding(WHOLE_WORDS, d_model)
         self.category_embeddings = nn.Embedding(CATEGORIES, d_model)
         self.register_buffer("features", features, persistent=False)

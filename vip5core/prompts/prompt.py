@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vip5core.errors import UserError
 from vip5core.prompts.tables import PromptTables
 from vip5core.prompts.templates import Piece, Template
 
@@ -125,12 +126,23 @@ def _fitted(parts: np.ndarray, history: slice, tables: PromptTables, layout: Lay
     """
     lengths = part_lengths(parts, tables, layout)
     excess = int(lengths.sum()) + 1 - layout.max_source_tokens
-    if excess <= 0 or history.stop == history.start:
+    if excess <= 0:
         return parts
+    if history.stop == history.start:
+        raise _too_long(lengths, layout)
     listed = parts[history]
     first_item = tables.sections["item"]
     begins = np.flatnonzero((listed >= first_item) & (listed < first_item + tables.n_items))
     saved = np.concatenate([[0], np.cumsum(lengths[history])])[begins]  # by starting at each item
     enough = begins[saved >= excess]
-    start = history.start + int(enough[0] if len(enough) else begins[-1])
+    if not len(enough):
+        raise _too_long(lengths, layout)
+    start = history.start + int(enough[0])
     return np.concatenate([parts[: history.start], parts[start:]])
+
+
+def _too_long(lengths: np.ndarray, layout: Layout) -> UserError:
+    return UserError(
+        f"a prompt of {int(lengths.sum()) + 1} tokens does not fit max_source_tokens={layout.max_source_tokens}, even "
+        "without history: set fewer train_candidates or image_tokens"
+    )

@@ -105,7 +105,7 @@ class TrainingSampler:
         """The batches of one epoch in their order."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self))
         for step in range(self.steps(batch_size)):
-            rng = np.random.default_rng([self.seed, epoch, step])
+            rng = np.random.default_rng([self.seed, epoch, step + 1])  # numpy pads with zeros: 0 is the order's stream
             rows = order[step * batch_size : (step + 1) * batch_size]
             yield [self._draw(rng, self.groups[self.kinds[row]], int(self.subjects[row])) for row in rows]
 

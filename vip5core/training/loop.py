@@ -21,7 +21,7 @@ from vip5core.model import VIP5
 from vip5core.prompts import PromptTables, TrainingSampler, micro_batches
 from vip5core.prompts.prompt import Layout, Sample
 from vip5core.storage import whole_file
-from vip5core.training.cost import Stopwatch
+from vip5core.training.cost import PeakMemory, Stopwatch
 from vip5core.training.group import Group
 from vip5core.training.loss import target_losses
 from vip5core.training.optim import Optimizer
@@ -59,6 +59,8 @@ class Fitted:
         history: the metrics of each epoch, as reported.
         watch: seconds of training, data and validation.
         samples: prompts trained on, by all workers.
+        peak_memory_mb: the most memory that this worker's training steps used; evaluation, which takes as much whatever
+            is trained, does not count.
     """
 
     best_epoch: int = 0
@@ -66,6 +68,7 @@ class Fitted:
     history: list[dict[str, float]] = field(default_factory=list)
     watch: Stopwatch = field(default_factory=Stopwatch)
     samples: int = 0
+    peak_memory_mb: float = 0.0
 
 
 def fit(
@@ -103,7 +106,9 @@ def fit(
             report(metrics)
     for epoch in range(start, config.epochs):
         torch.manual_seed(int(np.random.SeedSequence([config.seed, epoch, group.rank]).generate_state(1)[0]))
+        memory = PeakMemory(model.device)
         loss = _train_epoch(model, data, optimizer, config, epoch, group, fitted)
+        fitted.peak_memory_mb = max(fitted.peak_memory_mb, memory.megabytes())
         with fitted.watch.measure("validation", model.device):
             metrics = {"epoch": float(epoch + 1), "train/loss": loss, **evaluator.validate(model)}
         fitted.history.append(metrics)
@@ -171,8 +176,9 @@ def accumulate(
         )
     for batch in batches:
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-            logits = model(batch.to(device))
-        loss = target_losses(logits, batch.labels.to(device), config.loss).sum() / len(samples)
+            batch = batch.to(device)
+            logits = model(batch)
+        loss = target_losses(logits, batch.labels, config.loss).sum() / len(samples)
         loss.backward()
         total += loss.detach()
     return total
@@ -192,6 +198,7 @@ def _save(path: Path, model: VIP5, optimizer: Optimizer, fitted: Fitted) -> None
         "history": fitted.history,
         "seconds": fitted.watch.seconds,
         "samples": fitted.samples,
+        "peak_memory_mb": fitted.peak_memory_mb,
     }
     with whole_file(path) as aside:
         torch.save(state, aside)
@@ -204,7 +211,7 @@ def _restore(path: Path, model: VIP5, optimizer: Optimizer, fitted: Fitted) -> i
     optimizer.load_state_dict(state["optimizer"])
     fitted.best_epoch, fitted.best_state = state["best_epoch"], state["best_state"]
     fitted.history, fitted.samples = state["history"], state["samples"]
-    fitted.watch.seconds = state["seconds"]
+    fitted.watch.seconds, fitted.peak_memory_mb = state["seconds"], state["peak_memory_mb"]
     return len(fitted.history)
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vip5core.model.adapters import is_layer_norm
 from vip5core.model.mapping import RMSNorm
@@ -58,7 +58,11 @@ class Optimizer:
             if is_layer_norm(module) or isinstance(module, RMSNorm)
             for parameter in module.parameters()
         }
-        tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+        tables = {
+            id(module.weight)
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Embedding) and not name.endswith("relative_attention_bias")
+        }
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in named]
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -86,7 +90,7 @@ class Optimizer:
         """The rate of the next step, of all but embedding tables."""
         return self.options.learning_rate * self._rate(self.schedule.last_epoch)
 
-    def step(self) -> float:
+    def step(self) -> Tensor:
         """Clip, move, advance the schedule, clear the gradients. Returns the gradient's norm before clipping."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
         correction = 1.0 - _BETAS[1] ** (self.schedule.last_epoch + 1)
@@ -95,7 +99,7 @@ class Optimizer:
         self.adam.step()
         self.schedule.step()
         self.adam.zero_grad(set_to_none=True)
-        return float(norm)
+        return norm
 
     def state_dict(self) -> dict[str, object]:
         return {"adam": self.adam.state_dict(), "schedule": self.schedule.state_dict()}

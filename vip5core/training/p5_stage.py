@@ -22,7 +22,7 @@ from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.model.backbone import TINY, Backbone, save_backbone, tiny_config
-from vip5core.model.vip5 import CATEGORIES, WHOLE_WORDS
+from vip5core.model.vip5 import draw_extra_embeddings
 from vip5core.prompts.tables import dataset_texts
 from vip5core.prompts.templates import default_templates
 from vip5core.prompts.tokenizer import embedded_tokenizer
@@ -64,15 +64,14 @@ def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0) -> Backbone:
     """An untrained tiny T5 with a tokenizer of the dataset's words."""
     templates = default_templates()
     literals = [p.text for t in templates.templates.values() for p in t.source if not p.is_field]
-    words = [text for texts in dataset_texts(dataset).values() for text in texts]
+    seen = dataclasses.replace(dataset, explanations=dataset.explanations_of("train"))
+    words = [text for texts in dataset_texts(seen).values() for text in texts]
     tokenizer = embedded_tokenizer([*words, *literals * 100, "user_ " * 100, "yes no " * 100])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = T5ForConditionalGeneration(tiny_config(len(tokenizer), dropout))
-        small = {
-            "whole_word_embeddings.weight": _EXTRA_START * torch.randn(WHOLE_WORDS, model.config.d_model),
-            "category_embeddings.weight": _EXTRA_START * torch.randn(CATEGORIES, model.config.d_model),
-        }
+        extra = draw_extra_embeddings(model.config.d_model)
+        small = {name: _EXTRA_START * table for name, table in extra.items()}
     with torch.no_grad():
         model.shared.weight.mul_(_TOKENS_START)
     return Backbone(model, tokenizer, small)
