@@ -13,6 +13,7 @@ from rich.table import Table
 
 from benchmarks.data import data
 from benchmarks.decoding import direct, explanation, sequential
+from benchmarks.fleet import extraction, trials
 from benchmarks.measure import Finding
 from benchmarks.subject import Subject
 from benchmarks.training_step import training_step
@@ -26,6 +27,8 @@ BENCHMARKS: dict[str, Callable[[Subject], list[Finding]]] = {
     "sequential": sequential,
     "direct": direct,
     "explanation": explanation,
+    "extraction": extraction,
+    "trials": trials,
 }
 
 _COLUMNS = ("benchmark", "unit", "ours", "baseline", "ratio", "target", "met?")

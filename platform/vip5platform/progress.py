@@ -42,12 +42,14 @@ def warn(text: str) -> None:
 
 @contextmanager
 def stage(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar for one stage; yields `update(done, total, news)`."""
+    """A bar for one stage; yields `update(done, total, news)`. A log file gets a line for each piece of news."""
     with bars() as progress:
         task = progress.add_task(what, total=None, news="")
 
         def update(done: int, total: int, news: str = "") -> None:
             progress.update(task, completed=done, total=total, news=news)
+            if news and not console.is_terminal:
+                say(f"{what} {done}/{total}  {news}")
 
         yield update
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -88,6 +91,25 @@ def test_a_study_runs_once_and_widens(tmp_path, capsys):
     assert not list(home.rglob("*.part"))
     assert not (home / "tune").exists()
     assert processes() <= before
+
+
+def test_an_interrupted_study_says_so_and_leaves_no_run_running(tmp_path):
+    home = tmp_path / "home"
+    script = (
+        "from vip5platform import *; import sys; main(Study('s', 'Which?', (factor('encoder', 'RN50'),)), sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", script, *SMALL, "--home", str(home), "--epochs", "200"]
+    study_process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    while not list((home / "trials").glob("*.running.pt")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    study_process.send_signal(signal.SIGINT)
+    _, errors = study_process.communicate(timeout=120)
+    assert study_process.returncode == 130, errors[-2000:]
+    assert "run the same command again to go on" in errors
+    assert "Traceback" not in errors
+    assert set(child_runs(home)["status"]) == {"KILLED"}
+    assert finished_trials(home) == {}
 
 
 def test_a_killed_trial_leaves_a_hole_and_the_rest_goes_on(tmp_path, capsys):
