@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Threads of a process: Ray gives each trial its share of the cores, tests run one after another.
-TEST_ENV := OMP_NUM_THREADS=2 HF_HUB_OFFLINE=1
+# One thread: two of them on busy cores wait for each other more than they work.
+TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 
 .PHONY: install ablation test test-fast lint ui bench clean
 
