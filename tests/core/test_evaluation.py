@@ -59,6 +59,13 @@ def test_a_choice_ranks_its_candidates_and_nothing_else(shop: Dataset, inputs: T
         assert sorted(items) == sorted(sample.candidates.tolist())
 
 
+def test_the_exact_protocol_ranks_every_allowed_item(shop: Dataset, inputs: TrialInputs, model: VIP5) -> None:
+    evaluator = inputs.evaluator(small_config(protocol="exact", exclude_history=False))
+    samples = evaluator.questions("test", 4)["sequential"]
+    for items in lists_of(evaluator, model, samples):
+        assert sorted(items) == list(range(1, shop.n_items + 1))
+
+
 def test_the_same_users_are_asked_every_time(inputs: TrialInputs, shop: Dataset) -> None:
     def users(limit: int | None, **changes: int) -> list[int]:
         return [sample.user for sample in inputs.evaluator(small_config(**changes)).questions("valid", limit)["direct"]]
