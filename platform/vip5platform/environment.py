@@ -9,6 +9,7 @@ _DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own progress output: ours replaces it
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a worker group starts 8 s faster, its metrics come 3 s sooner
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # importing torch takes a busy machine more than the usual minute
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own ends its loop as if all were well
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no csv, json and tensorboard files: MLflow records
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -28,6 +29,8 @@ def set_environment(address: str | None) -> None:
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if address is None:  # a Ray of our own: its C++ side prints what Ray Data's actors always make it say
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if address is None and "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -129,7 +129,6 @@ def _encode_missing(
             batch_size=_BATCH,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),
-            ray_remote_args_fn=_no_restarts,
             **encode_resources,
         )
     )
@@ -169,11 +168,6 @@ def _decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
         "reason": np.array(reasons, dtype=object),
         "problem": np.array(problems, dtype=object),
     }
-
-
-def _no_restarts() -> dict[str, int]:
-    """An encoder that dies ends the extraction; the next one goes on from the shards. Restarting makes Ray complain."""
-    return {"max_restarts": 0}
 
 
 class _Encode:
