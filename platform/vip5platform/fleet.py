@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
+import signal
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 import ray.cloudpickle
@@ -115,6 +119,7 @@ def _tune(
     at_once: int,
     observer: Observer,
 ) -> None:
+    inputs.home.mkdir(parents=True, exist_ok=True)
     storage = Path(tempfile.mkdtemp(prefix="tune-", dir=inputs.home))  # of what our own folders hold, for Tune itself
     run = trainable(inputs, storage, share.workers, share.cpus, share.gpus)
     room: dict[str, float] = {"cpu": share.cpus, "gpu": share.gpus}
@@ -124,13 +129,16 @@ def _tune(
         room = {"node:__internal_head__": 0.001}
     tune_config.max_concurrent_trials = at_once
     tune_config.reuse_actors = share.workers == 1
-    with quiet_ray():
+    with quiet_ray(), _remembered_interrupt() as interrupted:
         tuner = tune.Tuner(
             tune.with_resources(run, room),
             param_space=space,
             tune_config=tune_config,
             run_config=tune.RunConfig(
-                storage_path=str(storage), name="trials", callbacks=[_Callbacks(inputs, observer)], verbose=0
+                storage_path=str(storage),
+                name="trials",
+                callbacks=[_Callbacks(inputs, observer, interrupted)],
+                verbose=0,
             ),
         )
         try:
@@ -139,12 +147,32 @@ def _tune(
             shutil.rmtree(storage, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _remembered_interrupt() -> Iterator[Callable[[], bool]]:
+    """Has Ctrl-C been pressed? A library that swallows the exception does not swallow the wish."""
+    pressed: list[int] = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class _Callbacks(tune.Callback):
     """Tune's events as an `Observer`'s."""
 
-    def __init__(self, inputs: StudyInputs, observer: Observer) -> None:
+    def __init__(self, inputs: StudyInputs, observer: Observer, interrupted: Callable[[], bool]) -> None:
         self.inputs = inputs
         self.observer = observer
+        self.interrupted = interrupted
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune copies its configuration into files; an observer's connections and bars cannot and need not be there."""
@@ -152,6 +180,10 @@ class _Callbacks(tune.Callback):
 
     def _spec(self, trial: Any) -> TrialSpec:
         return self.inputs.spec(config_of(trial.config))
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self.interrupted():
+            raise KeyboardInterrupt
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.observer.started(self._spec(trial))
