@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from vip5core.data import Dataset, prepare
+
+# A busy machine is no failure, and examples that failed are not kept in files.
+settings.register_profile("vip5", deadline=None, database=None)
+settings.load_profile("vip5")
 
 #: Real data that some machines have beside their checkout; tests that read it skip where it is absent.
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -100,6 +100,7 @@ def hf_constrained(
     early_stopping=st.booleans(),
     restricted=st.booleans(),
 )
+@pytest.mark.slow
 def test_constrained_search_equals_generate(
     seed: int, n_items: int, num_beams: int, length_penalty: float, early_stopping: bool, restricted: bool
 ) -> None:

@@ -26,6 +26,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     return Subject(dataset, None, torch.device("cpu"), "float32", 1, size="tiny", settings={"dropout": 0.0})
 
 
+@pytest.mark.slow
 def test_the_straightforward_loop_has_the_same_loss(subject: Subject) -> None:
     model = subject.model.train()
     data = subject.inputs.training_data(subject.config)

@@ -42,6 +42,7 @@ def whole(shop: Dataset) -> tuple[VIP5, Fitted, list[dict[str, float]]]:
     return *train(shop, CONFIG, reported.append), reported
 
 
+@pytest.mark.slow
 def test_the_same_config_gives_the_same_bits(shop: Dataset, whole: Any) -> None:
     model, fitted, reported = whole
     torch.manual_seed(12345)  # what ran before must not matter
@@ -54,6 +55,7 @@ def test_the_same_config_gives_the_same_bits(shop: Dataset, whole: Any) -> None:
     assert not same(state_of(other), state_of(model))
 
 
+@pytest.mark.slow
 def test_training_goes_on_where_it_was_interrupted(shop: Dataset, whole: Any, tmp_path: Path) -> None:
     model, fitted, _ = whole
     checkpoint = tmp_path / "state.pt"
@@ -82,6 +84,7 @@ def test_a_finished_training_is_not_repeated(shop: Dataset, tmp_path: Path) -> N
     assert same(again.best_state, first.best_state)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_the_one_that_validates_best(shop: Dataset) -> None:
     for select_by, best in (("valid/loss", min), ("valid/sequential/ndcg_at_10", max)):
         model, fitted = train(
@@ -108,6 +111,7 @@ def test_only_what_trains_moves(shop: Dataset, tuning: str) -> None:
         assert any("layer_norm" in name for name in moved)
 
 
+@pytest.mark.slow
 def test_the_loss_falls(shop: Dataset) -> None:
     _, fitted = train(shop, small_config(tuning="full", epochs=4, tasks=("explanation",), embedding_rate=5.0))
     losses = [metrics["train/loss"] for metrics in fitted.history]

@@ -104,6 +104,7 @@ def test_another_key_is_another_study(tmp_path):
     assert tracker(tmp_path, "a").parent != tracker(tmp_path, "b").parent
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_a_users_error(tmp_path):
     with pytest.raises(UserError, match="no MLflow there"):
         Tracker("http://127.0.0.1:9", tmp_path, "s", "k", {})
