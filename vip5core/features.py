@@ -3,7 +3,7 @@
 Two levels. *Shards* hold what an encoder made of pictures, addressed by the pictures' bytes: computed once, ever, for
 any dataset. A *FeatureStore* is what a trial reads: one row per item of one dataset.
 
-    shards/{name}.parquet   image_sha256, feature (or null), reason (or null); a shard's name is a hash of its content
+    shards/{name}.parquet   image_sha256, feature (or null), reason (or null); named by a hash of its pictures' hashes
     features.npy            [items + 1, width] float32, row 0 is padding, zeros where there is no feature
     ledger.parquet          item, reason: every item without a feature
     store.json              what this was made of

@@ -38,12 +38,13 @@ def decode_image(data: bytes) -> Image.Image:
     if not data:
         raise UnreadableImage("empty file")
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL warns of large pictures; the sides are checked before decoding
-            width, height = image.size
-            if not (min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE):
-                raise UnreadableImage(f"{width} x {height} px: sides must be {MIN_SIDE} to {MAX_SIDE} px")
-            return image.convert("RGB")
+            with Image.open(io.BytesIO(data)) as image:
+                width, height = image.size
+                if not (min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE):
+                    raise UnreadableImage(f"{width} x {height} px: sides must be {MIN_SIDE} to {MAX_SIDE} px")
+                return image.convert("RGB")
     except UnidentifiedImageError:
         raise UnreadableImage("not an image") from None
     except Image.DecompressionBombError:

@@ -1,6 +1,7 @@
 """Text metrics on words: BLEU by sacrebleu, ROUGE by rouge-score. All in percent.
 
-Both take texts as they are, split at white space: explanations come tokenised by words already.
+Both take texts as they are, split at white space. Explanations of reviews come tokenised by words already; other
+texts, such as MovieLens summaries, keep their punctuation on the words.
 """
 
 from __future__ import annotations

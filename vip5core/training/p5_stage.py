@@ -5,7 +5,7 @@ dataset's text-only prompts with full tuning, which is what P5 does (Geng et al.
 every trial freezes the result.
 
 It must learn a language, not the facts that trials are about: a backbone that knows by heart how every item has been
-described leaves the pictures nothing to tell. So it reads the explanations of half of the items only.
+described may leave the pictures nothing to tell. So it reads the explanations of half of the items only.
 """
 
 from __future__ import annotations
