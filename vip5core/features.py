@@ -15,16 +15,19 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint
 from vip5core.storage import whole_file, whole_folder
+
+if TYPE_CHECKING:  # the data layer writes the features that a source came with
+    from vip5core.data.dataset import Dataset
 
 _SHARD_SCHEMA = pa.schema([("image_sha256", pa.string()), ("feature", pa.list_(pa.float32())), ("reason", pa.string())])
 NO_PICTURE = "no picture"
@@ -68,9 +71,7 @@ def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path
     pictured = {item for items in rows.values() for item in items}
     reason_of = {item: NO_PICTURE for item in dataset.items["item"].tolist() if item not in pictured}
     with whole_folder(out) as folder:
-        features = np.lib.format.open_memmap(
-            folder / "features.npy", mode="w+", dtype=np.float32, shape=(dataset.n_items + 1, width)
-        )
+        features = new_features(folder, dataset.n_items, width)
         for path in sorted(shards.glob("*.parquet")):
             for row in pq.read_table(path).to_pylist():
                 for item in rows.get(row["image_sha256"], ()):
@@ -85,12 +86,27 @@ def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path
                 f"the features of {len(pictured)} pictures (item {min(pictured)}, …) are not in {str(shards)!r}: "
                 "is --home a folder that every node sees?"
             )
-        features.flush()
-        ledger = pd.DataFrame({"item": list(reason_of), "reason": list(reason_of.values())})
-        ledger.astype({"item": "int32"}).to_parquet(folder / "ledger.parquet", index=False)
-        record = {"dataset": dataset.fingerprint, "encoder": encoder, "fingerprint": out.name}
-        (folder / "store.json").write_text(json.dumps(record, indent=2), "utf-8")
+        finish_store(folder, features, reason_of, {"dataset": dataset.fingerprint, "encoder": encoder}, out.name)
     return out
+
+
+def new_features(folder: Path, n_items: int, width: int) -> np.memmap:
+    """The zeroed features of a store that is being written. Shape: [items + 1, width], float32."""
+    features: np.memmap = np.lib.format.open_memmap(
+        folder / "features.npy", mode="w+", dtype=np.float32, shape=(n_items + 1, width)
+    )
+    return features
+
+
+def finish_store(
+    folder: Path, features: np.memmap, reason_of: dict[int, str], made_of: dict[str, object], identity: str
+) -> None:
+    """Write what belongs to a store beside its features: the ledger and the record."""
+    features.flush()
+    ledger = pd.DataFrame({"item": list(reason_of), "reason": list(reason_of.values())})
+    ledger.astype({"item": "int32"}).to_parquet(folder / "ledger.parquet", index=False)
+    record = {**made_of, "fingerprint": identity}
+    (folder / "store.json").write_text(json.dumps(record, indent=2), "utf-8")
 
 
 def store_fingerprint(dataset: Dataset, encoder_fingerprint: str) -> str:

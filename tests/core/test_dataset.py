@@ -86,7 +86,7 @@ def change_manifest(folder: Path, **values: object) -> None:
 
 def test_another_schema_version_is_refused(folder: Path) -> None:
     change_manifest(folder, schema_version=7)
-    assert "schema version 7, this code reads 1" in refused(folder)
+    assert "schema version 7, this code reads 2" in refused(folder)
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     assert "no manifest.json" in refused(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 2}'])
 def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text, "utf-8")
     assert "is not a manifest" in refused(folder)

@@ -66,7 +66,7 @@ def test_a_source_that_is_missing_empty_or_superfluous_is_refused(tmp_path: Path
     assert "needs --source" in refusal("movielens-100k", None, home)
     assert "is not a folder" in refusal("movielens-100k", tmp_path / "nowhere", home)
     assert "is empty" in refusal("movielens-100k", empty, home)
-    assert "only minimart has a size" in refusal("movielens-100k:5", empty.parent, home)
+    assert "has no parts or sizes" in refusal("movielens-100k:5", empty.parent, home)
 
 
 def test_a_home_that_cannot_be_written_is_a_users_error(tmp_path: Path) -> None:

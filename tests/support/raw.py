@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from vip5core.data.raw import EXPLANATION_COLUMNS, RawData
+from vip5core.data.raw import EXPLANATION_COLUMNS, INTERACTION_COLUMNS, Details, RawData
 
 
 def raw_histories(histories: Mapping[str, Sequence[str]], explanations: Sequence[tuple] = (), **items: dict) -> RawData:
@@ -21,8 +21,7 @@ def raw_histories(histories: Mapping[str, Sequence[str]], explanations: Sequence
     rows = [
         (user, item, second, 5.0) for user, history in histories.items() for second, item in enumerate(history, 100)
     ]
-    return RawData(
-        source={"name": "by hand"},
+    details = Details(
         items=pd.DataFrame(
             {
                 "raw_id": names,
@@ -30,9 +29,14 @@ def raw_histories(histories: Mapping[str, Sequence[str]], explanations: Sequence
                 "categories": [["things"] for _ in names],
                 "description": "",
                 "image": [items.get("image", {}).get(name) for name in names],
+                "image_urls": [items.get("image_urls", {}).get(name, []) for name in names],
             }
         ),
         users=pd.DataFrame({"raw_id": list(histories), "name": [f"buyer {user}" for user in histories]}),
-        interactions=pd.DataFrame(rows, columns=["user", "item", "timestamp", "rating"]),
         explanations=pd.DataFrame(list(explanations), columns=EXPLANATION_COLUMNS),
+    )
+    return RawData(
+        source={"name": "by hand"},
+        interactions=pd.DataFrame(rows, columns=INTERACTION_COLUMNS),
+        details=lambda kept: details,
     )

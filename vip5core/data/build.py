@@ -11,10 +11,21 @@ import pandas as pd
 
 from vip5core.data.candidates import CANDIDATES, draw_candidates
 from vip5core.data.dataset import MANIFEST, SCHEMA_VERSION, Manifest, write_table
-from vip5core.data.ids import assign_item_ids
-from vip5core.data.raw import DropLedger, RawData
+from vip5core.data.filters import (
+    DUPLICATES,
+    REPEATS,
+    Duplicates,
+    Repeats,
+    drop_duplicates,
+    drop_short_users,
+    k_core,
+    resolve_repeats,
+)
+from vip5core.data.ids import LEAKY, assign_item_ids
+from vip5core.data.published import import_features
+from vip5core.data.raw import Details, DropLedger, RawData
 from vip5core.data.split import MIN_INTERACTIONS, SPLITS, leave_one_out, with_positions
-from vip5core.errors import UserError
+from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import fingerprint, sha256_bytes
 from vip5core.storage import whole_folder
 
@@ -28,13 +39,30 @@ class BuildOptions:
 
     Attributes:
         id_scheme: which numbers stand for the items, see `vip5core.data.ids`.
+        k_core: keep users and items with at least so many interactions among themselves; 0 keeps all.
+        duplicates: rows of the same user, item and second: `drop` or `keep`.
+        repeats: a user's interactions with one item at several times: keep the `first`, the `last`, or all (`keep`).
         candidates: length of the stored candidate lists, the target included.
         seed: of the ids and the candidate lists.
     """
 
     id_scheme: str = "random"
+    k_core: int = 0
+    duplicates: Duplicates = "drop"
+    repeats: Repeats = "first"
     candidates: int = CANDIDATES
     seed: int = 0
+
+    def check(self) -> None:
+        """Raises: UserError for a value that no dataset can have."""
+        if self.candidates < 2:
+            raise UserError(f"candidates={self.candidates}: a list needs the target and a negative, so at least 2")
+        if self.k_core < 0:
+            raise UserError(f"k_core={self.k_core}: must be 0 (keep all) or a least number of interactions, such as 5")
+        if self.duplicates not in DUPLICATES:
+            raise unknown_name("duplicates", self.duplicates, DUPLICATES)
+        if self.repeats not in REPEATS:
+            raise unknown_name("repeats", self.repeats, REPEATS)
 
 
 def clean_text(text: object) -> str:
@@ -56,42 +84,48 @@ def _without_marks(match: re.Match[str]) -> str:
 
 
 def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) -> Path:
-    """Number, split and write a source; `out` appears whole or not at all.
+    """Filter, number, split and write a source; `out` appears whole or not at all.
 
-    Users with fewer than `MIN_INTERACTIONS` interactions cannot be split and are dropped, items that nobody is
-    left to have touched likewise; both are counted in the manifest.
+    What the options drop is counted in the manifest, and so are users with fewer than `MIN_INTERACTIONS` interactions,
+    which cannot be split.
 
     Raises:
         UserError: if nothing is left, or an option is impossible.
     """
     options = options or BuildOptions()
-    if options.candidates < 2:
-        raise UserError(f"candidates={options.candidates}: a list needs the target and a negative, so at least 2")
+    options.check()
     ledger = raw.ledger
-    interactions = _known_interactions(raw, ledger)
+    interactions, details = _kept(raw, options, ledger)
     interactions = with_positions(interactions)
     interactions["split"] = leave_one_out(interactions)
 
-    items = raw.items[raw.items["raw_id"].isin(interactions["item"])].reset_index(drop=True)
-    if len(items) < len(raw.items):
-        ledger.add("item", "no interaction is left with it", count=len(raw.items) - len(items))
-    users = raw.users[raw.users["raw_id"].isin(interactions["user"])].reset_index(drop=True)
+    items = details.items[details.items["raw_id"].isin(interactions["item"])].reset_index(drop=True)
+    if len(items) < len(details.items):
+        ledger.add("item", "no interaction is left with it", count=len(details.items) - len(items))
+    users = details.users[details.users["raw_id"].isin(interactions["user"])].reset_index(drop=True)
 
     training = interactions[interactions["split"] == "train"]
-    item_of = assign_item_ids(options.id_scheme, items["raw_id"], training, options.seed)
+    item_of = assign_item_ids(options.id_scheme, items["raw_id"], training, options.seed, raw.published.item_ids)
     user_of = {raw_id: number for number, raw_id in enumerate(users["raw_id"], start=1)}
 
     items = items.assign(item=items["raw_id"].map(item_of)).sort_values("item").reset_index(drop=True)
+    titled = int((items["title"].map(clean_text) != "").sum())
     items["title"] = _titles(items, ledger)
     items["description"] = items["description"].map(clean_text)
     items["categories"] = items["categories"].map(lambda names: [clean_text(name) for name in names])
-    users = users.assign(user=users["raw_id"].map(user_of), name=users["name"].map(clean_text))
-    explanations = _explanations(raw, interactions, ledger)
+    names = users["name"].map(clean_text)
+    users = users.assign(user=users["raw_id"].map(user_of), name=names.where(names != "", users["raw_id"]))
+    explanations = _explanations(details.explanations, interactions, ledger)
     interactions = _numbered(interactions, user_of, item_of).sort_values(["user", "position"])
     explanations = _numbered(explanations, user_of, item_of).sort_values(["split", "user", "item"], kind="stable")
 
     histories = [group.to_numpy() for _, group in interactions.groupby("user")["item"]]
-    candidates = draw_candidates(histories, len(items), options.seed, options.candidates)
+    negatives = {
+        user_of[user]: [item_of[item] for item in names if item in item_of]
+        for user, names in raw.published.negatives.items()
+        if user in user_of
+    }
+    candidates = draw_candidates(histories, len(items), options.seed, options.candidates, negatives)
 
     with whole_folder(out) as folder:
         images = _copy_images(items, folder, ledger)
@@ -107,25 +141,33 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
                 "candidates": candidates,
             }.items()
         }
-        for name, frame in raw.truth.items():
+        for name, frame in details.truth.items():
             (folder / "truth").mkdir(exist_ok=True)
             ids = {"items": item_of, "users": user_of}[name]
             frame.assign(id=frame["raw_id"].map(ids)).to_parquet(folder / "truth" / f"{name}.parquet", index=False)
+        features = import_features(raw.published.features, items["raw_id"], folder, ledger)
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             source=raw.source,
             counts={
+                "interactions_in_source": len(raw.interactions),
                 "users": len(users),
                 "items": len(items),
                 "interactions": len(interactions),
                 "items_with_image": int(items["image"].notna().sum()),
+                "items_with_title": titled,
+                "lists_with_published_negatives": len(negatives),
                 **{f"explanations_{split}": int((explanations["split"] == split).sum()) for split in SPLITS},
             },
             tables=tables,
             images=fingerprint([digest for _, digest in images]),
+            features=features,
             id_scheme=options.id_scheme,
-            ids_leak=False,
+            ids_leak=options.id_scheme in LEAKY,
             split="leave_one_out",
+            k_core=options.k_core,
+            duplicates=options.duplicates,
+            repeats=options.repeats,
             candidates=options.candidates,
             seed=options.seed,
             drops=ledger.drops(),
@@ -134,34 +176,35 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     return out
 
 
-def _known_interactions(raw: RawData, ledger: DropLedger) -> pd.DataFrame:
-    """Interactions of known users and items, of users long enough to be split."""
-    interactions = raw.interactions
-    for column, table in (("item", raw.items), ("user", raw.users)):
-        known = interactions[column].isin(table["raw_id"])
-        if not known.all():
-            ledger.add(
-                "interaction",
-                f"names {'an item' if column == 'item' else 'a user'} that the source does not describe",
-                str(interactions.loc[~known, column].iloc[0]),
-                count=int((~known).sum()),
-            )
-            interactions = interactions[known]
-    length = interactions.groupby("user")["item"].transform("size")
-    short = length < MIN_INTERACTIONS
-    if short.any():
+def _kept(raw: RawData, options: BuildOptions, ledger: DropLedger) -> tuple[pd.DataFrame, Details]:
+    """The interactions that the options keep, and what the source knows about their items and users."""
+    interactions = raw.interactions.reset_index(drop=True)
+    if options.duplicates == "drop":
+        interactions = drop_duplicates(interactions, ledger)
+    interactions = resolve_repeats(interactions, options.repeats, ledger)
+    interactions = _dense(interactions, raw, options, ledger)
+    details = raw.details(interactions)
+    described = interactions["item"].isin(details.items["raw_id"])
+    if not described.all():
         ledger.add(
-            "user",
-            f"fewer than {MIN_INTERACTIONS} interactions: too few to train, validate and test on",
-            count=int(interactions.loc[short, "user"].nunique()),
+            "interaction",
+            "names an item that the source does not describe",
+            str(interactions.loc[~described, "item"].iloc[0]),
+            count=int((~described).sum()),
         )
-    interactions = interactions[~short]
+        interactions = _dense(interactions[described].reset_index(drop=True), raw, options, ledger)
+    return interactions, details
+
+
+def _dense(interactions: pd.DataFrame, raw: RawData, options: BuildOptions, ledger: DropLedger) -> pd.DataFrame:
+    interactions = drop_short_users(k_core(interactions, options.k_core, ledger), ledger)
     if interactions.empty:
+        core = f" in its {options.k_core}-core" if options.k_core > 1 else ""
         raise UserError(
-            f"source {raw.source['name']!r} has no user with at least {MIN_INTERACTIONS} interactions: "
-            "nothing to train on; check that the right file was given"
+            f"source {raw.source['name']!r} has no user with at least {MIN_INTERACTIONS} interactions{core}: "
+            "nothing to train on; check that the right file was given, or keep more (k_core=0)"
         )
-    return interactions.reset_index(drop=True)
+    return interactions
 
 
 def _titles(items: pd.DataFrame, ledger: DropLedger) -> pd.Series:
@@ -173,10 +216,12 @@ def _titles(items: pd.DataFrame, ledger: DropLedger) -> pd.Series:
     return titles.where(~missing, "item " + items["item"].astype(str))
 
 
-def _explanations(raw: RawData, interactions: pd.DataFrame, ledger: DropLedger) -> pd.DataFrame:
+def _explanations(told: pd.DataFrame, interactions: pd.DataFrame, ledger: DropLedger) -> pd.DataFrame:
     """Explanations with their split; none for training may show a held-out pair of user and item."""
     pairs = interactions[["user", "item", "split"]].rename(columns={"split": "pair_split"})
-    rows = raw.explanations.merge(pairs.drop_duplicates(["user", "item"], keep="last"), on=["user", "item"])
+    rows = told.merge(pairs.drop_duplicates(["user", "item"], keep="last"), on=["user", "item"])
+    if len(rows) < len(told):
+        ledger.add("explanation", "about a user and an item without an interaction", count=len(told) - len(rows))
     rows["split"] = rows["split"].where(rows["split"].notna(), rows["pair_split"])
     leak = (rows["split"] == "train") & (rows["pair_split"] != "train")
     if leak.any():

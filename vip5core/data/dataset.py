@@ -1,12 +1,13 @@
 """The `Dataset` contract: a folder of Parquet tables, pictures and a manifest.
 
     items.parquet         item (int32 from 1), raw_id, title, categories, description, image (relative path or
-                          null), image_sha256 (or null)
+                          null), image_sha256 (or null), image_urls (where it can be had)
     users.parquet         user (int32 from 1), raw_id, name
     interactions.parquet  user, item, timestamp (unix seconds), rating, position (in the user's history), split
     explanations.parquet  user, item, rating, summary, feature, explanation, split
     candidates.parquet    user, split (valid, test), candidates (item ids, the target among them)
     images/               the pictures, original bytes
+    features/{encoder}/   features that the source came with, each a `FeatureStore` (only there)
     truth/                what a synthetic source planted (only there)
     manifest.json         `Manifest`
 
@@ -29,7 +30,7 @@ from vip5core.data.raw import Drop
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint, sha256_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 
 SCHEMAS = {
@@ -42,6 +43,7 @@ SCHEMAS = {
             ("description", pa.string()),
             ("image", pa.string()),
             ("image_sha256", pa.string()),
+            ("image_urls", pa.list_(pa.string())),
         ]
     ),
     "users": pa.schema([("user", pa.int32()), ("raw_id", pa.string()), ("name", pa.string())]),
@@ -79,13 +81,23 @@ class Manifest(BaseModel):
     source: dict[str, str]
     counts: dict[str, int]
     tables: dict[str, str]  # table name -> sha256 of its file
-    images: str  # fingerprint over (item, sha256 of its picture)
+    images: str  # fingerprint over the sha256 of each item's picture
+    features: list[str]  # encoders whose features the source came with
     id_scheme: str
     ids_leak: bool  # do the ids tell the held-out items?
     split: str
+    k_core: int
+    duplicates: str
+    repeats: str
     candidates: int
     seed: int
     drops: list[Drop]
+
+
+class _Version(BaseModel):
+    """What every version of the manifest has."""
+
+    schema_version: int
 
 
 def write_table(frame: pd.DataFrame, name: str, folder: Path) -> str:
@@ -126,17 +138,7 @@ class Dataset:
         path = folder / MANIFEST
         if not path.is_file():
             raise UserError(f"{str(folder)!r} is not a dataset: it has no {MANIFEST}; {again}")
-        try:
-            manifest = Manifest.model_validate_json(path.read_text("utf-8"))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or MANIFEST
-            raise UserError(f"{str(path)!r} is not a manifest: {where}: {first['msg']}; {again}") from None
-        if manifest.schema_version != SCHEMA_VERSION:
-            raise UserError(
-                f"dataset {str(folder)!r} has schema version {manifest.schema_version}, "
-                f"this code reads {SCHEMA_VERSION}: {again}"
-            )
+        manifest = _manifest(path, again)
         tables = {}
         for name in SCHEMAS:
             file = folder / f"{name}.parquet"
@@ -215,6 +217,21 @@ class Dataset:
         """How often each item occurs in the training parts. Shape: [items + 1], entry 0 unused."""
         training = self.interactions[self.interactions["split"] == "train"]
         return np.bincount(training["item"], minlength=self.n_items + 1)
+
+
+def _manifest(path: Path, again: str) -> Manifest:
+    try:
+        text = path.read_text("utf-8")
+        version = _Version.model_validate_json(text).schema_version
+        if version != SCHEMA_VERSION:
+            raise UserError(
+                f"dataset {str(path.parent)!r} has schema version {version}, this code reads {SCHEMA_VERSION}: {again}"
+            )
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or MANIFEST
+        raise UserError(f"{str(path)!r} is not a manifest: {where}: {first['msg']}; {again}") from None
 
 
 def _inconsistency(dataset: Dataset) -> str | None:

@@ -2,17 +2,20 @@
 
 The number is text that the model reads and writes, so its digits carry meaning. Ids that run along user
 histories with the held-out items included give the answer away: the published numbers of P5 and VIP5 rest on
-such ids. Both schemes here are leak-free.
+such ids (`published`). All other schemes know the training part alone; `vip5core.data.leak` measures the difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from vip5core.errors import unknown_name
+from vip5core.errors import UserError, unknown_name
+
+#: Schemes whose numbers may tell the held-out items.
+LEAKY = ("published",)
 
 
 def random_ids(items: pd.Series, training: pd.DataFrame, seed: int) -> dict[str, int]:
@@ -34,24 +37,50 @@ def sequential_ids(items: pd.Series, training: pd.DataFrame, seed: int) -> dict[
     return {raw: number for number, raw in enumerate([*seen, *unseen], start=1)}
 
 
+def collaborative_ids(items: pd.Series, training: pd.DataFrame, seed: int) -> dict[str, int]:
+    """Numbered along a tree of clusters: items bought by the same users share leading digits, more or less.
+
+    Spectral clustering of the co-occurrence in the training part, again and again; see `vip5core.data.clusters`.
+    """
+    # Imported here: scikit-learn takes a second, and only this scheme needs it.
+    from vip5core.data.clusters import clustered_order
+
+    return {raw: number for number, raw in enumerate(clustered_order(items, training, seed), start=1)}
+
+
 ID_SCHEMES: dict[str, Callable[[pd.Series, pd.DataFrame, int], dict[str, int]]] = {
     "random": random_ids,
     "sequential": sequential_ids,
+    "collaborative": collaborative_ids,
 }
 
 
-def assign_item_ids(scheme: str, items: pd.Series, training: pd.DataFrame, seed: int) -> dict[str, int]:
+def assign_item_ids(
+    scheme: str, items: pd.Series, training: pd.DataFrame, seed: int, published: Mapping[str, int] | None = None
+) -> dict[str, int]:
     """Raw item id to number, 1 to len(items).
 
     Args:
-        scheme: a name in `ID_SCHEMES`.
+        scheme: a name in `ID_SCHEMES`, or `published`.
         items: every raw item id.
         training: the training interactions (user, item, position), raw ids.
         seed: of the random parts.
+        published: the source's own numbers; the scheme `published` keeps their order, and the numbers themselves if
+            they are 1, 2, … without a gap.
 
     Raises:
-        UserError: for an unknown scheme.
+        UserError: for an unknown scheme, or `published` where the source has no numbers.
     """
+    if scheme == "published":
+        missing = items[~items.isin(list(published or {}))]
+        if published is None or len(missing):
+            example = f", such as {missing.iloc[0]!r}" if len(missing) else ""
+            raise UserError(
+                f"id scheme 'published': the source numbers {len(items) - len(missing)} of {len(items)} items"
+                f"{example}; choose another: {', '.join(ID_SCHEMES)}"
+            )
+        ordered = sorted(items, key=lambda raw: (published[raw], raw))
+        return {raw: number for number, raw in enumerate(ordered, start=1)}
     if scheme not in ID_SCHEMES:
-        raise unknown_name("id scheme", scheme, ID_SCHEMES)
+        raise unknown_name("id scheme", scheme, [*ID_SCHEMES, *LEAKY])
     return ID_SCHEMES[scheme](items.sort_values(kind="stable"), training, seed)

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from vip5core.data.minimart_pictures import COLOURS, PATTERNS, SHAPES, draw
-from vip5core.data.raw import EXPLANATION_COLUMNS, RawData
+from vip5core.data.raw import EXPLANATION_COLUMNS, INTERACTION_COLUMNS, Details, RawData
 from vip5core.errors import UserError
 
 DEFAULT_USERS = 600
@@ -78,8 +78,7 @@ def minimart(users: int = DEFAULT_USERS, seed: int = 0) -> RawData:
     tastes = _tastes(users, rng)
     interactions = _interactions(items, tastes, rng)
     explanations = _explanations(interactions, items, rng)
-    return RawData(
-        source={"name": "minimart", "users": str(users), "seed": str(seed)},
+    details = Details(
         items=pd.DataFrame(
             {
                 "raw_id": items["raw_id"],
@@ -90,12 +89,17 @@ def minimart(users: int = DEFAULT_USERS, seed: int = 0) -> RawData:
                     draw(shape, colour, pattern, rng)
                     for shape, colour, pattern in zip(items["shape"], items["colour"], items["pattern"], strict=True)
                 ],
+                "image_urls": [[] for _ in range(n_items)],
             }
         ),
         users=pd.DataFrame({"raw_id": tastes["raw_id"], "name": tastes["name"]}),
-        interactions=interactions[["user", "item", "timestamp", "rating"]],
         explanations=explanations,
         truth={"items": items, "users": tastes},
+    )
+    return RawData(
+        source={"name": "minimart", "users": str(users), "seed": str(seed)},
+        interactions=interactions[INTERACTION_COLUMNS],
+        details=lambda kept: details,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vip5core.data.raw import EXPLANATION_COLUMNS, INTERACTION_COLUMNS, DropLedger, RawData
+from vip5core.data.raw import EXPLANATION_COLUMNS, INTERACTION_COLUMNS, Details, DropLedger, RawData
 from vip5core.data.split import leave_one_out, with_positions
 from vip5core.errors import UserError
 
@@ -39,12 +39,12 @@ def movielens_100k(source: Path, seed: int = 0) -> RawData:
     items["description"] = items["raw_id"].map(overviews).fillna("")
     users = pd.DataFrame({"raw_id": sorted(ratings["user"].unique(), key=int)})
     users["name"] = "viewer " + users["raw_id"]
+    items["image_urls"] = [[] for _ in range(len(items))]
+    details = Details(items.drop(columns="genre"), users, _explanations(ratings, items, seed))
     return RawData(
         source={"name": "movielens-100k", "seed": str(seed)},
-        items=items.drop(columns="genre"),
-        users=users,
         interactions=ratings,
-        explanations=_explanations(ratings, items, seed),
+        details=lambda kept: details,
         ledger=ledger,
     )
 

@@ -2,47 +2,140 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from vip5core.data.amazon import amazon
 from vip5core.data.build import BuildOptions, build_dataset
 from vip5core.data.minimart import DEFAULT_USERS, minimart
 from vip5core.data.movielens import movielens_100k
 from vip5core.data.raw import RawData
+from vip5core.data.release import vip5_release
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.storage import writable_folder
 
 
-def _read_minimart(size: int | None, source: Path | None, seed: int) -> RawData:
-    del source
-    return minimart(size or DEFAULT_USERS, seed)
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a reader.
+
+    Attributes:
+        name: the source's name.
+        part: what follows the name after a colon, such as a category (`amazon-2014:beauty`); empty if nothing does.
+        folder: the raw files; for a source without files, the current folder, unused.
+        seed: of random choices.
+    """
+
+    name: str
+    part: str
+    folder: Path
+    seed: int
+
+    def no_part(self) -> None:
+        """Raises: UserError if something follows the name."""
+        if self.part:
+            raise UserError(
+                f"{self.name}:{self.part}: {self.name} takes nothing after the colon; leave out ':{self.part}'"
+            )
 
 
-def _read_movielens_100k(size: int | None, source: Path | None, seed: int) -> RawData:
-    if size is not None:
-        raise UserError(f"movielens-100k:{size}: only minimart has a size; leave out ':{size}'")
-    if source is None:
-        raise UserError("movielens-100k needs --source: the folder that holds ml-100k/, posters/ and overviews.csv")
-    return movielens_100k(source, seed)
+@dataclass(frozen=True)
+class Source:
+    """A reader and what goes without saying for its data.
+
+    Attributes:
+        read: makes tables of raw files.
+        files: what its folder holds, for the help; empty: it needs none.
+        defaults: the build options that this source has unless something else is asked.
+    """
+
+    read: Callable[[Request], RawData]
+    files: str = ""
+    defaults: BuildOptions = field(default_factory=BuildOptions)
 
 
-#: name -> reader(size, source folder, seed)
-SOURCES: dict[str, Callable[[int | None, Path | None, int], RawData]] = {
-    "minimart": _read_minimart,
-    "movielens-100k": _read_movielens_100k,
+def _minimart(request: Request) -> RawData:
+    size = request.part
+    if size and not (size.isdecimal() and size.isascii() and int(size) > 0):
+        raise UserError(f"dataset 'minimart:{size}': the size after ':' must be a positive number of users")
+    return minimart(int(size) if size else DEFAULT_USERS, request.seed)
+
+
+def _amazon(request: Request) -> RawData:
+    return amazon(int(request.name.removeprefix("amazon-")), request.part, request.folder)
+
+
+def _vip5_release(request: Request) -> RawData:
+    return vip5_release(request.folder, request.part)
+
+
+def _movielens_100k(request: Request) -> RawData:
+    request.no_part()
+    return movielens_100k(request.folder, request.seed)
+
+
+SOURCES: dict[str, Source] = {
+    "minimart": Source(_minimart),
+    "amazon-2014": Source(_amazon, "reviews_CATEGORY_5.json.gz and meta_CATEGORY.json.gz", BuildOptions(k_core=5)),
+    "amazon-2018": Source(_amazon, "CATEGORY_5.json.gz and meta_CATEGORY.json.gz", BuildOptions(k_core=5)),
+    "amazon-2023": Source(_amazon, "CATEGORY.jsonl.gz and meta_CATEGORY.jsonl.gz", BuildOptions(k_core=5)),
+    "vip5-release": Source(
+        _vip5_release, "sequential_data.txt, datamaps.json, …", BuildOptions(id_scheme="published", repeats="keep")
+    ),
+    "movielens-100k": Source(_movielens_100k, "ml-100k/, posters/{movie id}.jpg, overviews.csv"),
 }
+
+
+def options_of(dataset: str, **given: Any) -> BuildOptions:
+    """The build options for `dataset`: its source's own, but for what is given (None: not given)."""
+    source = SOURCES.get(dataset.partition(":")[0])
+    defaults = source.defaults if source else BuildOptions()
+    return dataclasses.replace(defaults, **{key: value for key, value in given.items() if value is not None})
+
+
+def read_source(dataset: str, folder: Path | None, seed: int = 0) -> RawData:
+    """Read the raw files of `dataset`.
+
+    Args:
+        dataset: a name in `SOURCES`, with what that source takes after a colon: `minimart:20000`, `amazon-2014:toys`.
+        folder: the raw files, where the source needs some.
+        seed: of random choices.
+
+    Raises:
+        UserError: for an unknown name, a missing folder, or files that are not what they should be.
+    """
+    name, _, part = dataset.partition(":")
+    if name not in SOURCES:
+        raise unknown_name("dataset", name, [*SOURCES, "or the folder of a prepared dataset"])
+    files = SOURCES[name].files
+    if files and folder is None:
+        raise UserError(f"{name} needs --source: the folder that holds {files}")
+    return SOURCES[name].read(Request(name, part, _folder(folder, name, files), seed))
+
+
+def _folder(folder: Path | None, name: str, files: str) -> Path:
+    if folder is None:
+        return Path()
+    folder = folder.expanduser().resolve()
+    if not folder.is_dir():
+        raise UserError(f"--source {str(folder)!r} is not a folder")
+    if not any(folder.iterdir()):
+        raise UserError(f"--source {str(folder)!r} is empty: it must hold the raw files of {name}: {files}")
+    return folder
 
 
 def prepare(dataset: str, source: Path | None, home: Path, options: BuildOptions | None = None) -> Path:
     """Prepare `dataset` under `home`, or find it there.
 
     Args:
-        dataset: a name in `SOURCES`, for minimart with an optional number of users (`minimart:20000`), or the
-            folder of a dataset prepared before.
+        dataset: as in `read_source`, or the folder of a dataset prepared before.
         source: the folder of raw files, where the source needs one.
         home: datasets go to `home/datasets/`.
-        options: ids, candidates, seed.
+        options: see `BuildOptions`; None: the source's own.
 
     Returns:
         The dataset's folder. The same request, source files (names, sizes, times) and code find it again.
@@ -50,26 +143,15 @@ def prepare(dataset: str, source: Path | None, home: Path, options: BuildOptions
     Raises:
         UserError: for an unknown name, a missing source or one without usable rows, or a home that cannot be written.
     """
-    options = options or BuildOptions()
     if (Path(dataset) / "manifest.json").is_file():
         return Path(dataset)
-    name, _, size_text = dataset.partition(":")
-    if name not in SOURCES:
-        raise unknown_name("dataset", name, [*SOURCES, "or the folder of a prepared dataset"])
-    if size_text and not (size_text.isdecimal() and int(size_text) > 0):
-        raise UserError(f"dataset {dataset!r}: the size after ':' must be a positive number of users")
-    if source is not None:
-        source = source.expanduser().resolve()
-        if not source.is_dir():
-            raise UserError(f"--source {str(source)!r} is not a folder")
-        if not any(source.iterdir()):
-            raise UserError(f"--source {str(source)!r} is empty: it must hold the raw files of {name}")
-    size = int(size_text) if size_text else None
-    key = fingerprint(name, size, _listing(source), vars(options), code_version())
-    out = home / "datasets" / f"{name}-{key}"
+    options = options or options_of(dataset)
+    key = fingerprint(dataset, _listing(source), vars(options), code_version())
+    out = home / "datasets" / f"{dataset.partition(':')[0]}-{key}"
     if not out.is_dir():
+        raw = read_source(dataset, source, options.seed)
         writable_folder(out.parent, "the home of datasets")
-        build_dataset(SOURCES[name](size, source, options.seed), out, options)
+        build_dataset(raw, out, options)
     return out
 
 
@@ -77,5 +159,5 @@ def _listing(source: Path | None) -> list[list[str | int]]:
     """Every file of a folder by name, size and time: changes whenever a raw file does."""
     if source is None:
         return []
-    files = sorted(path for path in source.rglob("*") if path.is_file())
+    files = sorted(path for path in source.expanduser().resolve().rglob("*") if path.is_file())
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]

@@ -1,0 +1,98 @@
+"""An order of the items in which those that the same users have are neighbours.
+
+The collaborative indexing of Hua et al., "How to Index Item IDs for Recommendation Foundation Models" (2023): spectral
+clustering of the graph of co-occurrences, again inside each cluster until clusters are small. There an id is the path
+through that tree; here, where an id is a number, items are numbered along its leaves.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array, csr_array, diags_array
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import eigsh
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
+
+#: Clusters at each level, and the size below which a cluster is not split: a decimal digit each.
+BRANCHES = 10
+LEAF = 10
+#: Up to so many items all eigenvectors are computed, which is quick then; beyond, the largest alone.
+_DENSE = 400
+
+
+def clustered_order(items: pd.Series, training: pd.DataFrame, seed: int) -> list[str]:
+    """All of `items`, along the tree of clusters; items without training interactions last, in seeded order.
+
+    Args:
+        items: raw item ids.
+        training: the training interactions (user, item), raw ids.
+        seed: of the clustering and of the order within a leaf.
+
+    The same input gives the same order whatever the number of threads. Another processor or another version of the
+    numerical libraries may decide a close call differently: the numbers are stored with the dataset, so pass that on.
+    """
+    rng = np.random.default_rng(seed)
+    names = items.to_numpy()
+    places = pd.Index(items).get_indexer(training["item"])
+    graph = co_occurrence(places, pd.factorize(training["user"])[0], len(names))
+    seen = np.unique(places)
+    unseen = np.setdiff1d(np.arange(len(names)), seen)
+    with threadpool_limits(1):  # how sums are split over threads shows in their last digits, and so in close calls
+        order = [*_leaves(graph, rng.permutation(seen), seed), *rng.permutation(unseen)]
+    return names[order].tolist()
+
+
+def co_occurrence(items: np.ndarray, users: np.ndarray, n_items: int) -> csr_array:
+    """In how many users' histories two items stand together. Shape: [n_items, n_items], diagonal 0.
+
+    Args:
+        items: of each interaction, from 0. Shape: [interactions].
+        users: likewise. Shape: [interactions].
+        n_items: how many items there are.
+    """
+    once = pd.DataFrame({"user": users, "item": items}).drop_duplicates()
+    shape = (int(users.max(initial=-1)) + 1, n_items)
+    has = coo_array((np.ones(len(once)), (once["user"], once["item"])), shape=shape).tocsr()
+    together = (has.T @ has).tolil()
+    together.setdiag(0)
+    return together.tocsr()
+
+
+def _leaves(graph: csr_array, members: np.ndarray, seed: int) -> list[int]:
+    """`members` (rows of `graph`) along the leaves of their tree."""
+    if len(members) <= LEAF:
+        return members.tolist()
+    within = graph[members][:, members]
+    pieces, piece_of = connected_components(within, directed=False)
+    if pieces > 1:  # a graph in pieces has no single spectrum; the largest comes first
+        parts = [members[piece_of == piece] for piece in range(pieces)]
+        parts.sort(key=len, reverse=True)
+    else:
+        label_of = _spectral(within, seed)
+        parts = [members[label_of == label] for label in range(BRANCHES)]
+    parts = [part for part in parts if len(part)]
+    if len(parts) == 1:
+        return members.tolist()
+    return [item for part in parts for item in _leaves(graph, part, seed)]
+
+
+def _spectral(affinity: csr_array, seed: int) -> np.ndarray:
+    """A cluster for each row of a connected graph (Ng, Jordan and Weiss, "On Spectral Clustering", 2001).
+
+    scikit-learn's own `spectral_clustering` factorises a nearly full matrix here, which does not end, and stops its
+    quicker solver at a precision that leaves the labels to chance.
+    """
+    clusters = min(BRANCHES, affinity.shape[0] - 1)
+    scale = diags_array(1 / np.sqrt(affinity.sum(axis=0)))
+    normalised = scale @ affinity @ scale
+    if affinity.shape[0] <= _DENSE:
+        _, vectors = np.linalg.eigh(normalised.toarray())
+        vectors = vectors[:, -clusters:]
+    else:
+        _, vectors = eigsh(normalised, k=clusters, which="LA", v0=np.ones(affinity.shape[0]))
+    rows = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    rows *= np.sign(rows.sum(axis=0) + 1e-9)  # the sign of an eigenvector is arbitrary, its last digits are noise
+    labels: np.ndarray = KMeans(clusters, n_init=4, random_state=seed).fit_predict(rows.round(6))
+    return labels

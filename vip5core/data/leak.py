@@ -1,0 +1,56 @@
+"""Do the item ids give the held-out items away?
+
+If ids were handed out along the users' histories with the held-out items included, as P5 and VIP5 published on,
+the item after the last one tends to have the next number. The detector is a predictor that was never trained: it
+answers the largest number of the history plus one, the last number plus one, the largest plus two, … Whatever it hits
+beyond chance, a model that reads numbers can hit without knowing anything of the users.
+
+Ids that follow the training part alone (`sequential`, `collaborative`) put items of like users near one another, so the
+detector hits a little with them too: that is knowledge of the training part, and no leak.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from vip5core.data.dataset import Dataset
+
+#: How many numbers it may answer.
+ANSWERS = 5
+
+
+@dataclass(frozen=True)
+class Leak:
+    """What the next numbers hit of one held-out split.
+
+    Attributes:
+        hit_rate: share of users whose held-out item is among the `ANSWERS` answers (HR@5).
+        ndcg: NDCG@5 of the answers.
+        chance: the hit rate of as many items drawn from those that the user does not have, on average.
+    """
+
+    hit_rate: float
+    ndcg: float
+    chance: float
+
+
+def measure_leak(dataset: Dataset, split: str = "test") -> Leak:
+    """What the detector hits of the held-out items of `split` (valid or test)."""
+    gains, chances = [], []
+    for user in range(1, dataset.n_users + 1):
+        history = dataset.before(user, split)
+        answers = next_numbers(int(history.max()), int(history[-1]))
+        target = dataset.target(user, split)
+        gains.append(1 / math.log2(answers.index(target) + 2) if target in answers else 0.0)
+        chances.append(min(1.0, ANSWERS / (dataset.n_items - len(np.unique(history)))))
+    found = np.array(gains)
+    return Leak(float((found > 0).mean()), float(found.mean()), float(np.mean(chances)))
+
+
+def next_numbers(largest: int, last: int) -> list[int]:
+    """The detector's answers, best first: largest + 1, last + 1, largest + 2, … without repetition."""
+    answers = dict.fromkeys(number + step for step in range(1, ANSWERS + 1) for number in (largest, last))
+    return list(answers)[:ANSWERS]

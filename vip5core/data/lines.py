@@ -1,0 +1,113 @@
+"""Reading text dumps line by line: bounded memory, gzip or plain, and a place for everything that is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
+
+from vip5core.data.raw import DropLedger
+from vip5core.errors import UserError
+
+#: The longest line that is read, in bytes; the longest of the Amazon dumps have some tens of thousands.
+MAX_LINE = 4 * 1024 * 1024
+#: How much of a bad line the ledger shows.
+_SHOWN = 80
+
+T = TypeVar("T")
+
+
+class BadLine(ValueError):
+    """Why a line cannot be used."""
+
+
+@contextmanager
+def open_dump(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading, unpacked if it is gzip (by its first bytes, whatever its name).
+
+    Raises:
+        UserError: if it is missing, not readable, empty, or turns out truncated or broken while it is read.
+    """
+    try:
+        with path.open("rb") as file:
+            packed = file.peek(2)[:2] == b"\x1f\x8b"
+            if not file.peek(1):
+                raise UserError(f"{str(path)!r} is empty: download it again")
+            yield cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=file), 1 << 20)) if packed else file
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{str(path)!r} is a broken or truncated gzip file ({error}): download it again") from None
+    except FileNotFoundError:
+        raise UserError(f"{str(path)!r} is missing: check --source") from None
+    except OSError as error:
+        raise UserError(f"{str(path)!r} cannot be read ({error.strerror or error}): check --source") from None
+
+
+def read_lines(
+    path: Path, parse: Callable[[str], T | None], ledger: DropLedger | None, what: str, encoding: str = "utf-8"
+) -> Iterator[T]:
+    """What `parse` makes of each line; blank lines are skipped.
+
+    A line that is too long, not in the encoding, or refused by `parse` is dropped and counted with its place. Memory is
+    one line, at most `MAX_LINE` bytes of it.
+
+    Args:
+        path: text, or gzip of it.
+        parse: from a line to a record, or to None for a record that is not wanted; raises `BadLine`.
+        ledger: takes the drops; None on a second reading of the same file, which has the same drops.
+        what: the kind of record, for the ledger.
+
+    Raises:
+        UserError: if the file cannot be read, or more of its lines are bad than good: then it is not what it was taken
+            for.
+    """
+    good = bad = 0
+    first_problem = ""
+    with open_dump(path) as file:
+        for number, line in _bounded(file):
+            try:
+                if line is None:
+                    raise BadLine(f"longer than {MAX_LINE // 2**20} MiB")
+                text = _decoded(line, encoding)
+                if not text.strip():
+                    continue
+                record = parse(text)
+            except BadLine as error:
+                bad += 1
+                shown = (line or b"")[:_SHOWN].decode("utf-8", "replace").strip()
+                place = f"{path.name} line {number}: {shown}"
+                first_problem = first_problem or f"line {number}: {error}"
+                if ledger is not None:
+                    ledger.add(what, str(error), place)
+            else:
+                good += 1
+                if record is not None:
+                    yield record
+    if bad > good or not good:
+        raise UserError(
+            f"{str(path)!r}: {bad} of {good + bad} lines are not usable as {what} ({first_problem or 'blank'}): "
+            "is it the right file?"
+        )
+
+
+def _bounded(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """Line number and line; None for a line that is too long, which is read over in pieces."""
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            while line and not line.endswith(b"\n"):
+                line = file.readline(MAX_LINE)
+            yield number, None
+        else:
+            yield number, line
+
+
+def _decoded(line: bytes, encoding: str) -> str:
+    try:
+        return line.decode(encoding).lstrip("\ufeff")
+    except UnicodeDecodeError:
+        raise BadLine(f"not {encoding} text") from None

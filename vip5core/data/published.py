@@ -1,0 +1,70 @@
+"""Features that a source came with, imported as feature stores of the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vip5core.data.raw import DropLedger
+from vip5core.errors import UserError
+from vip5core.features import NO_PICTURE, finish_store, new_features
+from vip5core.fingerprint import fingerprint, sha256_file
+
+
+def store_name(encoder: str) -> str:
+    """The folder of an encoder's features inside a dataset: `ViT-B/32` lies in `features/ViT-B-32`."""
+    return encoder.replace("/", "-")
+
+
+def import_features(
+    features: Mapping[str, Mapping[str, Path]], raw_ids: pd.Series, folder: Path, ledger: DropLedger
+) -> list[str]:
+    """Write `folder/features/{encoder}/` for every encoder; returns their names.
+
+    A file that holds no vector of the encoder's width is a ledger row of the store and of the dataset.
+
+    Args:
+        features: by encoder, by raw item id, a `.npy` file with one vector.
+        raw_ids: of items 1, 2, …
+
+    Raises:
+        UserError: if no file of an encoder holds a vector.
+    """
+    for encoder, files in sorted(features.items()):
+        vectors = (_vector(files[raw_id]) for raw_id in raw_ids if raw_id in files)
+        width = next((len(vector) for vector in vectors if isinstance(vector, np.ndarray)), 0)
+        if not width:
+            raise UserError(f"the features of {encoder}: no file of an item in the dataset holds a vector")
+        store = folder / "features" / store_name(encoder)
+        store.mkdir(parents=True)
+        table = new_features(store, len(raw_ids), width)
+        reason_of: dict[int, str] = {}
+        for item, raw_id in enumerate(raw_ids, start=1):
+            vector = _vector(files[raw_id]) if raw_id in files else NO_PICTURE
+            if isinstance(vector, np.ndarray) and len(vector) != width:
+                vector = f"{len(vector)} numbers where others have {width}"
+            if isinstance(vector, str):
+                reason_of[item] = vector
+                ledger.add("feature", f"{encoder}: {vector}", f"item {raw_id}")
+            else:
+                table[item] = vector
+        table.flush()
+        identity = fingerprint("published", encoder, sha256_file(store / "features.npy"), sorted(reason_of))
+        finish_store(store, table, reason_of, {"encoder": {"name": encoder, "weights": "published"}}, identity)
+    return sorted(features)
+
+
+def _vector(path: Path) -> np.ndarray | str:
+    """The vector in a `.npy` file, or why there is none; pickled objects are never loaded."""
+    try:
+        vector = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        return f"not a .npy array of numbers ({type(error).__name__})"
+    if vector.dtype.kind != "f" or vector.size == 0 or vector.size != max(vector.shape, default=1):
+        return "not one vector of floating-point numbers"
+    if not np.isfinite(vector).all():
+        return "not finite"
+    return vector.reshape(-1).astype(np.float32)
