@@ -61,14 +61,7 @@ class Hiccup(FetchError):
 
 
 class _PrivateAddress(OSError):
-    """A socket that is not opened.
-
-    The text is always the same, because connecting to a host of several addresses keeps the exceptions' type only then.
-    """
-
-    def __init__(self, address: str) -> None:
-        super().__init__("private address")
-        self.address = address
+    """Why a socket is not opened."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +129,7 @@ class Fetcher:
             timeout=aiohttp.ClientTimeout(total=options.timeout_s),
             headers={"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,  # the bytes are kept as they came
+            auto_decompress=False,  # nothing is inflated before it is refused
             trust_env=False,
         )
 
@@ -229,7 +222,7 @@ class Fetcher:
         """
         family, kind, protocol, _, address = info
         if not self._options.allow_private and not is_public(address[0]):
-            raise _PrivateAddress(address[0])
+            raise _PrivateAddress(f"private address {address[0]}")
         return socket.socket(family, kind, protocol)
 
     def _failure(self, error: Exception) -> FetchError:
@@ -249,7 +242,7 @@ class Fetcher:
             case aiohttp.ClientSSLError():
                 return Hiccup("no TLS connection")
             case aiohttp.ClientConnectorError() if isinstance(cause, _PrivateAddress):
-                return Refused(f"private address {cause.address}")
+                return Refused(str(cause))
             case aiohttp.ClientConnectorError():
                 return Hiccup(f"cannot connect: {os.strerror(error.errno) if error.errno else 'no address answers'}")
             case _:
