@@ -51,6 +51,23 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def replaced_folder(target: Path) -> Iterator[Path]:
+    """Yield a folder beside `target` that takes its place when the block ends well, and vanishes when not."""
+    aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
+    before = aside.with_suffix(".old")
+    aside.mkdir()
+    try:
+        yield aside
+        target.rename(before)
+        aside.rename(target)
+    finally:
+        if before.is_dir() and not target.is_dir():
+            before.rename(target)
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)
+
+
+@contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` that replaces it when the block ends well, and vanishes when not."""
     target.parent.mkdir(parents=True, exist_ok=True)

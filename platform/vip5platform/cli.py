@@ -23,13 +23,18 @@ def parser(study: Study) -> argparse.ArgumentParser:
         "--dataset",
         default="minimart",
         metavar="NAME",
-        help="minimart (the default; minimart:N for N users), movielens-100k, or the folder of a prepared dataset",
+        help=(
+            "minimart (the default; minimart:N for N users), another source by name (vip5 prepare --help lists them), or "
+            "the folder of a prepared dataset"
+        ),
     )
     add(
         "--ids",
-        choices=("random", "sequential"),
-        default="random",
-        help=("how items are numbered: at random (the default) or along the training histories; no test item leaks"),
+        choices=("random", "sequential", "collaborative", "published"),
+        help=(
+            "how items are numbered: at random (the default), along the training histories, by clusters of them, or as "
+            "the source has published them, which may leak the test items"
+        ),
     )
     add("--source", type=Path, metavar="DIR", help="raw files of the dataset, where it needs some")
     add(

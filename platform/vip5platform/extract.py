@@ -20,7 +20,8 @@ import ray
 import torch
 
 from vip5core.data.dataset import Dataset
-from vip5core.encoders import EncoderChoice, Preparation, UnreadableImage, decode_image, load_encoder
+from vip5core.data.published import store_name
+from vip5core.encoders import PUBLISHED, EncoderChoice, Preparation, UnreadableImage, decode_image, load_encoder
 from vip5core.errors import UserError
 from vip5core.features import assemble, known_images, store_fingerprint, write_shard
 from vip5core.fingerprint import sha256_bytes
@@ -79,7 +80,20 @@ def extract(
 
 
 def store_folder(dataset: Dataset, choice: EncoderChoice, home: Path) -> Path:
-    """Where the features of `dataset` by one encoder lie, or will."""
+    """Where the features of `dataset` by one encoder lie, or will.
+
+    Raises:
+        UserError: for features that should have come with the dataset and did not.
+    """
+    if choice.weights == PUBLISHED:
+        folder = dataset.folder / "features" / store_name(choice.name)
+        if not folder.is_dir():
+            there = ", ".join(dataset.manifest.features) or "none"
+            raise UserError(
+                f"encoder_weights={PUBLISHED}: dataset {dataset.name!r} came with features of {there}, not of "
+                f"{choice.name}; choose other weights"
+            )
+        return folder
     return home / "features" / store_fingerprint(dataset, choice.fingerprint)
 
 

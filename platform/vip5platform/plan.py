@@ -35,7 +35,7 @@ class Options:
 
     dataset: str = "minimart"
     source: Path | None = None
-    ids: str = "random"
+    ids: str | None = None
     backbone: str = TINY
     settings: tuple[tuple[str, str], ...] = ()
     seeds: int = 1

@@ -6,16 +6,17 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from rich.markup import escape
 
-from vip5core.data import BuildOptions, Dataset
-from vip5core.data.sources import prepare
-from vip5core.encoders import EncoderChoice
+from vip5core.config import TrialConfig
+from vip5core.data import Dataset
+from vip5core.data.sources import options_of, prepare
+from vip5core.encoders import PUBLISHED, EncoderChoice
 from vip5core.evaluation.baselines import BASELINES, evaluate_baseline
 from vip5core.features import NO_PICTURE, FeatureStore
 from vip5core.fingerprint import fingerprint
@@ -24,6 +25,7 @@ from vip5core.storage import writable_folder
 from vip5core.trial import StudyInputs, TrialResult, TrialSpec
 from vip5core.trial_inputs import TrialInputs
 from vip5platform.backbone import backbone_folder
+from vip5platform.dataset_tables import dataset_summary
 from vip5platform.extract import extract, store_folder
 from vip5platform.fleet import Share, run_trials
 from vip5platform.plan import Options, PlannedTrial, common_settings, encoders_of, plan_trials
@@ -80,8 +82,11 @@ def run_study(study: Study, options: Options) -> bool:
         return True
     home = writable_folder(options.home, "--home")
     with timeline.measure("data"), stage("dataset"):
-        dataset = Dataset.load(prepare(options.dataset, options.source, home, BuildOptions(id_scheme=options.ids)))
-    _describe(dataset)
+        dataset = Dataset.load(
+            prepare(options.dataset, options.source, home, options_of(options.dataset, id_scheme=options.ids))
+        )
+    dataset_summary(dataset)
+    planned = _as_pictured(planned, dataset)
     with timeline.measure("backbone"), stage("backbone" if options.backbone != TINY else "P5 stage") as update:
         backbone = backbone_folder(options.backbone, dataset, home, options.p5_epochs, update)
         load_backbone(backbone)  # what cannot be read is said now, not by every trial
@@ -101,6 +106,18 @@ def run_study(study: Study, options: Options) -> bool:
         tracker.abandon()
         raise
     return all(trial.spec.finished(home) for trial in trials)
+
+
+def _as_pictured(planned: list[PlannedTrial], dataset: Dataset) -> list[PlannedTrial]:
+    """The trials as they can be run: text-only, if the dataset has no picture at all."""
+    lacking = [trial for trial in planned if trial.config.uses_images and trial.config.encoder_weights != PUBLISHED]
+    if not lacking or dataset.items["image_sha256"].notna().any():
+        return planned
+    warn(f"{dataset.name} has no pictures: every trial is text-only (image_tokens=0)")
+    return [
+        replace(trial, config=TrialConfig.from_settings({**trial.config.model_dump(), "image_tokens": 0}))
+        for trial in planned
+    ]
 
 
 def _run_missing(
@@ -291,20 +308,6 @@ def _key(study: Study, options: Options, dataset: Dataset, backbone: Path) -> st
 def _tracker(study: Study, options: Options, home: Path, dataset: Dataset, key: str) -> Tracker:
     tags = {"vip5.study": study.name, "vip5.question": study.question, "vip5.dataset": dataset.name}
     return Tracker(options.tracking_uri or default_uri(home), home, f"{study.name} · {dataset.name}", key, tags)
-
-
-def _describe(dataset: Dataset) -> None:
-    counts = dataset.manifest.counts
-    with_picture = int(dataset.items["image_sha256"].notna().sum())
-    say(
-        f"{escape(dataset.name)}: {dataset.n_users:,} users, {dataset.n_items:,} items ({with_picture:,} with "
-        f"picture), {counts['interactions']:,} interactions, {len(dataset.explanations):,} explanations"
-    )
-    if dataset.manifest.ids_leak:
-        warn("this dataset's item ids tell the held-out items: its ranking figures flatter every model")
-    for drop in dataset.manifest.drops:
-        examples = f" ({', '.join(drop.examples)}, …)" if drop.examples else ""
-        warn(f"{drop.count:,} {drop.what}: {drop.reason}{examples}")
 
 
 def _show_plan(planned: Sequence[PlannedTrial]) -> None:

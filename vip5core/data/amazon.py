@@ -157,7 +157,7 @@ def _find_reviews(release: Release, category: str, folder: Path) -> tuple[str, P
         before, after = pattern.split("*")
         for path in sorted(folder.glob(pattern)):
             name = path.name[len(before) : len(path.name) - len(after)]
-            if not path.name.startswith("meta_"):
+            if not path.name.startswith("meta_") and name.isprintable():
                 # `X_5.json` is the 5-core of X, and comes first among the patterns
                 there.setdefault(name.removesuffix("_5"), path)
     if not category and len(there) == 1:

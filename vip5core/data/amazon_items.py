@@ -26,7 +26,7 @@ def read_record(line: str) -> Record:
     except (ValueError, RecursionError):
         try:
             record = ast.literal_eval(line.strip())
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        except (ValueError, SyntaxError, TypeError, ArithmeticError, RecursionError, MemoryError):
             raise BadLine("neither JSON nor a Python literal") from None
     if not isinstance(record, dict):
         raise BadLine("not a record of keys and values")
@@ -48,12 +48,13 @@ def read_items(
     Returns:
         By raw item id: title, categories, description, image_urls.
     """
-    id_of = re.compile(rf"""["']{key}["']\s*:\s*["']([^"'\\]*)["']""")
+    id_of = re.compile(rf"""["']{key}["']\s*:\s*(["'])(.{{0,300}}?)\1""")
 
     def parse(line: str) -> Record | None:
-        # A dump has many times the items of its core: those that are not wanted are not parsed.
-        found = id_of.search(line)
-        if found is not None and found[1] not in wanted:
+        # A dump has many times the items of its core: those that are not wanted are not parsed. The text of an item may
+        # speak of the key, too, and an id may be written with escapes.
+        ids = [raw_id for _, raw_id in id_of.findall(line)]
+        if ids and not any(raw_id in wanted or "\\" in raw_id for raw_id in ids):
             return None
         item = read_record(line)
         if not isinstance(item.get(key), str):
@@ -69,7 +70,9 @@ def read_items(
             "title": plain(item.get("title"), MAX_TITLE),
             "categories": _categories(item),
             "description": plain(" ".join(strings(item.get("description"))), _MAX_DESCRIPTION),
-            "image_urls": list(dict.fromkeys(url for url in pictures(item) if url.isprintable())),
+            "image_urls": list(
+                dict.fromkeys(url for url in pictures(item) if url.isprintable() and "\ufffd" not in url)
+            ),
         }
     return items
 
@@ -79,7 +82,8 @@ def _categories(item: Record) -> list[str]:
     names = item.get("categories") or item.get("category") or []
     if isinstance(names, list) and names and isinstance(names[0], list):
         names = names[0]
-    return strings(names) or strings(item.get("main_category"))
+    names = [plain(name, MAX_TITLE) for name in strings(names) or strings(item.get("main_category"))]
+    return [name for name in names if name]
 
 
 def pictures_2023(images: object) -> list[str]:
@@ -97,12 +101,16 @@ def pictures_2023(images: object) -> list[str]:
 
 def strings(value: object) -> list[str]:
     """The strings in a value that may be one, a list of them, or nothing."""
-    values = value if isinstance(value, list) else [value]
-    return [text.strip() for text in values if isinstance(text, str) and text.strip()]
+    texts = [text_of(text).strip() for text in (value if isinstance(value, list) else [value])]
+    return [text for text in texts if text]
 
 
 def text_of(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    """The text, if it is one; halves of characters, which an escape can write and no file can hold, are joined or
+    replaced."""
+    if not isinstance(value, str) or value.isascii():
+        return value if isinstance(value, str) else ""
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def plain(value: object, longest: int) -> str:

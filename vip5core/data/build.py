@@ -99,10 +99,10 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     interactions = with_positions(interactions)
     interactions["split"] = leave_one_out(interactions)
 
-    items = details.items[details.items["raw_id"].isin(interactions["item"])].reset_index(drop=True)
+    items = details.items[details.items["raw_id"].isin(set(interactions["item"]))].reset_index(drop=True)
     if len(items) < len(details.items):
         ledger.add("item", "no interaction is left with it", count=len(details.items) - len(items))
-    users = details.users[details.users["raw_id"].isin(interactions["user"])].reset_index(drop=True)
+    users = details.users[details.users["raw_id"].isin(set(interactions["user"]))].reset_index(drop=True)
 
     training = interactions[interactions["split"] == "train"]
     item_of = assign_item_ids(options.id_scheme, items["raw_id"], training, options.seed, raw.published.item_ids)
@@ -184,7 +184,7 @@ def _kept(raw: RawData, options: BuildOptions, ledger: DropLedger) -> tuple[pd.D
     interactions = resolve_repeats(interactions, options.repeats, ledger)
     interactions = _dense(interactions, raw, options, ledger)
     details = raw.details(interactions)
-    described = interactions["item"].isin(details.items["raw_id"])
+    described = interactions["item"].isin(set(details.items["raw_id"]))
     if not described.all():
         ledger.add(
             "interaction",

@@ -91,7 +91,11 @@ def _spectral(affinity: csr_array, seed: int) -> np.ndarray:
         _, vectors = np.linalg.eigh(normalised.toarray())
         vectors = vectors[:, -clusters:]
     else:
-        _, vectors = eigsh(normalised, k=clusters, which="LA", v0=np.ones(affinity.shape[0]))
+        # Many items that all stand together have equal eigenvalues, in which the solver would go on from random numbers
+        # that no seed reaches; a trace of noise of our own makes the eigenvalues differ.
+        rng = np.random.default_rng(seed)
+        noise = diags_array(1e-9 * rng.standard_normal(affinity.shape[0]))
+        _, vectors = eigsh(normalised + noise, k=clusters, which="LA", v0=rng.random(affinity.shape[0]))
     rows = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     rows *= np.sign(rows.sum(axis=0) + 1e-9)  # the sign of an eigenvector is arbitrary, its last digits are noise
     labels: np.ndarray = KMeans(clusters, n_init=4, random_state=seed).fit_predict(rows.round(6))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import difflib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
-from vip5core.data.lines import MAX_LINE, open_dump
+from vip5core.data.lines import MAX_LINE, BadLine, open_dump
 from vip5core.data.raw import DropLedger
 from vip5core.errors import UserError
 
 #: A record of more lines than this has a quote that was never closed.
 MAX_RECORD_LINES = 1000
-#: How many columns an error names.
-_SHOWN = 30
+#: How much of a bad row the ledger shows, and how many columns an error.
+_SHOWN, _SHOWN_COLUMNS = 80, 30
+
+T = TypeVar("T")
 
 
 class CsvTable:
@@ -42,12 +44,16 @@ class CsvTable:
         if not any(self.columns) or "\0" in "".join(self.columns):
             raise UserError(f"{str(path)!r} line 1 does not name columns: is it a CSV file?")
 
-    def rows(self, columns: Sequence[str], ledger: DropLedger, what: str) -> Iterator[tuple[int, list[str]]]:
-        """The line number and the values of `columns`, row by row; an empty cell is an empty text.
+    def rows(
+        self, columns: Sequence[str], parse: Callable[[list[str]], T], ledger: DropLedger, what: str
+    ) -> Iterator[tuple[int, T]]:
+        """The line number of each row and what `parse` makes of its values of `columns`.
 
         Args:
-            columns: some of the names, at least one.
-            ledger: takes the rows that are not as long as the first, hold a NUL, or have a quote that is not closed.
+            columns: some of the names.
+            parse: from values (an empty cell is an empty text) to a record; raises `BadLine`.
+            ledger: takes the rows that `parse` refuses, that are not as long as the first one, that hold a NUL or a
+                quote that is not closed.
             what: the kind of record, for the ledger.
 
         Raises:
@@ -59,21 +65,25 @@ class CsvTable:
         good = bad = 0
         first_problem = ""
         for number, row, problem in self._records():
-            if problem is None:
-                good += 1
-                yield number, [row[place] for place in places]
-            else:
+            try:
+                if problem:
+                    raise BadLine(problem)
+                record = parse([row[place] for place in places])
+            except BadLine as error:
                 bad += 1
-                where = f"{self.path.name} line {number}"
-                first_problem = first_problem or f"line {number}: {problem}"
-                ledger.add(what, problem, f"{where}: {self._separator.join(row)[:80]}" if row else where)
+                shown = f": {self._separator.join(row)[:_SHOWN]}" if row else ""
+                ledger.add(what, str(error), f"{self.path.name} line {number}{shown}")
+                first_problem = first_problem or f"line {number}: {error}"
+            else:
+                good += 1
+                yield number, record
+        if not good + bad:
+            raise no_rows(self.path)
         if bad > good:
             raise UserError(
-                f"{str(self.path)!r}: {bad} of {good + bad} rows cannot be read ({first_problem}): "
-                "is it the right file, and are its columns separated as its name says?"
+                f"{str(self.path)!r}: {bad} of {good + bad} rows are not usable as {what} ({first_problem}): "
+                "is it the right file?"
             )
-        if not good:
-            raise no_rows(self.path)
 
     def _records(self) -> Iterator[tuple[int, list[str], str | None]]:
         """First line, fields, and what is wrong with them, for every record below the first.
@@ -103,7 +113,7 @@ class CsvTable:
                     continue
                 if len(row) != len(self.columns):
                     problem = f"{len(row)} fields where the first row has {len(self.columns)}"
-                elif any("\0" in text for _, text in taken):
+                elif "\0" in "".join(row):
                     problem = "a NUL byte"
             yield taken[0][0], row, problem
 
@@ -156,19 +166,21 @@ def _numbered(path: Path) -> Iterator[tuple[int, str]]:
             yield number, text.removeprefix("\ufeff") if number == 1 else text
 
 
-def need_columns(path: Path, existing: Sequence[str], needed: Sequence[str]) -> None:
+def need_columns(path: Path, existing: Sequence[str], needed: Sequence[str], way_out: str = "") -> None:
     """Raises: UserError if a column that is needed is not there, naming the nearest, or there more than once."""
+    way_out = f"; {way_out}" if way_out else ""
     for name in needed:
         if existing.count(name) > 1:
             raise UserError(f"{str(path)!r} has {existing.count(name)} columns called {name!r}: rename all but one")
         if name not in existing:
+            wanted = " and ".join(needed)
             near = difflib.get_close_matches(name, existing, n=1, cutoff=0.4)
             hint = f": did you mean {near[0]!r}?" if near else ""
             if len(existing) == 1:
-                hint = f"{hint}: or is there another separator between the columns?"
-            known = ", ".join(existing[:_SHOWN]) + (", …" if len(existing) > _SHOWN else "")
+                hint += ": or is there another separator between the columns?"
+            known = ", ".join(existing[:_SHOWN_COLUMNS]) + (", …" if len(existing) > _SHOWN_COLUMNS else "")
             raise UserError(
-                f"{str(path)!r} has columns {known}: needs {' and '.join(needed)}, but there is no {name!r}{hint}"
+                f"{str(path)!r} has columns {known}: needs {wanted}, but there is no {name!r}{hint}{way_out}"
             )
 
 

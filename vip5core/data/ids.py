@@ -33,7 +33,7 @@ def sequential_ids(items: pd.Series, training: pd.DataFrame, seed: int) -> dict[
     numbers would run along the test items).
     """
     seen = training.sort_values(["user", "position"], kind="stable")["item"].drop_duplicates()
-    unseen = items[~items.isin(seen)].sample(frac=1.0, random_state=seed)
+    unseen = items[~items.isin(set(seen))].sample(frac=1.0, random_state=seed)
     return {raw: number for number, raw in enumerate([*seen, *unseen], start=1)}
 
 
@@ -72,7 +72,7 @@ def assign_item_ids(
         UserError: for an unknown scheme, or `published` where the source has no numbers.
     """
     if scheme == "published":
-        missing = items[~items.isin(list(published or {}))]
+        missing = items[~items.isin(set(published or {}))]
         if published is None or len(missing):
             example = f", such as {missing.iloc[0]!r}" if len(missing) else ""
             raise UserError(

@@ -45,7 +45,8 @@ def measure_leak(dataset: Dataset, split: str = "test") -> Leak:
         answers = next_numbers(int(history.max()), int(history[-1]))
         target = dataset.target(user, split)
         gains.append(1 / math.log2(answers.index(target) + 2) if target in answers else 0.0)
-        chances.append(min(1.0, ANSWERS / (dataset.n_items - len(np.unique(history)))))
+        others = dataset.n_items - len(np.unique(history))
+        chances.append(min(1.0, ANSWERS / others) if others else 0.0)
     found = np.array(gains)
     return Leak(float((found > 0).mean()), float(found.mean()), float(np.mean(chances)))
 

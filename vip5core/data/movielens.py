@@ -1,130 +1,141 @@
-"""MovieLens 100K from its raw files, with a folder of posters and a table of plot summaries.
+"""The MovieLens releases 100K, 1M and latest, each with a folder of posters and a table of plot summaries.
 
 MovieLens has no written explanations, so the explanation task targets a movie's plot summary: one row per movie,
 split by movie, so that no summary of the test set is seen in training.
+
+Posters and summaries go by the release's own movie ids: `posters/{movie id}.jpg` (or .png, .webp), and `overviews.csv`
+with the columns movie_id and overview. Both may be missing: then items have no picture, and the explanation task no
+rows. What else a release has is not read: `users.dat` says who a viewer is, `links.csv` names pages that give pictures
+only to those with a key, and `tags.csv` is what viewers wrote, of held-out movies too.
 
 Source: Harper and Konstan, "The MovieLens Datasets", 2015.
 """
 
 from __future__ import annotations
 
-import csv
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from vip5core.data.raw import EXPLANATION_COLUMNS, INTERACTION_COLUMNS, Details, DropLedger, RawData
-from vip5core.data.split import leave_one_out, with_positions
+from vip5core.data.csv_rows import CsvTable
+from vip5core.data.lines import BadLine, read_lines
+from vip5core.data.movielens_films import Films, film_details, read_overviews
+from vip5core.data.numeric_rows import interactions_of, number
+from vip5core.data.raw import Details, DropLedger, RawData
 from vip5core.errors import UserError
 
-#: Shares of the movies whose summaries are trained on and validated on; the rest is tested on.
-_TRAIN, _VALID = 0.8, 0.1
+_WHOLE_STARS = {str(stars): float(stars) for stars in range(1, 6)}
+_HALF_STARS = {text: half / 2 for half in range(1, 11) for text in (f"{half / 2:g}", f"{half / 2:.1f}")}
 
 
 def movielens_100k(source: Path, seed: int = 0) -> RawData:
-    """Read `source/ml-100k/` (or `source/` itself), `source/posters/{movie id}.jpg`, `source/overviews.csv`.
+    """Read `source/ml-100k/` (or `source/` itself): `u.data`, `u.item`, `u.genre`.
 
-    Posters and summaries may be missing: then items have no picture, and the explanation task no rows.
     A line that cannot be read is dropped, counted, and its place recorded.
 
     Raises:
-        UserError: if a needed file is missing or has no readable line.
+        UserError: if a needed file is missing or is something else.
     """
-    folder = source / "ml-100k" if (source / "ml-100k").is_dir() else source
+    folder = _release(source, "ml-100k", ["u.data", "u.item", "u.genre"])
     ledger = DropLedger()
-    ratings = _ratings(folder / "u.data", ledger)
-    items = _items(folder, source / "posters", ledger)
-    overviews = _overviews(source / "overviews.csv", ledger)
-    items["description"] = items["raw_id"].map(overviews).fillna("")
-    users = pd.DataFrame({"raw_id": sorted(ratings["user"].unique(), key=int)})
-    users["name"] = "viewer " + users["raw_id"]
-    items["image_urls"] = [[] for _ in range(len(items))]
-    details = Details(items.drop(columns="genre"), users, _explanations(ratings, items, seed))
-    return RawData(
-        source={"name": "movielens-100k", "seed": str(seed)},
-        interactions=ratings,
-        details=lambda kept: details,
-        ledger=ledger,
+    ratings = interactions_of(_ratings(folder / "u.data", "\t", ledger))
+    genres = list(read_lines(folder / "u.genre", lambda line: line.split("|")[0], None, "genre", "latin-1"))
+
+    films = Films()
+
+    def film(line: str) -> None:
+        """Id | title | … | a flag for each genre."""
+        fields = line.rstrip("\r\n").split("|")
+        if len(fields) != 5 + len(genres):
+            raise BadLine(f"not {5 + len(genres)} fields")
+        flagged = [name for name, flag in zip(genres, fields[5:], strict=True) if flag == "1"]
+        films.add(fields[0], fields[1], flagged)
+
+    deque(read_lines(folder / "u.item", film, ledger, "item", "latin-1"), maxlen=0)
+    return _raw("movielens-100k", source, seed, ratings, films, ledger)
+
+
+def movielens_1m(source: Path, seed: int = 0) -> RawData:
+    """Read `source/ml-1m/` (or `source/` itself): `ratings.dat`, `movies.dat`.
+
+    Raises:
+        UserError: if a needed file is missing or is something else.
+    """
+    folder = _release(source, "ml-1m", ["ratings.dat", "movies.dat"])
+    ledger = DropLedger()
+    ratings = interactions_of(_ratings(folder / "ratings.dat", "::", ledger))
+
+    films = Films()
+
+    def film(line: str) -> None:
+        """Id :: title :: genre|genre|…"""
+        found = re.fullmatch(r"([^:]*)::(.*)::([^:]*)", line.strip())
+        if not found:
+            raise BadLine("not id::title::genres")
+        films.add(found[1], found[2], _genres(found[3]))
+
+    deque(read_lines(folder / "movies.dat", film, ledger, "item", "latin-1"), maxlen=0)
+    return _raw("movielens-1m", source, seed, ratings, films, ledger)
+
+
+def movielens_latest(source: Path, seed: int = 0) -> RawData:
+    """Read `source/ml-latest-small/` (or `source/` itself): `ratings.csv`, `movies.csv`, with half stars.
+
+    The larger releases of the same form (20M and later) can be read so, too.
+
+    Raises:
+        UserError: if a needed file is missing or is something else.
+    """
+    folder = _release(source, "ml-latest-small", ["ratings.csv", "movies.csv"])
+    ledger = DropLedger()
+    rated = CsvTable(folder / "ratings.csv").rows(
+        ["userId", "movieId", "rating", "timestamp"], lambda fields: _rating(fields, _HALF_STARS), ledger, "rating"
     )
+    ratings = interactions_of(row for _, row in rated)
+    films = Films()
+    movies = CsvTable(folder / "movies.csv").rows(
+        ["movieId", "title", "genres"], lambda row: films.add(row[0], row[1], _genres(row[2])), ledger, "item"
+    )
+    deque(movies, maxlen=0)
+    return _raw("movielens-latest", source, seed, ratings, films, ledger)
 
 
-def _lines(path: Path) -> list[str]:
-    """The lines of a text file; the 1998 release is in Latin-1."""
-    if not path.is_file():
-        raise UserError(
-            f"{str(path)!r} is missing: --source must name the folder that holds ml-100k/ (u.data, u.item), "
-            "posters/ and overviews.csv"
-        )
-    lines = path.read_text("latin-1").splitlines()
-    if not lines:
-        raise UserError(f"{str(path)!r} is empty: download the dataset again")
-    return lines
-
-
-def _ratings(path: Path, ledger: DropLedger) -> pd.DataFrame:
-    """`u.data`: user, item, rating, unix time, separated by tabs."""
-    rows = []
-    for number, line in enumerate(_lines(path), start=1):
-        fields = line.split("\t")
-        try:
-            user, item, rating, timestamp = (int(field) for field in fields)
-            if not 1 <= rating <= 5 or timestamp < 0:
-                raise ValueError
-        except ValueError:
-            ledger.add(
-                "rating",
-                "not four numbers: user, item, rating 1 to 5, time",
-                f"u.data line {number}: {line[:80]}",
+def _release(source: Path, name: str, files: Sequence[str]) -> Path:
+    """The folder of a release's own files."""
+    folder = source / name if (source / name).is_dir() else source
+    for file in files:
+        if not (folder / file).is_file():
+            raise UserError(
+                f"{str(folder / file)!r} is missing: --source must name the folder that holds {name}/ "
+                f"({', '.join(files)}), posters/ and overviews.csv"
             )
-            continue
-        rows.append((str(user), str(item), timestamp, float(rating)))
-    if not rows:
-        raise UserError(f"{str(path)!r} has no readable rating (tab-separated: user, item, rating, time)")
-    return pd.DataFrame(rows, columns=INTERACTION_COLUMNS)
+    return folder
 
 
-def _items(folder: Path, posters: Path, ledger: DropLedger) -> pd.DataFrame:
-    """`u.item`: id | title | … | 19 genre flags, the genres named by `u.genre`."""
-    genres = [line.split("|")[0] for line in _lines(folder / "u.genre") if "|" in line]
-    rows: dict[str, tuple[object, ...]] = {}
-    for number, line in enumerate(_lines(folder / "u.item"), start=1):
-        fields = line.split("|")
-        if len(fields) != 5 + len(genres) or not fields[0].isdecimal():
-            ledger.add("item", f"not {5 + len(genres)} fields", f"u.item line {number}: {line[:80]}")
-            continue
-        movie = str(int(fields[0]))
-        if movie in rows:
-            ledger.add("item", "a movie that was there before", f"u.item line {number}: {line[:80]}")
-            continue
-        flags = [name for name, flag in zip(genres, fields[5:], strict=True) if flag == "1"]
-        poster = posters / f"{movie}.jpg"
-        rows[movie] = (movie, fields[1], flags, poster if poster.is_file() else None, flags[0] if flags else "")
-    return pd.DataFrame(list(rows.values()), columns=["raw_id", "title", "categories", "image", "genre"])
+def _ratings(path: Path, separator: str, ledger: DropLedger) -> Iterator[tuple[int, int, int, float]]:
+    return read_lines(path, lambda line: _rating(line.split(separator), _WHOLE_STARS), ledger, "rating", "latin-1")
 
 
-def _overviews(path: Path, ledger: DropLedger) -> dict[str, str]:
-    """Movie id to plot summary; an absent file gives none."""
-    if not path.is_file():
-        ledger.add("explanation", "no overviews.csv: the explanation task has no rows")
-        return {}
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = csv.DictReader(file)
-        if not {"movie_id", "overview"} <= set(rows.fieldnames or ()):
-            raise UserError(f"{str(path)!r} has columns {rows.fieldnames}: needs movie_id and overview")
-        return {row["movie_id"]: row["overview"] for row in rows if row["overview"]}
+def _rating(fields: Sequence[str], stars: dict[str, float]) -> tuple[int, int, int, float]:
+    """User, movie, unix time, stars."""
+    problem = f"no readable rating: not four numbers, user, movie, {min(stars)} to 5 stars, time"
+    if len(fields) != 4 or fields[2].strip() not in stars:
+        raise BadLine(problem)
+    user, movie, _, time = (number(field, problem) if place != 2 else 0 for place, field in enumerate(fields))
+    return user, movie, time, stars[fields[2].strip()]
 
 
-def _explanations(ratings: pd.DataFrame, items: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One row per movie with a summary, told to one viewer who rated it in the training part."""
-    rng = np.random.default_rng(seed)
-    known = ratings[ratings["item"].isin(items["raw_id"])]
-    positioned = with_positions(known)
-    training = positioned[leave_one_out(positioned) == "train"]
-    told = training.iloc[rng.permutation(len(training))].drop_duplicates("item")
-    rows = told.merge(items, left_on="item", right_on="raw_id")
-    rows = rows[rows["description"] != ""].sort_values("item", key=lambda ids: ids.astype(int))
-    place = rng.permutation(len(rows)) / max(len(rows), 1)
-    split = np.where(place < _TRAIN, "train", np.where(place < _TRAIN + _VALID, "valid", "test"))
-    rows = rows.assign(summary=rows["title"], feature=rows["genre"], explanation=rows["description"], split=split)
-    return rows[EXPLANATION_COLUMNS].reset_index(drop=True)
+def _genres(names: str) -> list[str]:
+    return [name for name in names.split("|") if name and name != "(no genres listed)"]
+
+
+def _raw(name: str, source: Path, seed: int, ratings: pd.DataFrame, films: Films, ledger: DropLedger) -> RawData:
+    overviews = read_overviews(source / "overviews.csv", ledger)
+
+    def details(kept: pd.DataFrame) -> Details:
+        return film_details(kept, films, source / "posters", overviews, seed)
+
+    return RawData({"name": name, "seed": str(seed)}, ratings, details, ledger)

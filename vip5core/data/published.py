@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,9 +36,10 @@ def import_features(
     """
     for encoder, files in sorted(features.items()):
         vectors = (_vector(files[raw_id]) for raw_id in raw_ids if raw_id in files)
-        width = next((len(vector) for vector in vectors if isinstance(vector, np.ndarray)), 0)
-        if not width:
+        widths = Counter(len(vector) for vector in vectors if isinstance(vector, np.ndarray))
+        if not widths:
             raise UserError(f"the features of {encoder}: no file of an item in the dataset holds a vector")
+        width = max(widths, key=lambda width: (widths[width], width))  # that of most, so that a broken one has no say
         store = folder / "features" / store_name(encoder)
         store.mkdir(parents=True)
         table = new_features(store, len(raw_ids), width)
@@ -60,11 +62,12 @@ def import_features(
 def _vector(path: Path) -> np.ndarray | str:
     """The vector in a `.npy` file, or why there is none; pickled objects are never loaded."""
     try:
-        vector = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            vector = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # a broken file can raise nearly anything
         return f"not a .npy array of numbers ({type(error).__name__})"
     if vector.dtype.kind != "f" or vector.size == 0 or vector.size != max(vector.shape, default=1):
         return "not one vector of floating-point numbers"
-    if not np.isfinite(vector).all():
-        return "not finite"
-    return vector.reshape(-1).astype(np.float32)
+    with np.errstate(over="ignore"):
+        vector = vector.reshape(-1).astype(np.float32)
+    return vector if np.isfinite(vector).all() else "not finite"

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vip5core.data.amazon_items import MAX_TITLE, plain, read_items, strings
+from vip5core.data.amazon_items import MAX_TITLE, plain, read_items, strings, text_of
 from vip5core.data.lines import BadLine, read_lines
 from vip5core.data.plain_pickle import load_plain_pickle
 from vip5core.data.raw import EXPLANATION_COLUMNS, Details, DropLedger, Published, RawData, described
@@ -32,6 +33,8 @@ from vip5core.errors import UserError
 
 #: The release's names of the encoders.
 _ENCODERS = {"rn50": "RN50", "rn101": "RN101", "vitb32": "ViT-B/32", "vitb16": "ViT-B/16", "vitl14": "ViT-L/14"}
+#: Bytes of the longest name that a picture file may have; file systems end soon after it.
+_MAX_NAME = 200
 _SPLITS = {"train": "train", "val": "valid", "test": "test"}
 
 
@@ -83,10 +86,15 @@ def _maps(path: Path) -> tuple[dict[int, str], dict[int, str]]:
             "download it again"
         ) from None
     for kind, names in zip(("user", "item"), both, strict=True):
-        odd = next((name for name in names.values() if not (isinstance(name, str) and name.isprintable())), None)
-        if odd is not None or len(set(names.values())) < len(names):
-            raise UserError(f"{str(path)!r}: raw {kind} ids must be different texts ({odd!r}): download it again")
+        odd = [name for name in names.values() if not _is_id(name)]
+        if odd or len(set(names.values())) < len(names):
+            example = f", not {reprlib.repr(odd[0])}" if odd else ""
+            raise UserError(f"{str(path)!r}: raw {kind} ids must be different texts{example}: download it again")
     return both[0], both[1]
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
 def _numbers(line: str) -> list[int]:
@@ -99,12 +107,17 @@ def _numbers(line: str) -> list[int]:
 def _interactions(path: Path, user_of: dict[int, str], item_of: dict[int, str], ledger: DropLedger) -> pd.DataFrame:
     """The sequences as interactions; they have no times, so that of each is its place in the history."""
 
+    seen: set[int] = set()
+
     def parse(line: str) -> list[int]:
         user, *items = _numbers(line)
+        if user in seen:
+            raise BadLine("a user who has a sequence already")
         if user not in user_of:
             raise BadLine("a user that datamaps.json does not know")
         if not set(items) <= item_of.keys():
             raise BadLine("an item that datamaps.json does not know")
+        seen.add(user)
         return [user, *items]
 
     users: list[str] = []
@@ -145,10 +158,12 @@ def _features(folder: Path, category: str, raw_ids: set[str]) -> dict[str, dict[
         if not place.is_dir():
             continue
         parts = sorted(path for path in place.iterdir() if path.is_dir())
+        names = ", ".join(path.name for path in parts)
         if category and parts:
             parts = [path for path in parts if path.name == category]
+            if not parts:
+                raise UserError(f"vip5-release:{category}: {str(place)!r} holds {names}; say one of these")
         if len(parts) > 1:
-            names = ", ".join(path.name for path in parts)
             raise UserError(f"{str(place)!r} holds several categories ({names}): say vip5-release:CATEGORY")
         files = (parts[0] if parts else place).glob("*.npy")
         found = {path.stem: path for path in sorted(files) if path.stem in raw_ids}
@@ -174,11 +189,7 @@ def _names(path: Path, user_of: Mapping[int, str]) -> dict[str, str]:
     names = load_plain_pickle(path) if path.is_file() else {}
     if not isinstance(names, dict):
         raise UserError(f"{str(path)!r} holds no mapping of user numbers to names: download it again")
-    return {
-        user_of[int(number)]: name
-        for number, name in names.items()
-        if str(number).isdecimal() and int(number) in user_of and isinstance(name, str)
-    }
+    return {raw_id: text_of(names.get(str(number), names.get(number))) for number, raw_id in user_of.items()}
 
 
 def _pictures(folder: Path, raw_ids: set[str], ledger: DropLedger) -> dict[str, Path]:
@@ -189,15 +200,27 @@ def _pictures(folder: Path, raw_ids: set[str], ledger: DropLedger) -> dict[str, 
         raise UserError(f"{str(path)!r} holds no mapping of items to pictures: download it again")
     found = {}
     for raw_id, name in files.items():
-        if raw_id not in raw_ids or not isinstance(name, str) or "\0" in name:
+        if raw_id not in raw_ids or not isinstance(name, str):
             continue
-        for place in (folder / name, *(folder / part / Path(name).name for part in ("images", "photos"))):
-            if place.is_file() and place.resolve().is_relative_to(folder.resolve()):
-                found[raw_id] = place
-                break
-        else:
+        place = _picture(folder, name)
+        if place is None:
             ledger.add("image", f"named in {path.name}, but not in the folder", f"item {raw_id}")
+        else:
+            found[raw_id] = place
     return found
+
+
+def _picture(folder: Path, name: str) -> Path | None:
+    last = Path(name).name
+    if not name.isprintable() or len(last.encode()) > _MAX_NAME:
+        return None
+    for place in (folder / name, folder / "images" / last, folder / "photos" / last):
+        try:
+            if place.is_file() and place.resolve().is_relative_to(folder.resolve()):
+                return place
+        except OSError:  # such as a path that is too long
+            continue
+    return None
 
 
 def _explanations(path: Path, ledger: DropLedger) -> pd.DataFrame:
@@ -213,11 +236,13 @@ def _explanations(path: Path, ledger: DropLedger) -> pd.DataFrame:
             try:
                 user, item, rating = row["reviewerID"], row["asin"], float(row["overall"])
                 texts = [row.get(key, "") for key in ("summary", "feature", "explanation")]
-                if not all(isinstance(text, str) for text in (user, item, *texts)) or not 1 <= rating <= 5:
+                if not (_is_id(user) and _is_id(item) and all(isinstance(text, str) for text in texts)):
                     raise ValueError
-            except (KeyError, TypeError, ValueError, AttributeError):
+                if not 1 <= rating <= 5:
+                    raise ValueError
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
                 ledger.add("explanation", "no user, item, rating or text", f"{path.name} {name} row {place}")
                 continue
-            summary, feature, explanation = texts
+            summary, feature, explanation = map(text_of, texts)
             rows.append((user, item, rating, plain(summary, MAX_TITLE), feature, explanation, split))
     return pd.DataFrame(rows, columns=EXPLANATION_COLUMNS)

@@ -61,13 +61,18 @@ ENCODERS = {
 }
 
 
+#: Weights of an encoder that nobody here runs: its features came with the dataset.
+PUBLISHED = "published"
+
+
 @dataclass(frozen=True)
 class EncoderChoice:
     """An encoder with its weights: what a feature store is made with.
 
     Attributes:
         name: a name in `ENCODERS`.
-        weights: `openai`, `tiny`, or a path; see the module's docstring.
+        weights: `openai`, `tiny`, a path (see the module's docstring), or `published`: features that came with the
+            dataset are used, and nothing is encoded.
     """
 
     name: str
@@ -86,18 +91,18 @@ class EncoderChoice:
         return f"tiny-{self.spec.architecture}" if self.weights == "tiny" else self.spec.architecture
 
     def weights_file(self) -> Path | None:
-        """The local weights file, or None for `openai` and `tiny`.
+        """The local weights file, or None for `openai`, `tiny` and `published`.
 
         Raises:
             UserError: if it is not there.
         """
-        if self.weights in ("openai", "tiny"):
+        if self.weights in ("openai", "tiny", PUBLISHED):
             return None
         path = Path(self.weights).expanduser()
         path = path / self.spec.file if path.is_dir() else path
         if not path.is_file():
             raise UserError(
-                f"encoder_weights={self.weights!r}: must be openai, tiny, a weights file, "
+                f"encoder_weights={self.weights!r}: must be openai, tiny, {PUBLISHED}, a weights file, "
                 f"or a folder that holds {self.spec.file}"
             )
         return path

@@ -1,0 +1,183 @@
+"""The `vip5` command: datasets are prepared, looked at and given their pictures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vip5core.data.filters import DUPLICATES, REPEATS
+from vip5core.data.ids import ID_SCHEMES, LEAKY
+from vip5core.data.sources import SOURCES, options_of, read_source
+from vip5core.errors import UserError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    parser = argparse.ArgumentParser(prog="vip5", description="Datasets for VIP5 ablations.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_prepare(
+        commands.add_parser(
+            "prepare",
+            help="make a dataset of raw files",
+            epilog=_sources(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    _add_describe(commands.add_parser("describe", help="a dataset in numbers, and a sheet of sample items"))
+    _add_images(commands.add_parser("images", help="download the pictures that a dataset's items name"))
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave the process.
+
+    Exit codes: 0, done; 1, some pictures are missing; 2, a mistake in what was given; 130, interrupted.
+    """
+    given = parser().parse_args(arguments)
+    try:
+        code = given.run(given)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to go on", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _sources() -> str:
+    width = max(map(len, SOURCES))
+    rows = [
+        f"  {name:<{width}}  {source.files or 'made on the spot, needs no files'}" for name, source in SOURCES.items()
+    ]
+    return "sources and what their folder holds:\n" + "\n".join(rows)
+
+
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "dataset",
+        metavar="SOURCE",
+        help="a source below, with a part where it has several: amazon-2014:beauty, minimart:500",
+    )
+    add("--source", type=Path, metavar="DIR", help="the folder of raw files")
+    add("--out", type=Path, required=True, metavar="DIR", help="the dataset's folder, which must not exist")
+    add(
+        "--ids",
+        dest="id_scheme",
+        choices=[*ID_SCHEMES, *LEAKY],
+        help="how items are numbered (random; published for vip5-release)",
+    )
+    add(
+        "--k-core",
+        type=int,
+        metavar="K",
+        help="keep users and items with K interactions among themselves (5 for amazon, else 0: all)",
+    )
+    add("--duplicates", choices=DUPLICATES, help="the same user, item and second again (drop)")
+    add("--repeats", choices=REPEATS, help="a user's further interactions with an item (keep the first)")
+    add("--candidates", type=int, metavar="N", help="items to choose from in direct recommendation (100)")
+    add("--seed", type=int, metavar="N", help="of numbers and candidates (0)")
+    parser.set_defaults(run=_prepare)
+
+
+def _prepare(given: argparse.Namespace) -> int:
+    from vip5core.data import Dataset, build_dataset
+    from vip5platform.dataset_tables import dataset_summary
+    from vip5platform.progress import say, stage
+
+    names = ("id_scheme", "k_core", "duplicates", "repeats", "candidates", "seed")
+    options = options_of(given.dataset, **{name: getattr(given, name) for name in names})
+    options.check()
+    if given.out.exists():
+        raise UserError(f"--out {str(given.out)!r} exists: choose another folder, or remove it first")
+    with stage(f"reading {given.dataset}"):
+        raw = read_source(given.dataset, given.source, options.seed)
+    with stage("building"):
+        build_dataset(raw, given.out, options)
+    dataset = Dataset.load(given.out)
+    dataset_summary(dataset)
+    if dataset.items["image_urls"].map(len).any():
+        say(f"its pictures: [bold]vip5 images {given.out}[/]")
+    return 0
+
+
+def _add_describe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a prepared dataset")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="where the sheet of sample items goes (DIR/sheet.png)"
+    )
+    parser.set_defaults(run=_describe)
+
+
+def _describe(given: argparse.Namespace) -> int:
+    from vip5core.data import Dataset
+    from vip5core.data.describe import describe
+    from vip5core.data.sheet import draw_sheet
+    from vip5platform.dataset_tables import description_tables
+    from vip5platform.progress import console, say
+
+    dataset = Dataset.load(given.folder)
+    for table in description_tables(dataset, describe(dataset)):
+        console.print(table)
+    say(f"sample items: [bold]{draw_sheet(dataset, given.sheet or given.folder / 'sheet.png')}[/]")
+    return 0
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folder", type=Path, metavar="DIR", help="a prepared dataset")
+    add(
+        "--downloads",
+        type=Path,
+        metavar="DIR",
+        help="where files are kept as they came, with the ledger (DIR.downloads)",
+    )
+    add(
+        "--mirror",
+        action="append",
+        default=[],
+        metavar="FROM=TO",
+        help="ask TO… for every address FROM…; may be repeated",
+    )
+    add("--per-host", type=int, default=4, metavar="N", help="requests at once to one host (4)")
+    add("--timeout", type=float, default=30.0, metavar="S", help="seconds for one picture (30)")
+    add("--max-mb", type=float, default=20.0, metavar="MB", help="larger pictures are refused (20)")
+    add("--allow-private", action="store_true", help="machines of private networks, this one too, may be asked")
+    add("--retry-failed", action="store_true", help="ask again for what failed for good")
+    parser.set_defaults(run=_images)
+
+
+def _images(given: argparse.Namespace) -> int:
+    from vip5core.data.download import DownloadOptions
+    from vip5core.data.pictures import add_pictures
+    from vip5platform.dataset_tables import pictures_summary
+    from vip5platform.progress import stage
+
+    options = DownloadOptions(
+        per_host=given.per_host,
+        timeout_s=given.timeout,
+        max_bytes=int(given.max_mb * 1e6),
+        allow_private=given.allow_private,
+        retry_failed=given.retry_failed,
+        mirrors=tuple(_mirror(text) for text in given.mirror),
+    )
+    folder = given.folder.resolve()
+    downloads = given.downloads or folder.with_name(f"{folder.name}.downloads")
+    with stage("pictures") as update:
+        added = add_pictures(folder, downloads, options, lambda done, total: update(done, total, ""))
+    pictures_summary(added, downloads)
+    return 0 if added.reasons.empty else 1
+
+
+def _mirror(text: str) -> tuple[str, str]:
+    before, equals, after = text.partition("=")
+    if not (equals and before and after.startswith(("http://", "https://"))):
+        raise UserError(f"--mirror {text!r}: must look like http://old.host/=http://new.host/")
+    return before, after
+
+
+if __name__ == "__main__":
+    main()

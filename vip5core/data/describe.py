@@ -1,0 +1,104 @@
+"""A dataset in numbers: what one wants to know of it before spending GPU hours on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from vip5core.data.dataset import Dataset
+from vip5core.data.leak import Leak, measure_leak
+
+#: Upper ends of the classes in which history lengths are counted.
+_LENGTHS = (4, 5, 7, 10, 15, 20, 30, 50, 100)
+
+
+@dataclass(frozen=True)
+class Description:
+    """Figures of a dataset.
+
+    Attributes:
+        users, items, interactions: how many there are.
+        density: share of all pairs of user and item that are interactions.
+        history_lengths: mean, median and longest history, the held-out items included.
+        length_classes: users by length of their history, as (`4`, `5`, `6-7`, …; count).
+        first, last: date of the first and the last interaction, or None where the source has no times.
+        tied_ends: share of users whose last two interactions have the same time: which of them is tested is then a
+            matter of the source's order.
+        top_decile: share of the training interactions that the most popular tenth of the items has.
+        with_image, with_url, with_title, with_description: share of items.
+        with_explanation: share of interactions that have an explanation.
+        explanations: how many there are, by split.
+        explanation_words: median length.
+        feature_words: how many different ones, and the most frequent.
+        leak: what the detector of `vip5core.data.leak` hits of the test items.
+    """
+
+    users: int
+    items: int
+    interactions: int
+    density: float
+    history_lengths: tuple[float, float, int]
+    length_classes: list[tuple[str, int]]
+    first: str | None
+    last: str | None
+    tied_ends: float
+    top_decile: float
+    with_image: float
+    with_url: float
+    with_title: float
+    with_description: float
+    with_explanation: float
+    explanations: dict[str, int]
+    explanation_words: float
+    feature_words: tuple[int, list[str]]
+    leak: Leak
+
+
+def describe(dataset: Dataset) -> Description:
+    """Compute a dataset's figures."""
+    interactions, items, told = dataset.interactions, dataset.items, dataset.explanations
+    lengths = interactions.groupby("user").size().to_numpy()
+    popularity = np.sort(dataset.training_popularity[1:])[::-1]
+    ends = interactions[interactions["split"] != "train"].groupby("user")["timestamp"].nunique()
+    features = told["feature"].value_counts()
+    timed = interactions["timestamp"].max() >= 1e8  # places in a history are no times
+    first, last = (
+        pd.to_datetime([interactions["timestamp"].min(), interactions["timestamp"].max()], unit="s")
+        .strftime("%Y-%m-%d")
+        .tolist()
+        if timed
+        else (None, None)
+    )
+    return Description(
+        users=dataset.n_users,
+        items=dataset.n_items,
+        interactions=len(interactions),
+        density=len(interactions) / (dataset.n_users * dataset.n_items),
+        history_lengths=(float(lengths.mean()), float(np.median(lengths)), int(lengths.max())),
+        length_classes=_classes(lengths),
+        first=first,
+        last=last,
+        tied_ends=float((ends == 1).mean()),
+        top_decile=float(popularity[: max(1, len(popularity) // 10)].sum() / popularity.sum()),
+        with_image=float(items["image_sha256"].notna().mean()),
+        with_url=float((items["image_urls"].map(len) > 0).mean()),
+        with_title=dataset.manifest.counts["items_with_title"] / dataset.n_items,
+        with_description=float((items["description"] != "").mean()),
+        with_explanation=len(told[["user", "item"]].drop_duplicates()) / len(interactions),
+        explanations={split: int((told["split"] == split).sum()) for split in ("train", "valid", "test")},
+        explanation_words=float(told["explanation"].str.split().map(len).median()) if len(told) else 0.0,
+        feature_words=(len(features), features.index[:12].tolist()),
+        leak=measure_leak(dataset),
+    )
+
+
+def _classes(lengths: np.ndarray) -> list[tuple[str, int]]:
+    ends = [0, *_LENGTHS, max(int(lengths.max()), _LENGTHS[-1] + 1)]
+    counts, _ = np.histogram(lengths, bins=[end + 0.5 for end in ends])
+    rows = []
+    for low, high, count in zip(ends, ends[1:], counts.tolist(), strict=False):
+        name = f"over {low}" if high == ends[-1] else str(high) if low + 1 == high else f"{low + 1} to {high}"
+        rows.append((name.replace("1 to 4", "4"), count))
+    return rows
