@@ -24,7 +24,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
         default="minimart",
         metavar="NAME",
         help=(
-            "minimart (the default; minimart:N for N users), another source by name (vip5 prepare --help lists them), or "
+            "minimart (the default; minimart:N for N users), another source by name (vip5 prepare --help has them), or "
             "the folder of a prepared dataset"
         ),
     )

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from vip5core.data import Dataset
-from vip5core.data.describe import Description
 from vip5core.data.leak import ANSWERS
-from vip5core.data.pictures import Added
 from vip5platform.progress import console, say, warn
+
+if TYPE_CHECKING:  # the first reads pictures, the second downloads them: seconds of imports that `prepare` does without
+    from vip5core.data.describe import Description
+    from vip5core.data.pictures import Added
 
 
 def dataset_summary(dataset: Dataset) -> None:
@@ -25,7 +28,7 @@ def dataset_summary(dataset: Dataset) -> None:
         f"{len(dataset.explanations):,} explanations"
     )
     if dataset.manifest.ids_leak:
-        warn("this dataset's item ids tell the held-out items: its ranking figures flatter every model (docs/item-ids.md)")
+        warn("this dataset's item ids tell the held-out items: rankings flatter every model (docs/item-ids.md)")
     for drop in dataset.manifest.drops:
         examples = f" ({', '.join(drop.examples)}, …)" if drop.examples else ""
         warn(f"{drop.count:,} {drop.what}: {drop.reason}{examples}")

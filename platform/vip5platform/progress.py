@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from vip5core.metrics.table import metric
-from vip5core.trial import TrialResult, TrialSpec
+
+if TYPE_CHECKING:  # preparing a dataset shows progress, too, and has no use for PyTorch
+    from vip5core.trial import TrialResult, TrialSpec
 
 console = Console()
 if not console.is_terminal:  # a log file has no width of its own; tables need some
