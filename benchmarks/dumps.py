@@ -22,7 +22,7 @@ from rich.table import Table
 
 _NOUNS = ("battery", "color", "fit", "smell", "price", "quality", "size", "screen", "strap", "texture", "zipper")
 _JUDGED = ("the {} is great", "i love the {}", "the {} could be better", "a very good {}", "the {} broke at once")
-_FILLER = tuple(["i", "bought", "this", "for", "my", "sister", "last", "year", "and", "we", "used", "it", "every", "day", "since", "then", "without", "any", "trouble"])
+_FILLER = "i bought this for my sister last year and we used it every day since then without any trouble"
 
 
 def main() -> None:
@@ -107,13 +107,15 @@ def _item(release: int, item: int) -> dict[str, object]:
     related = {"also_bought": [f"B{(item + step) % 10**6:09d}" for step in range(60)]}
     url = f"http://images.example/{item}.jpg"
     pictures = {2014: {"imUrl": url}, 2018: {"imageURL": [url]}, 2023: {"images": [{"large": url, "variant": "MAIN"}]}}
-    title = {"title": f"Thing number {item}", "description": " ".join(_FILLER * 5), "categories": [["Things"]]}
+    title = {"title": f"Thing number {item}", "description": f"{_FILLER} " * 5, "categories": [["Things"]]}
     return {key: f"B{item:09d}", **title, **pictures[release], "related": related}
 
 
 def _text(rng: np.random.Generator) -> str:
     judged = rng.choice(_JUDGED, 2)
-    return ". ".join([" ".join(rng.permutation(_FILLER)), *(text.format(rng.choice(_NOUNS)) for text in judged)] * 2)
+    return ". ".join(
+        [" ".join(rng.permutation(_FILLER.split())), *(text.format(rng.choice(_NOUNS)) for text in judged)] * 2
+    )
 
 
 if __name__ == "__main__":

@@ -45,6 +45,9 @@ CATEGORIES = {
     "clothing": "Clothing_Shoes_and_Jewelry",
 }
 
+#: Feature words are found in at most so many reviews, evenly spread over the file: more would find the same.
+_SAMPLE = 50_000
+
 
 @dataclass(frozen=True)
 class Release:
@@ -253,18 +256,17 @@ def _details(release: Release, reviews: Path, meta: Path | None, kept: pd.DataFr
 
 
 def _texts(release: Release, path: Path, kept: pd.DataFrame) -> tuple[dict[str, str], pd.DataFrame]:
-    """User names, and the explanation of each kept review that has one. Reads the kept reviews twice."""
-    wanted = np.zeros(int(kept["row"].max()) + 1, dtype=bool)
-    wanted[kept["row"]] = True
+    """User names, and the explanation of each kept review that has one. Reads the file twice more."""
+    rows = np.sort(kept["row"].to_numpy())
     counter = FeatureWordCounter()
-    names: dict[str, str] = {}
-    for _, review in _reviews(release, path, None, wanted):
+    for _, review in _reviews(release, path, None, _mask(rows[:: -(-len(rows) // _SAMPLE)])):
         counter.add(text_of(review.get(release.text)))
+    words = counter.feature_words()
+    names: dict[str, str] = {}
+    explanations = []
+    for _, review in _reviews(release, path, None, _mask(rows)):
         if name := text_of(review.get(release.name)).strip():
             names.setdefault(review[release.user], name)
-    words = counter.feature_words()
-    explanations = []
-    for _, review in _reviews(release, path, None, wanted):
         found = explanation_of(text_of(review.get(release.text)), words)
         if found is not None:
             feature, sentence = found
@@ -272,3 +274,10 @@ def _texts(release: Release, path: Path, kept: pd.DataFrame) -> tuple[dict[str, 
             summary = plain(review.get(release.summary), MAX_TITLE)
             explanations.append((user, item, rating, summary, feature, sentence, None))
     return names, pd.DataFrame(explanations, columns=EXPLANATION_COLUMNS)
+
+
+def _mask(rows: np.ndarray) -> np.ndarray:
+    """True at `rows`. Shape: [last row + 1], bool."""
+    mask = np.zeros(int(rows.max()) + 1, dtype=bool)
+    mask[rows] = True
+    return mask

@@ -73,6 +73,8 @@ def clean_text(text: object) -> str:
     """
     if not isinstance(text, str):
         return ""
+    if text.isascii() and text.isprintable() and "<" not in text:  # most text: nothing to compose or to take out
+        return " ".join(text.split())
     text = _CONTROL_TOKENS.sub(" ", unicodedata.normalize("NFKC", text))
     text = "".join(c if not unicodedata.category(c).startswith("C") else " " for c in text)
     words = (re.sub(r"^\W+", _without_marks, word) for word in text.split())
