@@ -177,6 +177,8 @@ def test_a_film_told_twice_or_broken_is_dropped_and_takes_its_ratings_with_it(re
     }
     assert "2" not in set(dataset.items["raw_id"])
     assert drops(dataset, "interaction")[0].examples == ["2"]
+    told = dataset.interactions.merge(dataset.explanations, on=["user", "item"])
+    assert set(told["split_x"]) == {"train"}
 
 
 def test_posters_go_by_the_films_id(release: str, tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ class CsvTable:
             except csv.Error as error:
                 problem = str(error)
             taken = lines.taken
-            if len(taken) > 1 and not self._is_closed(text for _, text in taken):
+            # A row that ends where it should is not followed by a look for more.
+            if (len(taken) > 1 or lines.ended) and not self._is_closed(text for _, text in taken):
                 lines.give_back()
                 problem, row = "a quote that is not closed", []
             elif problem is None:
@@ -131,6 +132,7 @@ class _Lines:
         self._lines = _numbered(path)
         self._again: deque[tuple[int, str]] = deque()
         self.taken: list[tuple[int, str]] = []
+        self.ended = False
 
     def __iter__(self) -> Self:
         return self
@@ -138,13 +140,17 @@ class _Lines:
     def __next__(self) -> str:
         if len(self.taken) == MAX_RECORD_LINES:
             raise csv.Error("too many lines")
-        line = self._again.popleft() if self._again else next(self._lines)
+        line = self._again.popleft() if self._again else next(self._lines, None)
+        if line is None:
+            self.ended = True
+            raise StopIteration
         self.taken.append(line)
         return line[1]
 
     def give_back(self) -> None:
         """All but the first of the lines taken will be read again."""
         self._again.extendleft(reversed(self.taken[1:]))
+        self.ended = False
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, str]]:

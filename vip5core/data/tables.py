@@ -157,7 +157,10 @@ def _timed(
     unreadable = np.flatnonzero(times.problems[UNREADABLE])
     if 2 * len(unreadable) > len(rows):
         place = int(unreadable[0])
-        text = str(column[place].as_py())
+        try:
+            text = str(column[place].as_py())
+        except (ValueError, OverflowError):  # beyond Python's calendar, or in a zone that is none
+            text = "outside the years 1 to 9999"
         way = "write times as numbers or ISO dates (2021-04-03 10:15:00)"
         if may_be_day_or_month_first(text):
             way = "its day and month may be either: write 2021-04-03, or say time_format: '%d/%m/%Y' in columns.yaml"
