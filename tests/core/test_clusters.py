@@ -102,7 +102,8 @@ def ring(count: int) -> list[tuple[str, str]]:
     return [(f"u{n}", f"i{(n + step) % count:04d}") for n in range(count) for step in range(3)]
 
 
-@pytest.mark.parametrize("count", [60, 450])  # below and above the size from which only some eigenvectors are computed
+# Below and above the size from which only some eigenvectors are computed.
+@pytest.mark.parametrize("count", [60, pytest.param(450, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("shape", [hub, one_user, ring])
 def test_a_graph_without_a_best_cut_has_one_order_still(
     shape: Callable[[int], list[tuple[str, str]]], count: int

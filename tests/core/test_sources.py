@@ -56,7 +56,7 @@ def test_a_size_that_is_no_number_of_users_is_refused(size: str, tmp_path: Path)
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
     assert "unknown dataset 'minimrat': did you mean 'minimart'?" in refusal("minimrat", None, tmp_path)
-    assert "did you mean 'movielens-100k'?" in refusal("movielens", None, tmp_path)
+    assert "did you mean 'movielens-100k'?" in refusal("movielens-100", None, tmp_path)
 
 
 def test_a_source_that_is_missing_empty_or_superfluous_is_refused(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 from vip5core.data.amazon import amazon
 from vip5core.data.build import BuildOptions, build_dataset
 from vip5core.data.minimart import DEFAULT_USERS, minimart
-from vip5core.data.movielens import movielens_100k
+from vip5core.data.movielens import movielens_1m, movielens_100k, movielens_latest
+from vip5core.data.pinterest import pinterest
 from vip5core.data.raw import RawData
 from vip5core.data.release import vip5_release
+from vip5core.data.tables import tables
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.storage import writable_folder
@@ -34,13 +36,6 @@ class Request:
     part: str
     folder: Path
     seed: int
-
-    def no_part(self) -> None:
-        """Raises: UserError if something follows the name."""
-        if self.part:
-            raise UserError(
-                f"{self.name}:{self.part}: {self.name} takes nothing after the colon; leave out ':{self.part}'"
-            )
 
 
 @dataclass(frozen=True)
@@ -73,11 +68,20 @@ def _vip5_release(request: Request) -> RawData:
     return vip5_release(request.folder, request.part)
 
 
-def _movielens_100k(request: Request) -> RawData:
-    request.no_part()
-    return movielens_100k(request.folder, request.seed)
+def _whole(read: Callable[[Path, int], RawData]) -> Callable[[Request], RawData]:
+    """A reader of a folder that has no parts."""
+
+    def answer(request: Request) -> RawData:
+        if request.part:
+            raise UserError(
+                f"{request.name}:{request.part}: {request.name} has no parts or sizes; leave out ':{request.part}'"
+            )
+        return read(request.folder, request.seed)
+
+    return answer
 
 
+_MOVIES = "posters/{movie id}.jpg, overviews.csv"
 SOURCES: dict[str, Source] = {
     "minimart": Source(_minimart),
     "amazon-2014": Source(_amazon, "reviews_CATEGORY_5.json.gz and meta_CATEGORY.json.gz", BuildOptions(k_core=5)),
@@ -86,7 +90,13 @@ SOURCES: dict[str, Source] = {
     "vip5-release": Source(
         _vip5_release, "sequential_data.txt, datamaps.json, …", BuildOptions(id_scheme="published", repeats="keep")
     ),
-    "movielens-100k": Source(_movielens_100k, "ml-100k/, posters/{movie id}.jpg, overviews.csv"),
+    "movielens-100k": Source(_whole(movielens_100k), f"ml-100k/, {_MOVIES}"),
+    "movielens-1m": Source(_whole(movielens_1m), f"ml-1m/, {_MOVIES}"),
+    "movielens-latest": Source(_whole(movielens_latest), f"ml-latest-small/, {_MOVIES}"),
+    "pinterest": Source(
+        _whole(pinterest), "pinterest-20.train.rating, .test.rating, .test.negative, images/{item}.jpg"
+    ),
+    "tables": Source(_whole(tables), "interactions, items and explanations as .csv, .tsv or .parquet, columns.yaml"),
 }
 
 
