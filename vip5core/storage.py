@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -31,6 +32,24 @@ def writable_folder(path: Path, purpose: str) -> Path:
 
 
 @contextmanager
+def _space_for(target: Path) -> Iterator[None]:
+    """Turn a full disk into a line for the user; other errors pass.
+
+    Raises:
+        UserError: if the block meets the end of the disk or of a quota.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{str(target)!r} cannot be written ({error.strerror}): free some space or choose another disk, and run the "
+            "same command again; nothing half-written is left"
+        ) from None
+
+
+@contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """Yield a folder beside `target` that takes its name when the block ends well, and vanishes when not.
 
@@ -40,7 +59,8 @@ def whole_folder(target: Path) -> Iterator[Path]:
     aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
     aside.mkdir()
     try:
-        yield aside
+        with _space_for(target):
+            yield aside
         try:
             aside.rename(target)
         except OSError:
@@ -57,7 +77,8 @@ def replaced_folder(target: Path) -> Iterator[Path]:
     before = aside.with_suffix(".old")
     aside.mkdir()
     try:
-        yield aside
+        with _space_for(target):
+            yield aside
         target.rename(before)
         aside.rename(target)
     finally:
@@ -73,7 +94,8 @@ def whole_file(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
     try:
-        yield aside
+        with _space_for(target):
+            yield aside
         os.replace(aside, target)
     finally:
         aside.unlink(missing_ok=True)

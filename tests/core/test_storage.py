@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from vip5core.errors import UserError
-from vip5core.storage import whole_file, whole_folder, writable_folder
+from vip5core.storage import replaced_folder, whole_file, whole_folder, writable_folder
 
 
 def test_a_folder_takes_its_name_only_when_the_block_ends(tmp_path: Path) -> None:
@@ -73,3 +77,30 @@ def test_a_folder_that_cannot_be_written_is_a_users_error(tmp_path: Path) -> Non
         writable_folder(tmp_path / "file" / "sub", "storage")
     assert writable_folder(tmp_path / "new" / "folder", "storage").is_dir()
     assert list((tmp_path / "new" / "folder").iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [whole_folder, whole_file, replaced_folder])
+def test_a_full_disk_is_told_in_a_line_and_leaves_what_was_there(
+    make: Callable[[Path], AbstractContextManager[Path]], tmp_path: Path
+) -> None:
+    target = tmp_path / "there"
+    if make is replaced_folder:
+        target.mkdir()
+    before = list(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="No space left on device.*nothing half-written is left"), make(target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_is_replaced_in_one_step_or_stays(tmp_path: Path) -> None:
+    target = tmp_path / "data"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(KeyboardInterrupt), replaced_folder(target) as folder:
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.rglob("*")] == ["data", "old"]
+    with replaced_folder(target) as folder:
+        (folder / "new").touch()
+        assert (target / "old").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["data", "new"]
