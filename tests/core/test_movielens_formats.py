@@ -152,7 +152,13 @@ def test_stars_that_nobody_can_give_are_dropped(stars: str, tmp_path: Path) -> N
 def test_broken_rating_lines_are_dropped_counted_and_located(release: str, tmp_path: Path) -> None:
     source = source_of(release, tmp_path)
     separator = {"100k": "\t", "1m": "::", "latest": ","}[release]
-    rows = [["1", "2", "3"], ["one", "2", "3", "4"], ["1", "2", "9", "4"], ["1", "2", "3", "-4"]]
+    rows = [
+        ["1", "2", "3"],
+        ["one", "2", "3", "4"],
+        ["1", "2", "9", "4"],
+        ["1", "2", "3", "-4"],
+        ["\x1c1", "2", "3", "4"],
+    ]
     append(source / RATINGS[release], *(separator.join(row) for row in rows))
     dataset = built(release, source)
     assert len(dataset.interactions) == 6 * USERS

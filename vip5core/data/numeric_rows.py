@@ -13,7 +13,7 @@ from vip5core.data.lines import BadLine
 from vip5core.data.raw import INTERACTION_COLUMNS
 
 _ROW = np.dtype([("user", np.int64), ("item", np.int64), ("timestamp", np.int64), ("rating", np.float64)])
-_NUMBER = re.compile(r"\s*[0-9]{1,18}\s*")
+_NUMBER = re.compile(r"[ \r\n]*[0-9]{1,18}[ \r\n]*")  # of what \s takes, int() does not take all
 
 
 def number(text: str, problem: str) -> int:
