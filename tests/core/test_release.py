@@ -136,7 +136,7 @@ def test_negatives_that_are_unknown_or_of_the_history_or_too_few_are_replaced(tm
 
 def test_the_published_features_are_feature_stores(tmp_path: Path, files: Files) -> None:
     dataset = built(tmp_path, files)
-    assert dataset.manifest.features == ["RN50", "ViT-B/32"]
+    assert list(dataset.manifest.features) == ["RN50", "ViT-B/32"]
     assert sorted(path.name for path in (dataset.folder / "features").iterdir()) == ["RN50", "ViT-B-32"]
     for encoder, (_, width) in ENCODERS.items():
         loaded = store(dataset, encoder)
@@ -257,7 +257,7 @@ def test_of_several_categories_of_features_one_must_be_named(tmp_path: Path, fil
         with pytest.raises(UserError, match=answer):
             vip5_release(place, category)
     flat = {name.replace("toys/", ""): data for name, data in files.items()}
-    assert built(tmp_path, flat, category="toys").manifest.features == ["RN50", "ViT-B/32"]
+    assert list(built(tmp_path, flat, category="toys").manifest.features) == ["RN50", "ViT-B/32"]
 
 
 def test_a_raw_id_never_becomes_part_of_a_path(tmp_path: Path, files: Files) -> None:
@@ -320,7 +320,7 @@ def test_without_a_part_the_others_are_there(part: str, lost: str, tmp_path: Pat
         "negatives": counts["lists_with_published_negatives"] == 8,
         "titles": counts["items_with_title"] == 12,
         "pictures": counts["items_with_image"] == 12,
-        "features": dataset.manifest.features == ["RN50", "ViT-B/32"],
+        "features": list(dataset.manifest.features) == ["RN50", "ViT-B/32"],
     }
     assert {name for name, is_there in there.items() if not is_there} == {lost}
     assert {user: dataset.history(user).tolist() for user in USER_OF} == HISTORIES

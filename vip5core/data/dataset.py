@@ -82,7 +82,7 @@ class Manifest(BaseModel):
     counts: dict[str, int]
     tables: dict[str, str]  # table name -> sha256 of its file
     images: str  # fingerprint over the sha256 of each item's picture
-    features: list[str]  # encoders whose features the source came with
+    features: dict[str, str]  # features that the source came with: encoder -> fingerprint
     id_scheme: str
     ids_leak: bool  # do the ids tell the held-out items?
     split: str
@@ -171,8 +171,9 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The identity of the content: the same tables and pictures, the same fingerprint."""
-        return fingerprint(self.manifest.schema_version, self.manifest.tables, self.manifest.images)
+        """The identity of the content: the same tables, pictures and imported features, the same fingerprint."""
+        manifest = self.manifest
+        return fingerprint(manifest.schema_version, manifest.tables, manifest.images, manifest.features)
 
     @property
     def name(self) -> str:

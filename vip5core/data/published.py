@@ -22,8 +22,8 @@ def store_name(encoder: str) -> str:
 
 def import_features(
     features: Mapping[str, Mapping[str, Path]], raw_ids: pd.Series, folder: Path, ledger: DropLedger
-) -> list[str]:
-    """Write `folder/features/{encoder}/` for every encoder; returns their names.
+) -> dict[str, str]:
+    """Write `folder/features/{encoder}/` for every encoder; returns their fingerprints.
 
     A file that holds no vector of the encoder's width is a ledger row of the store and of the dataset.
 
@@ -34,6 +34,7 @@ def import_features(
     Raises:
         UserError: if no file of an encoder holds a vector.
     """
+    identities: dict[str, str] = {}
     for encoder, files in sorted(features.items()):
         vectors = (_vector(files[raw_id]) for raw_id in raw_ids if raw_id in files)
         widths = Counter(len(vector) for vector in vectors if isinstance(vector, np.ndarray))
@@ -56,7 +57,8 @@ def import_features(
         table.flush()
         identity = fingerprint("published", encoder, sha256_file(store / "features.npy"), sorted(reason_of))
         finish_store(store, table, reason_of, {"encoder": {"name": encoder, "weights": "published"}}, identity)
-    return sorted(features)
+        identities[encoder] = identity
+    return identities
 
 
 def _vector(path: Path) -> np.ndarray | str:
