@@ -236,7 +236,7 @@ def test_the_inner_folder_will_do(release: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("release", READERS)
-@settings(max_examples=EXAMPLES // 2)
+@settings(max_examples=EXAMPLES // 3)
 @given(data=st.data())
 def test_spoilt_files_give_a_dataset_or_an_error_that_says_why(release: str, data: st.DataObject) -> None:
     read, files = READERS[release]

@@ -57,7 +57,7 @@ def film_details(
     kept: pd.DataFrame, films: Mapping[str, Film], posters: Path, overviews: Mapping[str, str], seed: int
 ) -> Details:
     """What a release knows about its films and the viewers of the interactions `kept`."""
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (movie, film.title, film.genres, overviews.get(movie, ""), picture_of(posters, movie), [])
         for movie, film in films.items()
     ]

@@ -71,7 +71,9 @@ def _item_rows(chunk: Chunk, columns: dict[str, str], source: Path, ledger: Drop
     }
     categories = _categories(chunk, columns)
     for place, number in enumerate(chunk.numbers.tolist()):
-        row: dict[str, object] = {role: values[place] for role, values in texts.items()} | {"image": None}
+        row: dict[str, object] = {}
+        row.update((role, values[place]) for role, values in texts.items())
+        row["image"] = None
         image = texts["image"][place] if "image" in texts else ""
         if _ADDRESS.match(image):
             row["image_urls"] = [image]

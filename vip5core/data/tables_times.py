@@ -24,7 +24,7 @@ from vip5core.data.tables_mapping import TimeUnit
 from vip5core.errors import UserError
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_UNITS = ("s", "ms", "us", "ns")
+_UNITS: tuple[TimeUnit, ...] = ("s", "ms", "us", "ns")
 _UNIT_BOUNDS = (10**11, 10**14, 10**17)
 #: Years 1 to 9999, in seconds.
 _EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
