@@ -15,9 +15,9 @@ from support import amazon_dumps as dumps
 from support.amazon_dumps import CATEGORY, HISTORIES, START, YEARS, Row
 
 from vip5core.data import BuildOptions, Dataset, build_dataset, prepare
-from vip5core.data.amazon import RELEASES, amazon
 from vip5core.data.raw import Drop
-from vip5core.data.review_words import words_of_review
+from vip5core.data.readers.amazon import RELEASES, amazon
+from vip5core.data.readers.review_words import words_of_review
 from vip5core.data.sources import SOURCES
 from vip5core.errors import UserError
 
@@ -526,7 +526,7 @@ def test_the_same_dump_gives_the_same_bytes_in_every_process(tmp_path: Path) -> 
         "import sys\n"
         "from pathlib import Path\n"
         "from vip5core.data import BuildOptions, build_dataset\n"
-        "from vip5core.data.amazon import RELEASES, amazon\n"
+        "from vip5core.data.readers.amazon import RELEASES, amazon\n"
         "source, out = map(Path, sys.argv[1:])\n"
         "for year in RELEASES:\n"
         "    for scheme in ('random', 'sequential', 'collaborative'):\n"

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vip5core.data import aspect_words
-from vip5core.data.aspects import FeatureWordCounter, explanation_of
 from vip5core.data.build import clean_text
-from vip5core.data.review_words import words_of_review
+from vip5core.data.readers import aspect_words
+from vip5core.data.readers.aspects import FeatureWordCounter, explanation_of
+from vip5core.data.readers.review_words import words_of_review
 
 REVIEWS = [
     "The battery is great. I love it very much!",

@@ -30,10 +30,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from vip5core.data import fetch
-from vip5core.data.addresses import is_public, parse_address
-from vip5core.data.download import DownloadOptions, download
-from vip5core.data.download_ledger import LEDGER, Ledger, Row
+from vip5core.data.downloads import fetch
+from vip5core.data.downloads.addresses import is_public, parse_address
+from vip5core.data.downloads.download import DownloadOptions, download
+from vip5core.data.downloads.ledger import LEDGER, Ledger, Row
 from vip5core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -734,7 +734,7 @@ def test_what_a_killed_run_left_half_written_is_cleared_and_nothing_else(web: We
 CHILD = """
 import sys
 from pathlib import Path
-from vip5core.data.download import DownloadOptions, download
+from vip5core.data.downloads.download import DownloadOptions, download
 download(sys.argv[2:], Path(sys.argv[1]), DownloadOptions(concurrency=3, allow_private=True))
 """
 

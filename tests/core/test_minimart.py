@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from vip5core.data import Dataset, build_dataset
-from vip5core.data.minimart import KINDS, MATERIALS, minimart
-from vip5core.data.minimart_pictures import COLOURS, PATTERNS, SHAPES
+from vip5core.data.readers.minimart import KINDS, MATERIALS, minimart
+from vip5core.data.readers.minimart_pictures import COLOURS, PATTERNS, SHAPES
 from vip5core.encoders import open_image
 from vip5core.errors import UserError
 

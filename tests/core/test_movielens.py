@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from vip5core.data import Dataset, build_dataset
-from vip5core.data.movielens import movielens_100k
 from vip5core.data.raw import Drop
+from vip5core.data.readers.movielens import movielens_100k
 from vip5core.encoders import UnreadableImage, open_image
 from vip5core.errors import UserError
 

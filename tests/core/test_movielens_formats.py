@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from support.mutation import EXAMPLES, edits, prepares_or_explains, write_files
 
 from vip5core.data import BuildOptions, Dataset, build_dataset
-from vip5core.data.movielens import movielens_1m, movielens_100k, movielens_latest
 from vip5core.data.raw import Drop
+from vip5core.data.readers.movielens import movielens_1m, movielens_100k, movielens_latest
 from vip5core.errors import UserError
 
 USERS, FILMS = 6, 12

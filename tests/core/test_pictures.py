@@ -11,7 +11,7 @@ from support.picture_server import serving
 from support.raw import raw_histories
 
 from vip5core.data import Dataset, build_dataset, pictures
-from vip5core.data.download import DownloadOptions
+from vip5core.data.downloads.download import DownloadOptions
 from vip5core.data.pictures import add_pictures
 from vip5core.encoders import open_image
 from vip5core.errors import UserError

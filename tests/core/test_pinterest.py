@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from support.mutation import EXAMPLES, Edit, edits, prepares_or_explains, write_files
 
 from vip5core.data import BuildOptions, Dataset, build_dataset
-from vip5core.data.pinterest import pinterest
 from vip5core.data.raw import Drop
+from vip5core.data.readers.pinterest import pinterest
 from vip5core.errors import UserError
 
 USERS, ITEMS = 6, 30

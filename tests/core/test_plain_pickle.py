@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vip5core.data.plain_pickle import load_plain_pickle
+from vip5core.data.readers.plain_pickle import load_plain_pickle
 from vip5core.errors import UserError
 
 PLAIN = {
@@ -129,7 +129,7 @@ def test_a_reference_to_something_outside_is_refused(protocol: int, tmp_path: Pa
     [
         b"cbuiltins\nset.__class__\n.",
         b"c__builtin__\neval\n.",
-        b"cvip5core.data.plain_pickle\nPath\n.",
+        b"cvip5core.data.readers.plain_pickle\nPath\n.",
         b"cos\nsystem\n(S'true'\ntR.",
         b"(S'true'\nios\nsystem\n.",
         b"(cos\nsystem\nS'true'\no.",

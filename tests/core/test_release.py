@@ -34,7 +34,7 @@ from vip5core.data import BuildOptions, Dataset, build_dataset, prepare
 from vip5core.data.leak import measure_leak
 from vip5core.data.published import import_features
 from vip5core.data.raw import DropLedger
-from vip5core.data.release import vip5_release
+from vip5core.data.readers.release import vip5_release
 from vip5core.data.sources import SOURCES, options_of
 from vip5core.errors import UserError
 from vip5core.features import NO_PICTURE, FeatureStore

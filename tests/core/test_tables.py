@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.mutation import EXAMPLES, edits, prepares_or_explains, write_files
 
-from vip5core.data import BuildOptions, Dataset, build_dataset, tables_files
-from vip5core.data.movielens import movielens_100k
-from vip5core.data.tables import tables
+from vip5core.data import BuildOptions, Dataset, build_dataset
+from vip5core.data.readers import tables_files
+from vip5core.data.readers.movielens import movielens_100k
+from vip5core.data.readers.tables import tables
 from vip5core.errors import UserError
 
 NOON = 1_617_451_200  # 2021-04-03 12:00 UTC

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from vip5core.data.dataset import MANIFEST, Dataset, write_table
-from vip5core.data.download import DownloadOptions, download
+from vip5core.data.downloads.download import DownloadOptions, download
 from vip5core.data.raw import DropLedger
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vip5core.data.amazon import amazon
 from vip5core.data.build import BuildOptions, build_dataset
-from vip5core.data.minimart import DEFAULT_USERS, minimart
-from vip5core.data.movielens import movielens_1m, movielens_100k, movielens_latest
-from vip5core.data.pinterest import pinterest
 from vip5core.data.raw import RawData
-from vip5core.data.release import vip5_release
-from vip5core.data.tables import tables
+from vip5core.data.readers.amazon import amazon
+from vip5core.data.readers.minimart import DEFAULT_USERS, minimart
+from vip5core.data.readers.movielens import movielens_1m, movielens_100k, movielens_latest
+from vip5core.data.readers.pinterest import pinterest
+from vip5core.data.readers.release import vip5_release
+from vip5core.data.readers.tables import tables
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.storage import writable_folder

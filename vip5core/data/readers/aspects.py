@@ -34,8 +34,8 @@ from collections import Counter
 from collections.abc import Mapping
 from itertools import repeat
 
-from vip5core.data import aspect_words
-from vip5core.data.review_words import words_of_review
+from vip5core.data.readers import aspect_words
+from vip5core.data.readers.review_words import words_of_review
 
 #: Words of an explanation, marks not counted.
 MIN_WORDS, MAX_WORDS = 3, 30

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from vip5core.data.lines import BadLine
 from vip5core.data.raw import INTERACTION_COLUMNS
+from vip5core.data.readers.lines import BadLine
 
 _ROW = np.dtype([("user", np.int64), ("item", np.int64), ("timestamp", np.int64), ("rating", np.float64)])
 _NUMBER = re.compile(r"[ \r\n]*[0-9]{1,18}[ \r\n]*")  # of what \s takes, int() does not take all

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vip5core.data.lines import BadLine, read_lines
 from vip5core.data.raw import DropLedger
+from vip5core.data.readers.lines import BadLine, read_lines
 
 Record = dict[str, Any]
 

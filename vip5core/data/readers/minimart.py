@@ -23,8 +23,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from vip5core.data.minimart_pictures import COLOURS, PATTERNS, SHAPES, draw
 from vip5core.data.raw import EXPLANATION_COLUMNS, INTERACTION_COLUMNS, Details, RawData
+from vip5core.data.readers.minimart_pictures import COLOURS, PATTERNS, SHAPES, draw
 from vip5core.errors import UserError
 
 DEFAULT_USERS = 600

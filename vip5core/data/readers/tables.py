@@ -1,9 +1,10 @@
 """A user's own tables of interactions, items and explanations, in CSV, TSV or Parquet.
 
-Three files in one folder, of which the interactions alone are needed; `columns.yaml` says which columns hold what, see
-`vip5core.data.tables_mapping`. Text is UTF-8. A row that cannot be used is dropped, counted, and its place recorded.
+Three files in one folder, of which the interactions alone are needed; `columns.yaml` says which columns hold what (see
+`vip5core.data.readers.tables_mapping`). Text is UTF-8. A row that cannot be used is dropped, counted, and
+its place recorded.
 
-    interactions   user, item; time (see `vip5core.data.tables_times`) and rating if there are some
+    interactions   user, item; time (see `vip5core.data.readers.tables_times`) and rating if there are some
     items          item; title, description, categories (a list, or text with | or ; between them), and image: a path
                    inside the folder, or an http(s) address
     explanations   user, item, explanation; feature, summary, rating, and split (train, valid, test; without one, a row
@@ -21,13 +22,21 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from vip5core.data.csv_rows import need_columns
-from vip5core.data.picture_files import path_inside
 from vip5core.data.raw import INTERACTION_COLUMNS, Details, DropLedger, RawData, described
-from vip5core.data.tables_details import NOT_A_NUMBER, read_explanations, read_items
-from vip5core.data.tables_files import SEPARATORS, Table, add_places, as_numbers, is_missing, open_table, with_ids
-from vip5core.data.tables_mapping import MAPPING, InteractionColumns, TableColumns, read_mapping
-from vip5core.data.tables_times import UNREADABLE, may_be_day_or_month_first, read_times
+from vip5core.data.readers.csv_rows import need_columns
+from vip5core.data.readers.picture_files import path_inside
+from vip5core.data.readers.tables_details import NOT_A_NUMBER, read_explanations, read_items
+from vip5core.data.readers.tables_files import (
+    SEPARATORS,
+    Table,
+    add_places,
+    as_numbers,
+    is_missing,
+    open_table,
+    with_ids,
+)
+from vip5core.data.readers.tables_mapping import MAPPING, InteractionColumns, TableColumns, read_mapping
+from vip5core.data.readers.tables_times import UNREADABLE, may_be_day_or_month_first, read_times
 from vip5core.errors import UserError
 
 #: The rating of an interaction that has none: implicit feedback counts as liking.

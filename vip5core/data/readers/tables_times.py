@@ -19,8 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vip5core.data.tables_files import as_text
-from vip5core.data.tables_mapping import TimeUnit
+from vip5core.data.readers.tables_files import as_text
+from vip5core.data.readers.tables_mapping import TimeUnit
 from vip5core.errors import UserError
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}

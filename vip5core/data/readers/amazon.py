@@ -2,7 +2,7 @@
 
 A category is a file of reviews and a file of items (`meta`), both with one record a line. Reviews are read for who had
 what and when, from which the builder filters; then twice more for the texts of those that are kept, to find the
-category's feature words (`vip5core.data.aspects`), and with them the explanations. No text of a review is held.
+category's feature words (`vip5core.data.readers.aspects`), and with them the explanations. No text of a review is held.
 
 Sources: McAuley et al., "Image-based Recommendations on Styles and Substitutes", 2015 (the release of 2014); Ni, Li and
 McAuley, "Justifying Recommendations using Distantly-Labeled Reviews and Fine-Grained Aspects", 2019 (2018); Hou et al.,
@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vip5core.data.amazon_items import (
+from vip5core.data.raw import EXPLANATION_COLUMNS, Details, DropLedger, RawData, described
+from vip5core.data.readers.amazon_items import (
     MAX_TITLE,
     Record,
     pictures_2023,
@@ -32,9 +33,8 @@ from vip5core.data.amazon_items import (
     strings,
     text_of,
 )
-from vip5core.data.aspects import FeatureWordCounter, explanation_of
-from vip5core.data.lines import BadLine, read_lines
-from vip5core.data.raw import EXPLANATION_COLUMNS, Details, DropLedger, RawData, described
+from vip5core.data.readers.aspects import FeatureWordCounter, explanation_of
+from vip5core.data.readers.lines import BadLine, read_lines
 from vip5core.errors import UserError
 
 #: The paper's four, by the names it gives them.

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from vip5core.data.picture_files import path_inside
 from vip5core.data.raw import EXPLANATION_COLUMNS, DropLedger
+from vip5core.data.readers.picture_files import path_inside
+from vip5core.data.readers.tables_files import Chunk, Table, add_places, as_numbers, as_text, with_ids
 from vip5core.data.split import SPLITS
-from vip5core.data.tables_files import Chunk, Table, add_places, as_numbers, as_text, with_ids
 from vip5core.errors import UserError
 
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)

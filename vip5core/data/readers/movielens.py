@@ -20,11 +20,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from vip5core.data.csv_rows import CsvTable
-from vip5core.data.lines import BadLine, read_lines
-from vip5core.data.movielens_films import Films, film_details, read_overviews
-from vip5core.data.numeric_rows import interactions_of, number
 from vip5core.data.raw import Details, DropLedger, RawData
+from vip5core.data.readers.csv_rows import CsvTable
+from vip5core.data.readers.lines import BadLine, read_lines
+from vip5core.data.readers.movielens_films import Films, film_details, read_overviews
+from vip5core.data.readers.numeric_rows import interactions_of, number
 from vip5core.errors import UserError
 
 _WHOLE_STARS = {str(stars): float(stars) for stars in range(1, 6)}

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from vip5core.data.download_ledger import Ledger, Row, disk_errors, file_name
+from vip5core.data.downloads.ledger import Ledger, Row, disk_errors, file_name
 from vip5core.errors import UserError
 from vip5core.storage import whole_file, writable_folder
 
 if TYPE_CHECKING:
     from yarl import URL
 
-    from vip5core.data.fetch import Picture
+    from vip5core.data.downloads.fetch import Picture
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def download(
 async def _download(todo: list[str], folder: Path, options: DownloadOptions, record: Callable[[Row], None]) -> None:
     """Ask for every address: each host has its own queue, so that none waits behind a slow one."""
     # Here, because aiohttp takes 0.2 s to import and few of those who read a dataset download anything.
-    from vip5core.data.addresses import host_of, parse_address
-    from vip5core.data.fetch import Fetcher, FetchError, Refused
+    from vip5core.data.downloads.addresses import host_of, parse_address
+    from vip5core.data.downloads.fetch import Fetcher, FetchError, Refused
 
     queues: defaultdict[str, deque[tuple[str, URL]]] = defaultdict(deque)
     for url in todo:

@@ -22,8 +22,8 @@ import aiohttp
 from yarl import URL
 
 from vip5core import __version__
-from vip5core.data.addresses import host_of, is_public, parse_address
-from vip5core.data.download import DownloadOptions
+from vip5core.data.downloads.addresses import host_of, is_public, parse_address
+from vip5core.data.downloads.download import DownloadOptions
 
 USER_AGENT = f"vip5-ablation/{__version__}"
 MAX_REDIRECTS = 5

@@ -1,4 +1,4 @@
-"""The English words that `vip5core.data.aspects` knows: words of grammar, words of opinion, nouns that tell nothing.
+"""The English words that `readers.aspects` knows: words of grammar, words of opinion, nouns that tell nothing.
 
 Everything else, the feature words above all, is found in the corpus. The lists are our own: short, closed classes
 written out whole, open classes by their most frequent members in reviews. No word is in two lists.

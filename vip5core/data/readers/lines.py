@@ -77,7 +77,7 @@ def read_lines(
                 record = parse(text)
             except BadLine as error:
                 bad += 1
-                shown = (line or b"")[:_SHOWN].decode("utf-8", "replace").strip()
+                shown = (line or b"")[:_SHOWN].decode(encoding, "replace").strip()
                 place = f"{path.name} line {number}: {shown}"
                 first_problem = first_problem or f"line {number}: {error}"
                 if ledger is not None:

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vip5core.data.amazon_items import MAX_TITLE, plain, read_items, strings, text_of
-from vip5core.data.lines import BadLine, read_lines
-from vip5core.data.plain_pickle import load_plain_pickle
 from vip5core.data.raw import EXPLANATION_COLUMNS, Details, DropLedger, Published, RawData, described
+from vip5core.data.readers.amazon_items import MAX_TITLE, plain, read_items, strings, text_of
+from vip5core.data.readers.lines import BadLine, read_lines
+from vip5core.data.readers.plain_pickle import load_plain_pickle
 from vip5core.errors import UserError
 
 #: The release's names of the encoders.

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from vip5core.data.lines import BadLine, read_lines
-from vip5core.data.numeric_rows import interactions_of
-from vip5core.data.picture_files import picture_of
 from vip5core.data.raw import Details, DropLedger, Published, RawData, described
+from vip5core.data.readers.lines import BadLine, read_lines
+from vip5core.data.readers.numeric_rows import interactions_of
+from vip5core.data.readers.picture_files import picture_of
 from vip5core.errors import UserError
 
 _ID = "[0-9]{1,18}"  # fits 64 bits

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vip5core.data.csv_rows import CsvTable
-from vip5core.data.lines import BadLine
-from vip5core.data.numeric_rows import number
-from vip5core.data.picture_files import picture_of
 from vip5core.data.raw import EXPLANATION_COLUMNS, ITEM_COLUMNS, Details, DropLedger
+from vip5core.data.readers.csv_rows import CsvTable
+from vip5core.data.readers.lines import BadLine
+from vip5core.data.readers.numeric_rows import number
+from vip5core.data.readers.picture_files import picture_of
 from vip5core.data.split import leave_one_out, with_positions
 
 #: Shares of the movies whose summaries are trained on and validated on; the rest is tested on.

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
-from vip5core.data.lines import MAX_LINE, BadLine, open_dump
 from vip5core.data.raw import DropLedger
+from vip5core.data.readers.lines import MAX_LINE, BadLine, open_dump
 from vip5core.errors import UserError
 
 #: A record of more lines than this has a quote that was never closed.

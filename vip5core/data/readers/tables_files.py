@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vip5core.data.csv_rows import CsvTable, need_columns, no_rows
 from vip5core.data.raw import EXAMPLES_PER_DROP, DropLedger
+from vip5core.data.readers.csv_rows import CsvTable, need_columns, no_rows
 from vip5core.errors import UserError
 
 #: Endings of tables, and what separates the columns of those that are text.

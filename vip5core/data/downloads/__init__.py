@@ -1,0 +1,1 @@
+"""Downloading pictures: politely, resumable, and never from a private network."""

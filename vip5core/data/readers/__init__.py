@@ -1,0 +1,1 @@
+"""A reader per source: from raw files to the tables of `vip5core.data.raw`."""
