@@ -151,7 +151,7 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
 
 
 def _images(given: argparse.Namespace) -> int:
-    from vip5core.data.download import DownloadOptions
+    from vip5core.data.downloads.download import DownloadOptions
     from vip5core.data.pictures import add_pictures
     from vip5platform.dataset_tables import pictures_summary
     from vip5platform.progress import stage

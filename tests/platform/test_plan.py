@@ -78,7 +78,7 @@ def test_what_the_user_sets_goes_before_the_small_settings():
         ({"encoder": "RN101"}, "varies encoder itself"),
         ({"seed": "3"}, "use --seeds instead"),
         ({"backbone": "t5-base"}, "use --backbone instead"),
-        ({"encoder_weights": "/nowhere"}, "must be openai, tiny, a weights file"),
+        ({"encoder_weights": "/nowhere"}, "must be openai, tiny, published, a weights file"),
         ({"select_by": "test/sequential/ndcg_at_10"}, "name a valid/ metric"),
         ({"select_by": "valid/nonsense"}, "unknown metric"),
         ({"select_by": "valid/direct/ndcg_at_10", "tasks": "sequential"}, "not among tasks=sequential"),
