@@ -299,6 +299,16 @@ def test_a_link_out_of_the_folder_is_no_picture(tmp_path: Path, files: Files) ->
     assert dataset.items["image"].notna().tolist() == [False] + [True] * 11
 
 
+def test_a_picture_whose_name_has_no_room_for_a_number_is_left_out(tmp_path: Path, files: Files) -> None:
+    long = "x." + "y" * 250  # the ending stays in the dataset, behind the item's number
+    files[f"photos/{long}"] = files.pop(f"photos/{ITEM_OF[1]}.jpg")
+    files["item2img_dict.pkl"] = pickle.dumps(
+        {raw_id: f"{raw_id}.jpg" for raw_id in ITEM_OF.values()} | {ITEM_OF[1]: long}
+    )
+    dataset = built(tmp_path, files)
+    assert dataset.items["image"].notna().tolist() == [False] + [True] * 11
+
+
 @pytest.mark.parametrize(
     ("part", "lost"),
     [
