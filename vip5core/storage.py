@@ -44,8 +44,8 @@ def _space_for(target: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(
-            f"{str(target.parent)!r} has no room for {target.name} ({error.strerror}): free some space or choose another "
-            "folder, and run the same command again; nothing half-written is left"
+            f"{str(target.parent)!r} has no room for {target.name} ({error.strerror}): free some space or choose "
+            "another folder, and run the same command again; nothing half-written is left"
         ) from None
 
 

@@ -36,6 +36,8 @@ from vip5core.data.downloads.download import DownloadOptions, download
 from vip5core.data.downloads.ledger import LEDGER, Ledger, Row
 from vip5core.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 OPTIONS = DownloadOptions(timeout_s=20, attempts=2, backoff_s=0.01, allow_private=True)
 

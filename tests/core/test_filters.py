@@ -78,6 +78,7 @@ def test_of_repeats_at_the_same_time_the_order_of_the_source_decides(keep: Repea
     assert resolve_repeats(same, keep, DropLedger())["row"].tolist() == kept
 
 
+@pytest.mark.slow
 @given(rows_of_few)
 def test_what_is_dropped_is_counted(rows: list[Row]) -> None:
     for keep in ("first", "last"):

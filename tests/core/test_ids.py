@@ -25,6 +25,7 @@ def numbering(scheme: str, histories: dict[str, str], seed: int = 0) -> dict[str
     return dict(zip(items["raw_id"], items["item"].tolist(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ID_SCHEMES)
 @settings(max_examples=8, deadline=None)
 @given(held_out=st.lists(st.permutations(ITEMS), min_size=3, max_size=3), seed=st.integers(0, 3))

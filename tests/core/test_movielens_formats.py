@@ -14,6 +14,8 @@ from vip5core.data.raw import Drop
 from vip5core.data.readers.movielens import movielens_1m, movielens_100k, movielens_latest
 from vip5core.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 USERS, FILMS = 6, 12
 OVERVIEWS = "movie_id,overview\n" + "".join(f'{n},"A film, about {n}."\n' for n in range(1, FILMS))
 

@@ -14,6 +14,8 @@ from vip5core.data.raw import Drop
 from vip5core.data.readers.pinterest import pinterest
 from vip5core.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 USERS, ITEMS = 6, 30
 TRAIN, TEST, NEGATIVE = "pinterest-20.train.rating", "pinterest-20.test.rating", "pinterest-20.test.negative"
 

@@ -77,6 +77,7 @@ plain_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(value=plain_values, protocol=st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_any_plain_value_comes_out_as_it_went_in(
     value: object, protocol: int, tmp_path_factory: pytest.TempPathFactory

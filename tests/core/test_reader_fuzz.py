@@ -22,6 +22,8 @@ from vip5core.data.raw import RawData
 from vip5core.data.readers.amazon import amazon
 from vip5core.data.readers.release import vip5_release
 
+pytestmark = pytest.mark.slow
+
 MOST = int(os.environ.get("VIP5_FUZZ", "20"))
 
 #: Values where others are expected.

@@ -39,6 +39,8 @@ from vip5core.data.sources import SOURCES, options_of
 from vip5core.errors import UserError
 from vip5core.features import NO_PICTURE, FeatureStore
 
+pytestmark = pytest.mark.slow
+
 PUBLISHED = BuildOptions(id_scheme="published", repeats="keep", candidates=4)
 
 Files = dict[str, bytes]

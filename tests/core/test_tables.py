@@ -23,6 +23,8 @@ from vip5core.data.readers.movielens import movielens_100k
 from vip5core.data.readers.tables import tables
 from vip5core.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 NOON = 1_617_451_200  # 2021-04-03 12:00 UTC
 USERS = [f"00{number}" for number in range(1, 6)]
 ITEMS = [f"0{number}" for number in range(10, 20)]

@@ -8,6 +8,8 @@ from vip5platform.session import Resources
 
 from vip5core.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 COLD = Resources(cpus=0, gpus=0, node_cpus=0, cpus_per_gpu=0)  # the head of cluster.yaml, alone
 
 

@@ -246,14 +246,24 @@ def _copy_images(items: pd.DataFrame, folder: Path, ledger: DropLedger) -> list[
     (folder / "images").mkdir()
     copied: list[tuple[str, str] | tuple[None, None]] = []
     for item, raw_id, image in zip(items["item"], items["raw_id"], items["image"], strict=True):
-        if isinstance(image, bytes):
-            name, data = f"images/{item:07d}.png", image
-        elif isinstance(image, Path) and image.is_file():
-            name, data = f"images/{item:07d}{image.suffix.lower()}", image.read_bytes()
-        else:
-            ledger.add("image", "the item has no picture", f"item {raw_id}")
+        data, ending, problem = _picture(image)
+        if data is None:
+            ledger.add("image", problem, f"item {raw_id}")
             copied.append((None, None))
             continue
+        name = f"images/{item:07d}{ending}"
         (folder / name).write_bytes(data)
         copied.append((name, sha256_bytes(data)))
     return copied
+
+
+def _picture(image: object) -> tuple[bytes | None, str, str]:
+    """A picture's bytes and the ending of its name, or why there is none."""
+    if isinstance(image, bytes):
+        return image, ".png", ""
+    if not isinstance(image, Path):
+        return None, "", "the item has no picture"
+    try:
+        return image.read_bytes(), image.suffix.lower(), ""
+    except OSError as error:
+        return None, "", f"its picture cannot be read ({error.strerror})"

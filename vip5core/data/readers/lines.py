@@ -14,7 +14,7 @@ from vip5core.data.raw import DropLedger
 from vip5core.errors import UserError
 
 #: The longest line that is read, in bytes; the longest of the Amazon dumps have some tens of thousands.
-MAX_LINE = 4 * 1024 * 1024
+MAX_LINE = 1024 * 1024
 #: How much of a bad line the ledger shows.
 _SHOWN = 80
 
