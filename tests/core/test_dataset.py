@@ -149,3 +149,13 @@ def test_tables_that_contradict_each_other_are_refused(folder: Path, case: str) 
 )
 def test_text_becomes_one_line_without_control_tokens(text: object, clean: str) -> None:
     assert clean_text(text) == clean
+
+
+def test_a_picture_that_cannot_be_read_is_a_counted_drop(tmp_path: Path) -> None:
+    raw = raw_histories({"u": ["a", "b", "c", "d"]}, image={"a": tmp_path, "b": tmp_path / "gone.jpg"})
+    drops = Dataset.load(build_dataset(raw, tmp_path / "out")).manifest.drops
+    assert {drop.reason: drop.count for drop in drops} == {
+        "its picture cannot be read (Is a directory)": 1,
+        "its picture cannot be read (No such file or directory)": 1,
+        "the item has no picture": 2,
+    }
