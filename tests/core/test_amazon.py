@@ -21,6 +21,8 @@ from vip5core.data.readers.review_words import words_of_review
 from vip5core.data.sources import SOURCES
 from vip5core.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 ALL = BuildOptions(k_core=0)
 LAST = START + 100
 

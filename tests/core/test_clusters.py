@@ -17,6 +17,8 @@ from support.raw import raw_histories
 from vip5core.data import BuildOptions, Dataset, build_dataset
 from vip5core.data.clusters import clustered_order, co_occurrence
 
+pytestmark = pytest.mark.slow
+
 
 def items_named(count: int) -> pd.Series:
     return pd.Series([f"i{n:04d}" for n in range(count)])

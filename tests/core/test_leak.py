@@ -14,6 +14,8 @@ from vip5core.data import BuildOptions, Dataset, build_dataset
 from vip5core.data.leak import ANSWERS, measure_leak, next_numbers
 from vip5core.data.raw import Published
 
+pytestmark = pytest.mark.slow
+
 
 def dataset_of(
     folder: Path, histories: Mapping[str, Sequence[str]], numbers: Mapping[str, int] | None = None

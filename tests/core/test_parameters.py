@@ -12,6 +12,8 @@ from vip5core.model import ModelOptions, build_vip5
 from vip5core.model.build import count_parameters
 from vip5core.model.tuning import TUNING_METHODS
 
+pytestmark = pytest.mark.slow
+
 TASKS = ("sequential", "direct", "explanation")
 
 # (image tokens, reduction factor) -> trainable parameters and their share, with features of width 512

@@ -16,6 +16,8 @@ from vip5core.data.pictures import add_pictures
 from vip5core.encoders import open_image
 from vip5core.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = DownloadOptions(allow_private=True, attempts=1, timeout_s=10)
 
 

@@ -17,6 +17,8 @@ from vip5core.prompts import Layout, PromptTables, Sample, compile_samples, defa
 from vip5core.prompts.batches import IGNORED
 from vip5core.prompts.render import render
 
+pytestmark = pytest.mark.slow
+
 TEMPLATES = default_templates()
 
 

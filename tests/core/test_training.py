@@ -16,6 +16,8 @@ from vip5core.model import VIP5
 from vip5core.training.loop import DivergedError, Fitted, Report, fit, load_trainable
 from vip5core.trial_inputs import TrialInputs
 
+pytestmark = pytest.mark.slow
+
 
 def train(
     shop: Dataset, config: TrialConfig, report: Report = lambda _: None, checkpoint: Path | None = None

@@ -14,6 +14,8 @@ from vip5platform.commands import main
 
 from vip5core.data import Dataset
 
+pytestmark = pytest.mark.slow
+
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     """Exit code, standard output, standard error."""
