@@ -32,8 +32,8 @@ def parser(study: Study) -> argparse.ArgumentParser:
         "--ids",
         choices=("random", "sequential", "collaborative", "published"),
         help=(
-            "how items are numbered: at random (the default), along the training histories, by clusters of them, or as "
-            "the source has published them, which may leak the test items"
+            "how items are numbered: at random (the default, but for vip5-release), along the training histories, by "
+            "clusters of them, or as the source has published them, which may leak the test items"
         ),
     )
     add("--source", type=Path, metavar="DIR", help="raw files of the dataset, where it needs some")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from rich.markup import escape
 
 from vip5core.data.filters import DUPLICATES, REPEATS
 from vip5core.data.ids import ID_SCHEMES, LEAKY
 from vip5core.data.sources import SOURCES, options_of, read_source
 from vip5core.errors import UserError
+from vip5core.storage import writable_folder
 
 
 def parser() -> argparse.ArgumentParser:
@@ -93,6 +97,7 @@ def _prepare(given: argparse.Namespace) -> int:
     options.check()
     if given.out.exists():
         raise UserError(f"--out {str(given.out)!r} exists: choose another folder, or remove it first")
+    writable_folder(given.out.absolute().parent, "--out")
     with stage(f"reading {given.dataset}"):
         raw = read_source(given.dataset, given.source, options.seed)
     with stage("building"):
@@ -100,7 +105,7 @@ def _prepare(given: argparse.Namespace) -> int:
     dataset = Dataset.load(given.out)
     dataset_summary(dataset)
     if dataset.items["image_urls"].map(len).any():
-        say(f"its pictures: [bold]vip5 images {given.out}[/]")
+        say(f"its pictures: [bold]vip5 images {escape(str(given.out))}[/]")
     return 0
 
 
@@ -122,7 +127,8 @@ def _describe(given: argparse.Namespace) -> int:
     dataset = Dataset.load(given.folder)
     for table in description_tables(dataset, describe(dataset)):
         console.print(table)
-    say(f"sample items: [bold]{draw_sheet(dataset, given.sheet or given.folder / 'sheet.png')}[/]")
+    sheet = draw_sheet(dataset, given.sheet or given.folder / "sheet.png")
+    say(f"sample items: [bold]{escape(str(sheet))}[/]")
     return 0
 
 
@@ -156,6 +162,8 @@ def _images(given: argparse.Namespace) -> int:
     from vip5platform.dataset_tables import pictures_summary
     from vip5platform.progress import stage
 
+    if not 0 < given.max_mb < math.inf:
+        raise UserError(f"--max-mb {given.max_mb}: must be a number above 0")
     options = DownloadOptions(
         per_host=given.per_host,
         timeout_s=given.timeout,

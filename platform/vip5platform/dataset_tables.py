@@ -114,7 +114,8 @@ def _drops(dataset: Dataset) -> Table:
 
 def pictures_summary(added: Added, downloads: Path) -> None:
     """How many items have a picture now, and why others have none."""
-    say(f"{added.now:,} items with picture, {added.now - added.before:,} of them new; files and ledger: {downloads}")
+    new = added.now - added.before
+    say(f"{added.now:,} items with picture, {new:,} of them new; files and ledger: {escape(str(downloads))}")
     if added.reasons.empty:
         return
     table = Table(title="no picture", box=box.SIMPLE_HEAVY, title_justify="left")

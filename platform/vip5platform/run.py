@@ -17,6 +17,7 @@ from vip5core.config import TrialConfig
 from vip5core.data import Dataset
 from vip5core.data.sources import options_of, prepare
 from vip5core.encoders import PUBLISHED, EncoderChoice
+from vip5core.errors import UserError
 from vip5core.evaluation.baselines import BASELINES, evaluate_baseline
 from vip5core.features import NO_PICTURE, FeatureStore
 from vip5core.fingerprint import fingerprint
@@ -81,6 +82,10 @@ def run_study(study: Study, options: Options) -> bool:
         _show_plan(planned)
         return True
     home = writable_folder(options.home, "--home")
+    prepared = Path(options.dataset) / "manifest.json"
+    if prepared.is_file() and (options.ids or options.source):
+        given = f"--ids {options.ids}" if options.ids else f"--source {str(options.source)!r}"
+        raise UserError(f"{given}: {options.dataset!r} is prepared already; leave it out, or prepare it again with it")
     with timeline.measure("data"), stage("dataset"):
         dataset = Dataset.load(
             prepare(options.dataset, options.source, home, options_of(options.dataset, id_scheme=options.ids))

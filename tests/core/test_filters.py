@@ -165,3 +165,13 @@ def test_an_option_that_is_none_is_refused(options: BuildOptions, message: str, 
     with pytest.raises(UserError, match=message):
         build_dataset(raw_histories({"u": "abcd"}), tmp_path / "out", options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_users_too_short_to_split_leave_a_core_behind(tmp_path: Path) -> None:
+    histories = {"short": ["p", "q", "a"], "other": ["p", "a", "b", "c"], "third": ["a", "b", "c", "d"]}
+    histories |= {f"u{n}": ["a", "b", "c", "d"] for n in range(2)} | {"last": ["q", "a", "b"]}
+    dataset = Dataset.load(build_dataset(raw_histories(histories), tmp_path / "out", BuildOptions(k_core=2)))
+    assert set(dataset.items["raw_id"]) == {"a", "b", "c", "d"}  # p and q had their second from users who went
+    assert dataset.interactions.groupby("item").size().min() >= 2
+    dropped = sum(drop.count for drop in dataset.manifest.drops if drop.what == "interaction")
+    assert dataset.manifest.counts["interactions_in_source"] - dropped == len(dataset.interactions)

@@ -72,3 +72,9 @@ def test_a_source_that_is_missing_empty_or_superfluous_is_refused(tmp_path: Path
 def test_a_home_that_cannot_be_written_is_a_users_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     assert "cannot be written" in refusal("minimart:20", None, tmp_path / "file" / "home")
+
+
+def test_what_is_made_of_a_source_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "interactions.csv").write_text("user,item\n" + "".join(f"u,{item}\n" for item in "abcdef"))
+    first = prepare("tables", tmp_path, tmp_path / "runs")
+    assert prepare("tables", tmp_path, tmp_path / "runs") == first

@@ -71,6 +71,8 @@ def test_options_reach_the_manifest(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["prepare", "minimart:25", "--out", "there"], "exists: choose another folder"),
         (["prepare", "minimart:25", "--out", "new", "--candidates", "1"], "at least 2"),
         (["prepare", "minimart:25", "--out", "new", "--k-core", "-1"], "k_core=-1"),
+        (["prepare", "minimart:25", "--out", "new", "--seed", "-1"], "seed=-1: must be from 0"),
+        (["images", "there", "--max-mb", "inf"], "--max-mb inf"),
         (["prepare", "minimart:25", "--out", "new", "--ids", "published"], "choose another: random"),
         (["prepare", "minimart:25", "--out", "new", "--k-core", "999"], "nothing to train on"),
         (["describe", "there"], "is not a dataset"),
@@ -89,6 +91,21 @@ def test_a_mistake_is_answered_in_one_line_and_leaves_nothing(
     assert says in error
     assert error.count("\n") == 1
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    code, _, error = run(capsys, "prepare", "minimart:25", "--out", tmp_path / "file" / "shop")
+    assert code == 2
+    assert "cannot be written" in error
+
+
+def test_a_folder_may_be_called_what_it_likes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "a[" / "b]"
+    assert run(capsys, "prepare", "minimart:25", "--out", out)[0] == 0
+    assert "b]/sheet.png" in run(capsys, "describe", out)[1].replace(" ", "")
 
 
 def test_preparing_does_without_torch(tmp_path: Path) -> None:

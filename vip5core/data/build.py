@@ -57,6 +57,8 @@ class BuildOptions:
         """Raises: UserError for a value that no dataset can have."""
         if self.candidates < 2:
             raise UserError(f"candidates={self.candidates}: a list needs the target and a negative, so at least 2")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed={self.seed}: must be from 0 to {2**32 - 1}")
         if self.k_core < 0:
             raise UserError(f"k_core={self.k_core}: must be 0 (keep all) or a least number of interactions, such as 5")
         if self.duplicates not in DUPLICATES:
@@ -199,7 +201,10 @@ def _kept(raw: RawData, options: BuildOptions, ledger: DropLedger) -> tuple[pd.D
 
 
 def _dense(interactions: pd.DataFrame, raw: RawData, options: BuildOptions, ledger: DropLedger) -> pd.DataFrame:
-    interactions = drop_short_users(k_core(interactions, options.k_core, ledger), ledger)
+    before = -1
+    while len(interactions) != before:  # users who go for their length may leave items without their core
+        before = len(interactions)
+        interactions = drop_short_users(k_core(interactions, options.k_core, ledger), ledger)
     if interactions.empty:
         core = f" in its {options.k_core}-core" if options.k_core > 1 else ""
         raise UserError(

@@ -55,9 +55,9 @@ def co_occurrence(items: np.ndarray, users: np.ndarray, n_items: int) -> csr_arr
     once = pd.DataFrame({"user": users, "item": items}).drop_duplicates()
     shape = (int(users.max(initial=-1)) + 1, n_items)
     has = coo_array((np.ones(len(once)), (once["user"], once["item"])), shape=shape).tocsr()
-    together = (has.T @ has).tolil()
-    together.setdiag(0)
-    return together.tocsr()
+    together = (has.T @ has).tocoo()
+    apart = together.row != together.col
+    return csr_array((together.data[apart], (together.row[apart], together.col[apart])), shape=together.shape)
 
 
 def _leaves(graph: csr_array, members: np.ndarray, seed: int) -> list[int]:

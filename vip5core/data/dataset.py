@@ -229,6 +229,8 @@ def _manifest(path: Path, again: str) -> Manifest:
                 f"dataset {str(path.parent)!r} has schema version {version}, this code reads {SCHEMA_VERSION}: {again}"
             )
         return Manifest.model_validate_json(text)
+    except UnicodeDecodeError:
+        raise UserError(f"{str(path)!r} is not a manifest: not UTF-8; {again}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or MANIFEST

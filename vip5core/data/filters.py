@@ -69,6 +69,7 @@ def drop_short_users(interactions: pd.DataFrame, ledger: DropLedger) -> pd.DataF
             f"fewer than {MIN_INTERACTIONS} interactions: too few to train, validate and test on",
             count=int(interactions.loc[short, "user"].nunique()),
         )
+        ledger.add("interaction", "of a user with too few", count=int(short.sum()))
     return interactions[~short].reset_index(drop=True)
 
 

@@ -15,7 +15,7 @@ from vip5core.data.downloads.download import DownloadOptions, download
 from vip5core.data.raw import DropLedger
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint
-from vip5core.storage import replaced_folder
+from vip5core.storage import replaced_folder, writable_folder
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ def add_pictures(
 ) -> Added:
     """Download what the items of a dataset name, and put the dataset with its pictures in the place of the one without.
 
-    Of an item's addresses the first that gives a picture counts. The dataset changes in one step, at the end: it is
-    whole at every moment. A run that was stopped goes on where it was; so does one after pictures failed.
+    Of an item's addresses the first that gives a picture counts. The dataset is exchanged at the end, for a whole one
+    (by two renames: killed between them, the old one lies beside its place, its name ending in `.old`). A run that was
+    stopped goes on where it was; so does one after pictures failed.
 
     Args:
         folder: of the dataset.
@@ -53,6 +54,7 @@ def add_pictures(
         UserError: if `folder` is no dataset, no item names a picture, or something cannot be written.
     """
     dataset = Dataset.load(folder)
+    writable_folder(dataset.folder.parent, "the folder of the dataset")
     lacking = dataset.items[dataset.items["image_sha256"].isna()]
     choices = {item: list(urls) for item, urls in zip(lacking["item"], lacking["image_urls"], strict=True) if len(urls)}
     if not choices and not dataset.items["image_urls"].map(len).any():

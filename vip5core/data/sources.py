@@ -156,7 +156,7 @@ def prepare(dataset: str, source: Path | None, home: Path, options: BuildOptions
     if (Path(dataset) / "manifest.json").is_file():
         return Path(dataset)
     options = options or options_of(dataset)
-    key = fingerprint(dataset, _listing(source), vars(options), code_version())
+    key = fingerprint(dataset, _listing(source, home), vars(options), code_version())
     out = home / "datasets" / f"{dataset.partition(':')[0]}-{key}"
     if not out.is_dir():
         raw = read_source(dataset, source, options.seed)
@@ -165,9 +165,10 @@ def prepare(dataset: str, source: Path | None, home: Path, options: BuildOptions
     return out
 
 
-def _listing(source: Path | None) -> list[list[str | int]]:
-    """Every file of a folder by name, size and time: changes whenever a raw file does."""
+def _listing(source: Path | None, home: Path) -> list[list[str | int]]:
+    """Every file of a folder by name, size and time: changes whenever a raw file does, not with what is made of it."""
     if source is None:
         return []
     files = sorted(path for path in source.expanduser().resolve().rglob("*") if path.is_file())
+    files = [path for path in files if not path.is_relative_to(home.resolve())]
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]

@@ -45,7 +45,7 @@ CATEGORIES = {
     "clothing": "Clothing_Shoes_and_Jewelry",
 }
 
-#: Feature words are found in at most so many reviews, evenly spread over the file: more would find the same.
+#: Feature words are found in at most so many reviews, evenly spread over the file: more find hardly any others.
 _SAMPLE = 50_000
 
 

@@ -142,11 +142,16 @@ def _negatives(
 ) -> dict[str, list[str]]:
     if not path.is_file():
         return {}
-    return {
-        user_of[user]: [item_of[item] for item in items if item in item_of]
-        for user, *items in read_lines(path, _numbers, ledger, "list of negatives")
-        if user in user_of
-    }
+    negatives: dict[str, list[str]] = {}
+    for user, *items in read_lines(path, _numbers, ledger, "list of negatives"):
+        if user not in user_of or user_of[user] in negatives:
+            ledger.add("list of negatives", "of an unknown user, or a user's second", f"user {user}")
+            continue
+        unknown = sum(item not in item_of for item in items)
+        if unknown:
+            ledger.add("negative", "an item that datamaps.json does not know", f"user {user}", count=unknown)
+        negatives[user_of[user]] = [item_of[item] for item in items if item in item_of]
+    return negatives
 
 
 def _features(folder: Path, category: str, raw_ids: set[str]) -> dict[str, dict[str, Path]]:
