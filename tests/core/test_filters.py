@@ -117,9 +117,9 @@ def test_users_too_short_to_be_split_are_counted_as_users() -> None:
     rows = [("u", item, n) for n, item in enumerate("abcd")] + [("v", item, n) for n, item in enumerate("abc")]
     ledger = DropLedger()
     assert set(drop_short_users(table(rows), ledger)["user"]) == {"u"}
-    drop = only_drop(ledger)
-    assert (drop.what, drop.count) == ("user", 1)
-    assert "fewer than 4 interactions" in drop.reason
+    users, interactions = ledger.drops()
+    assert (users.what, users.count, interactions.what, interactions.count) == ("user", 1, "interaction", 3)
+    assert "fewer than 4 interactions" in users.reason
 
 
 def test_the_options_of_a_build_choose_the_filters_and_the_manifest_counts_them(tmp_path: Path) -> None:
@@ -137,9 +137,8 @@ def test_the_options_of_a_build_choose_the_filters_and_the_manifest_counts_them(
         manifest = dataset.manifest
         assert (manifest.k_core, manifest.repeats) == (options.k_core, options.repeats)
         dropped = sum(drop.count for drop in manifest.drops if drop.what == "interaction")
-        of_short_users = 3 if name == "core" else 2  # v in the core, else w
         assert manifest.counts["interactions_in_source"] == 30
-        assert manifest.counts["interactions"] == 30 - dropped - of_short_users
+        assert manifest.counts["interactions"] == 30 - dropped
     assert built["first"] == ["abcdef"] * 3 + ["abcz"]
     assert built["last"] == ["cdefab"] * 3 + ["abcz"]
     assert built["keep"] == ["abcdefab"] * 3 + ["abcz"]

@@ -131,9 +131,12 @@ def test_negatives_that_are_unknown_or_of_the_history_or_too_few_are_replaced(tm
         assert not negatives & set(HISTORIES[user])
     assert NEGATIVES[1][0] in dataset.candidates(1, "test")
     assert set(dataset.candidates(4, "test")) == {*NEGATIVES[4], dataset.target(4, "test")}
-    ((reason, count, places),) = drops(dataset, "list of negatives")
-    assert (reason, count) == ("not numbers separated by spaces", 2)
-    assert places[0] == "negative_samples.txt line 4: three 1 2"
+    lists = {reason: (count, places) for reason, count, places in drops(dataset, "list of negatives")}
+    count, places = lists["not numbers separated by spaces"]
+    assert (count, places[0]) == (2, "negative_samples.txt line 4: three 1 2")
+    assert lists["of an unknown user, or a user's second"] == (1, ["user 99"])
+    ((_, unknown, _),) = drops(dataset, "negative")
+    assert unknown == 2
 
 
 def test_the_published_features_are_feature_stores(tmp_path: Path, files: Files) -> None:

@@ -169,6 +169,8 @@ def _listing(source: Path | None, home: Path) -> list[list[str | int]]:
     """Every file of a folder by name, size and time: changes whenever a raw file does, not with what is made of it."""
     if source is None:
         return []
-    files = sorted(path for path in source.expanduser().resolve().rglob("*") if path.is_file())
-    files = [path for path in files if not path.is_relative_to(home.resolve())]
+    source, home = source.expanduser().resolve(), home.resolve()
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    if home != source and home.is_relative_to(source):
+        files = [path for path in files if not path.is_relative_to(home)]
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
