@@ -47,6 +47,7 @@ def test_users_too_short_to_split_are_dropped_and_counted(tmp_path: Path) -> Non
     assert sorted(dataset.items["raw_id"]) == ["a", "b", "c", "d"]  # nobody is left who bought e
     assert [(drop.what, drop.count) for drop in dataset.manifest.drops if drop.what != "image"] == [
         ("user", 1),
+        ("interaction", 3),
         ("item", 1),
     ]
 
