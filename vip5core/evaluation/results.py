@@ -77,5 +77,7 @@ def summarise(rows: pd.DataFrame, beams: int) -> dict[str, float]:
                 values["duplicate_share"] = float(part["duplicates"].mean()) / beams
         else:
             values = text_metrics(part["reference"].tolist(), part["prediction"].tolist())
+            # BLEU of a corpus is no mean over its texts, so levels are compared by the mean of the texts' own.
+            values["sentence_bleu_4"] = float(part["sentence_bleu_4"].mean())
         metrics |= {f"{split}/{task}/{name}": value for name, value in values.items()}
     return metrics

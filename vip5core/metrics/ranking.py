@@ -23,7 +23,7 @@ def hit_rate(ranks: np.ndarray, k: int) -> float:
     >>> hit_rate(np.array([1, 7, UNRANKED]), k=5)
     0.3333333333333333
     """
-    return float(_within(ranks, k).mean())
+    return float(hits(ranks, k).mean())
 
 
 def ndcg(ranks: np.ndarray, k: int) -> float:
@@ -32,12 +32,17 @@ def ndcg(ranks: np.ndarray, k: int) -> float:
     >>> ndcg(np.array([1, 3, UNRANKED]), k=5)
     0.5
     """
-    gain = np.where(_within(ranks, k), 1.0 / np.log2(np.maximum(ranks, 1) + 1.0), 0.0)
-    return float(gain.mean())
+    return float(gains(ranks, k).mean())
 
 
-def _within(ranks: np.ndarray, k: int) -> np.ndarray:
-    return (ranks != UNRANKED) & (ranks <= k)
+def hits(ranks: np.ndarray, k: int) -> np.ndarray:
+    """1 for each user whose target is among the first k, else 0: their mean is HR@k. Shape: [users]."""
+    return ((ranks != UNRANKED) & (ranks <= k)).astype(float)
+
+
+def gains(ranks: np.ndarray, k: int) -> np.ndarray:
+    """Each user's discounted gain within the first k: their mean is NDCG@k. Shape: [users]."""
+    return hits(ranks, k) / np.log2(np.maximum(ranks, 1) + 1.0)
 
 
 def ranking_metrics(ranks: np.ndarray) -> dict[str, float]:

@@ -33,6 +33,7 @@ _METRICS: list[tuple[str, Metric]] = [
     (r"(valid|test)/(sequential|direct)/ndcg_at_(\d+)", Metric("NDCG@{2}", True, "", ".4f")),
     (r"(valid|test)/explanation/bleu_(\d)", Metric("BLEU-{1}", True, "%", ".2f")),
     (r"(valid|test)/explanation/bleu_4_characters", Metric("BLEU-4 (characters)", True, "%", ".2f")),
+    (r"(valid|test)/explanation/sentence_bleu_4", Metric("sentence BLEU-4", True, "%", ".2f")),
     (r"(valid|test)/explanation/rouge_([12l])", Metric("ROUGE-{1}", True, "%", ".2f")),
     (r"(valid|test)/(sequential|direct)/invalid_share", Metric("invalid beams", False, "", ".3f")),
     (r"(valid|test)/(sequential|direct)/duplicate_share", Metric("duplicate beams", False, "", ".3f")),
