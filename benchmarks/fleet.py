@@ -107,6 +107,8 @@ class _Ignore:
     def failed(self, spec: TrialSpec, reason: str) -> None:
         raise RuntimeError(reason)
 
+    def pruned(self, spec: TrialSpec) -> None: ...
+
 
 def trials(subject: Subject) -> list[Finding]:
     """Wall seconds that a trial costs beside its own, in a reused process and as a group of two workers."""
@@ -127,9 +129,9 @@ def trials(subject: Subject) -> list[Finding]:
                 ("trial of a group of two workers", 2, 1),
             ):
                 seed = 100 * len(findings)
-                configs = [TrialConfig(**_TRIVIAL, seed=seed + number) for number in range(count)]
+                specs = [inputs.spec(TrialConfig(**_TRIVIAL, seed=seed + number)) for number in range(count)]
                 seen, begin = _Ignore(), time.perf_counter()
-                run_trials(configs, inputs, Share(workers, 1, 0), 1, seen)
+                run_trials(specs, home, Share(workers, 1, 0), 1, seen)
                 findings.append(
                     Finding(f"overhead, {name}", "s/trial", (time.perf_counter() - begin - seen.own) / count)
                 )

@@ -1,9 +1,9 @@
 """The fleet: studies of VIP5 on Ray, recorded by MLflow.
 
-A study is a declaration; `main` is its command line.
+A study or a search is a declaration; `main` is its command line.
 """
 
 from vip5platform.cli import main
-from vip5platform.study import Factor, Study, factor
+from vip5platform.study import Choice, Factor, Range, Search, Study, choice, factor
 
-__all__ = ["Factor", "Study", "factor", "main"]
+__all__ = ["Choice", "Factor", "Range", "Search", "Study", "choice", "factor", "main"]

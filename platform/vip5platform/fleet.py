@@ -18,13 +18,13 @@ from typing import Any, Protocol
 import ray.cloudpickle
 from ray import tune
 from ray.exceptions import RayActorError, RayTaskError
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from vip5core.config import TrialConfig
 from vip5core.errors import UserError
-from vip5core.trial import StudyInputs, TrialResult, TrialSpec
+from vip5core.trial import TrialResult, TrialSpec
 from vip5platform.session import Resources, quiet_ray
-from vip5platform.trial import FIXED, config_of, trainable
+from vip5platform.trial import TRIAL, parameters_of, spec_of, trainable
 
 #: Seconds for the folder of a trial that has ended to appear.
 _PATIENCE = 20
@@ -40,6 +40,8 @@ class Observer(Protocol):
     def finished(self, spec: TrialSpec, result: TrialResult) -> None: ...
 
     def failed(self, spec: TrialSpec, reason: str) -> None: ...
+
+    def pruned(self, spec: TrialSpec) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -89,39 +91,36 @@ class Share:
         return max(1, int(min(by_cpu, by_gpu)))
 
 
-def run_trials(
-    configs: Sequence[TrialConfig], inputs: StudyInputs, share: Share, at_once: int, observer: Observer
-) -> None:
-    """Run each config once; what is finished already is not Tune's business and must not be among them."""
-    settings = [config.model_dump(mode="json") for config in configs]
-    _tune({FIXED: tune.grid_search(settings)}, tune.TuneConfig(), inputs, share, at_once, observer)
+def run_trials(specs: Sequence[TrialSpec], home: Path, share: Share, at_once: int, observer: Observer) -> None:
+    """Run each trial once; what is finished already is not Tune's business and must not be among them."""
+    space = {TRIAL: tune.grid_search([parameters_of(spec) for spec in specs])}
+    _tune(space, tune.TuneConfig(), home, share, at_once, observer)
 
 
 def run_search(
-    fixed: Mapping[str, Any],
-    searcher: Searcher,
-    trials: int,
-    inputs: StudyInputs,
-    share: Share,
-    at_once: int,
-    observer: Observer,
+    searcher: Searcher, scheduler: TrialScheduler, home: Path, share: Share, at_once: int, observer: Observer
 ) -> None:
-    """Let `searcher` propose `trials` configs on top of `fixed` settings; it is told `valid/` metrics only."""
-    tune_config = tune.TuneConfig(search_alg=searcher, num_samples=trials)
-    _tune({FIXED: dict(fixed)}, tune_config, inputs, share, at_once, observer)
+    """Run the trials that `searcher` proposes, until it proposes no more.
+
+    Args:
+        searcher: its `suggest` gives `{TRIAL: parameters_of(spec)}`, or Tune's `FINISHED`.
+        scheduler: may end a trial early; such a trial is told to the observer as pruned.
+    """
+    tune_config = tune.TuneConfig(search_alg=searcher, scheduler=scheduler, num_samples=-1)
+    _tune({}, tune_config, home, share, at_once, observer)
 
 
 def _tune(
     space: dict[str, Any],
     tune_config: tune.TuneConfig,
-    inputs: StudyInputs,
+    home: Path,
     share: Share,
     at_once: int,
     observer: Observer,
 ) -> None:
-    inputs.home.mkdir(parents=True, exist_ok=True)
-    storage = Path(tempfile.mkdtemp(prefix="tune-", dir=inputs.home))  # of what our own folders hold, for Tune itself
-    run = trainable(inputs, storage, share.workers, share.cpus, share.gpus)
+    home.mkdir(parents=True, exist_ok=True)
+    storage = Path(tempfile.mkdtemp(prefix="tune-", dir=home))  # of what our own folders hold, for Tune itself
+    run = trainable(home, storage, share.workers, share.cpus, share.gpus)
     room: dict[str, float] = {"cpu": share.cpus, "gpu": share.gpus}
     if share.workers > 1:
         # A group's processes ask for their own room. Its driver in Tune only waits for them; were it to ask for a part
@@ -137,7 +136,7 @@ def _tune(
             run_config=tune.RunConfig(
                 storage_path=str(storage),
                 name="trials",
-                callbacks=[_Callbacks(inputs, observer, interrupted)],
+                callbacks=[_Callbacks(home, observer, interrupted)],
                 verbose=0,
             ),
         )
@@ -169,24 +168,22 @@ def _remembered_interrupt() -> Iterator[Callable[[], bool]]:
 class _Callbacks(tune.Callback):
     """Tune's events as an `Observer`'s."""
 
-    def __init__(self, inputs: StudyInputs, observer: Observer, interrupted: Callable[[], bool]) -> None:
-        self.inputs = inputs
+    def __init__(self, home: Path, observer: Observer, interrupted: Callable[[], bool]) -> None:
+        self.home = home
         self.observer = observer
         self.interrupted = interrupted
+        self.ended_early: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune copies its configuration into files; an observer's connections and bars cannot and need not be there."""
         return {}
-
-    def _spec(self, trial: Any) -> TrialSpec:
-        return self.inputs.spec(config_of(trial.config))
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self.interrupted():
             raise KeyboardInterrupt
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.observer.started(self._spec(trial))
+        self.observer.started(spec_of(trial.config))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -195,26 +192,30 @@ class _Callbacks(tune.Callback):
             key: value for key, value in result.items() if key == "epoch" or key.startswith(("train/", "valid/"))
         }
         if metrics:
-            self.observer.epoch(self._spec(trial), metrics)
+            self.observer.epoch(spec_of(trial.config), metrics)
+            if result.get("done"):  # only a scheduler's decision marks a result with metrics so
+                self.ended_early.add(trial.trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        spec = self._spec(trial)
-        if self._arrived(spec):
-            self.observer.finished(spec, TrialResult.load(spec.folder(self.inputs.home)))
+        spec = spec_of(trial.config)
+        if trial.trial_id in self.ended_early:
+            self.observer.pruned(spec)
+        elif self._arrived(spec):
+            self.observer.finished(spec, TrialResult.load(spec.folder(self.home)))
         else:
             self.observer.failed(spec, "it ended without a result")
 
     def _arrived(self, spec: TrialSpec) -> bool:
         """Is the trial's folder there? A network file system may show it late."""
         for _ in range(_PATIENCE):
-            list((self.inputs.home / "trials").iterdir())  # makes such a file system look again
-            if spec.finished(self.inputs.home):
+            list((self.home / "trials").iterdir())  # makes such a file system look again
+            if spec.finished(self.home):
                 return True
             time.sleep(1)
         return False
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.observer.failed(self._spec(trial), reason_of(_error_of(trial)))
+        self.observer.failed(spec_of(trial.config), reason_of(_error_of(trial)))
 
 
 def _error_of(trial: Any) -> BaseException | None:

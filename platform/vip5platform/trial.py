@@ -20,25 +20,42 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from vip5core.config import TrialConfig
 from vip5core.training.group import DistributedGroup
-from vip5core.trial import StudyInputs, TrialSpec, run_trial
+from vip5core.trial import TrialSpec, run_trial
 
-#: The key in Tune's parameter space under which a trial's fixed settings stand; the others are searched.
-FIXED = "settings"
+#: The one parameter that Tune knows of: a whole trial. What is varied or searched is decided before it comes to Tune.
+TRIAL = "trial"
 
 
-def config_of(parameters: dict[str, Any]) -> TrialConfig:
+def parameters_of(spec: TrialSpec) -> dict[str, Any]:
+    """A trial as plain values, as Tune keeps and prints them."""
+    return {
+        "config": spec.config.model_dump(mode="json"),
+        "dataset": str(spec.dataset),
+        "backbone": str(spec.backbone),
+        "features": str(spec.features) if spec.features is not None else None,
+        "fingerprint": spec.fingerprint,
+    }
+
+
+def spec_of(parameters: dict[str, Any]) -> TrialSpec:
     """The trial that a point of Tune's parameter space stands for."""
-    searched = {key: value for key, value in parameters.items() if key != FIXED}
-    return TrialConfig(**{**parameters.get(FIXED, {}), **searched})
+    trial = parameters[TRIAL]
+    return TrialSpec(
+        TrialConfig(**trial["config"]),
+        Path(trial["dataset"]),
+        Path(trial["backbone"]),
+        Path(trial["features"]) if trial["features"] is not None else None,
+        trial["fingerprint"],
+    )
 
 
 def trainable(
-    inputs: StudyInputs, storage: Path, workers: int, cpus_per_worker: float, gpus_per_worker: float
+    home: Path, storage: Path, workers: int, cpus_per_worker: float, gpus_per_worker: float
 ) -> Callable[..., None]:
     """The function that Tune calls with a point of its parameter space.
 
     Args:
-        inputs: what the trials share.
+        home: trials lie in `home/trials/`.
         storage: where Train keeps its own records, which nobody reads.
         workers: processes of one trial.
         cpus_per_worker: for each.
@@ -46,27 +63,27 @@ def trainable(
     """
     if workers == 1:
         device = "cuda" if gpus_per_worker else "cpu"
-        return functools.partial(_run_in_process, inputs=inputs, storage=storage, device=device)
+        return functools.partial(_run_in_process, home=home, storage=storage, device=device)
     resources = {"CPU": cpus_per_worker} | ({"GPU": gpus_per_worker} if gpus_per_worker else {})
     scaling = ScalingConfig(num_workers=workers, use_gpu=gpus_per_worker > 0, resources_per_worker=resources)
-    return functools.partial(_run_in_group, inputs=inputs, storage=storage, scaling=scaling)
+    return functools.partial(_run_in_group, home=home, storage=storage, scaling=scaling)
 
 
-def _run_in_process(parameters: dict[str, Any], inputs: StudyInputs, storage: Path, device: str) -> None:
-    spec = inputs.spec(config_of(parameters))
+def _run_in_process(parameters: dict[str, Any], home: Path, storage: Path, device: str) -> None:
+    spec = spec_of(parameters)
 
     def loop() -> None:
-        run_trial(spec, inputs.home, tune.report, device=device)
+        run_trial(spec, home, tune.report, device=device)
 
     TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0), run_config=_run_config(spec, storage)).fit()
 
 
-def _run_in_group(parameters: dict[str, Any], inputs: StudyInputs, storage: Path, scaling: ScalingConfig) -> None:
-    spec = inputs.spec(config_of(parameters))
+def _run_in_group(parameters: dict[str, Any], home: Path, storage: Path, scaling: ScalingConfig) -> None:
+    spec = spec_of(parameters)
 
     def loop() -> None:
         device = ray.train.torch.get_device()
-        run_trial(spec, inputs.home, ray.train.report, group=DistributedGroup(), device=device)
+        run_trial(spec, home, ray.train.report, group=DistributedGroup(), device=device)
 
     run_config = _run_config(spec, storage, [TuneReportCallback()])
     TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()

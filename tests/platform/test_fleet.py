@@ -44,7 +44,7 @@ def test_a_worker_group_learns_what_one_worker_learns(text_only, tmp_path, ray_t
         inputs = type(text_only)(tmp_path / str(workers), text_only.dataset, text_only.backbone, {})
         seen = Recorder()
         share = Share.of(ray_two_cpus, trials=1, workers=workers)
-        run_trials([config], inputs, share, 1, seen)
+        run_trials([inputs.spec(config)], inputs.home, share, 1, seen)
         assert seen.failures == {}
         assert [epoch for _, epoch in seen.epochs] == [1.0, 2.0]
         results[workers] = seen.results[spec.fingerprint]
@@ -60,7 +60,8 @@ def test_a_worker_group_learns_what_one_worker_learns(text_only, tmp_path, ray_t
 def test_a_trial_that_fails_is_told_in_a_line_and_the_others_go_on(text_only, ray_two_cpus):
     seen = Recorder()
     good, bad = small(), small(learning_rate=1e30, tuning="full", clip=1e30)
-    run_trials([bad, good], text_only, Share(1, 1, 0), 1, seen)
+    specs = [text_only.spec(bad), text_only.spec(good)]
+    run_trials(specs, text_only.home, Share(1, 1, 0), 1, seen)
     assert list(seen.results) == [text_only.spec(good).fingerprint]
     (reason,) = seen.failures.values()
     assert reason.startswith("DivergedError: the training loss is nan in epoch")
