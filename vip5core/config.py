@@ -42,6 +42,8 @@ class TrialConfig(BaseModel):
     image_tokens: int = Field(2, ge=0, le=8)  # 0: text-only; more than 8 for 100 candidates overrun the prompt
     mapping_norm: bool = True
     feature_scaling: Literal["standard", "raw"] = "standard"  # raw is published; see FeatureStore.scaled
+    # The control that tells the picture from more tokens: shuffled shows each item another item's picture.
+    pictures: Literal["own", "shuffled"] = "own"
 
     # model
     backbone: str = "t5-small"  # of the hub, a folder, or tiny: made by the P5 stage
@@ -190,7 +192,7 @@ class TrialConfig(BaseModel):
         """
         settings = self.model_dump(mode="json", exclude={"backbone", "encoder_weights"})
         if not self.uses_images:  # then nothing of the pictures matters
-            for key in ("encoder", "mapping_norm", "feature_scaling"):
+            for key in ("encoder", "mapping_norm", "feature_scaling", "pictures"):
                 settings.pop(key)
         return fingerprint(settings, dataset, backbone, features, code_version())
 

@@ -42,11 +42,14 @@ class TrialInputs:
         )
 
     def model(self, config: TrialConfig) -> VIP5:
-        """The model, initialised by the config's seed."""
+        """The model, initialised by the config's seed. It holds the pictures, for training and evaluation alike."""
         features = None
         if config.uses_images:
             assert self.features is not None, "image tokens need features"
-            features = torch.from_numpy(self.features.scaled(config.feature_scaling))
+            scaled = self.features.scaled(config.feature_scaling)
+            if config.pictures == "shuffled":
+                scaled = shuffled(scaled, self.features.has_image, config.seed)
+            features = torch.from_numpy(scaled)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             return build_vip5(self.backbone.model, config.model, features, self.backbone.extra_embeddings)
@@ -57,3 +60,22 @@ class TrialInputs:
 
     def evaluator(self, config: TrialConfig, group: Group | None = None) -> Evaluator:
         return Evaluator(self.dataset, self.tables, self.layout(config), self.backbone.tokenizer, config, group)
+
+
+def shuffled(features: np.ndarray, has_image: np.ndarray, seed: int) -> np.ndarray:
+    """The features of items that have one, permuted among them: each item shows the picture of another item.
+
+    The permutation is one random cycle, so that no item keeps its own; a single pictured item has to.
+
+    Args:
+        features: row i is item i. Shape: [items + 1, width].
+        has_image: which items have a feature. Shape: [items + 1], bool.
+        seed: of the permutation.
+
+    Returns:
+        A copy in which items without a feature are as they were. Shape: [items + 1, width].
+    """
+    cycle = np.random.default_rng([seed, len(features)]).permutation(np.flatnonzero(has_image))
+    result = features.copy()
+    result[cycle] = features[np.roll(cycle, 1)]
+    return result

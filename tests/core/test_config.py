@@ -18,6 +18,7 @@ OTHERS: dict[str, Any] = {
     "image_tokens": 3,
     "mapping_norm": False,
     "feature_scaling": "raw",
+    "pictures": "shuffled",
     "backbone": "tiny",
     "tuning": "lora",
     "reduction_factor": 4,
@@ -80,7 +81,7 @@ def test_the_identity_changes_with_the_inputs() -> None:
 
 def test_what_concerns_pictures_does_not_matter_without_them() -> None:
     blind = TrialConfig(image_tokens=0).fingerprint("d", "b", None)
-    for field in ("encoder", "mapping_norm", "feature_scaling"):
+    for field in ("encoder", "mapping_norm", "feature_scaling", "pictures"):
         assert TrialConfig(image_tokens=0, **{field: OTHERS[field]}).fingerprint("d", "b", None) == blind
 
 
@@ -93,6 +94,7 @@ def test_what_concerns_pictures_does_not_matter_without_them() -> None:
         ({"image_tokens": -1}, "image_tokens=-1: should be greater than or equal to 0; default: 2"),
         ({"image_tokens": "1000"}, "image_tokens='1000': should be less than or equal to"),
         ({"encoder": "ViT-B-32"}, "unknown encoder 'ViT-B-32': did you mean 'ViT-B/32'?"),
+        ({"pictures": "shufled"}, "pictures='shufled': should be 'own' or 'shuffled'; default: 'own'"),
         ({"tuning": "adaptor"}, "tuning='adaptor': should be 'adapter', 'full', 'frozen', 'lora' or 'ia3'"),
         ({"adapter_positions": "self,sideways"}, "adapter_positions='self,sideways': should be 'self', 'cross' or"),
         ({"tasks": ""}, "tasks=(): name at least one"),
