@@ -18,7 +18,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.encoders.zoo import ENCODERS
 from vip5core.features import FeatureStore
 from vip5core.model import VIP5
-from vip5core.model.backbone import Backbone, tiny_config
+from vip5core.model.backbone import TINY, Backbone, built_in_config
 from vip5core.prompts.tokenizer import load_tokenizer
 from vip5core.training.p5_stage import fresh_tiny
 from vip5core.trial_inputs import TrialInputs
@@ -71,7 +71,7 @@ class Subject:
     @functools.cached_property
     def _backbone(self) -> Backbone:
         if self.size == "tiny":
-            config = tiny_config(len(self._tokenizer), self.config.dropout)
+            config = built_in_config(TINY, len(self._tokenizer), self.config.dropout)
         else:
             config = T5Config(
                 vocab_size=_VOCABULARY,

@@ -1,4 +1,4 @@
-"""The backbone of a study: found, or for `tiny` made by the P5 stage."""
+"""The backbone of a study: found, or if built in made by the P5 stage."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from pathlib import Path
 
 import torch
 
+from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
-from vip5core.model.backbone import TINY, find_backbone
+from vip5core.model.backbone import BUILT_IN, find_backbone
 from vip5core.training.p5_stage import make_p5_backbone, p5_config, p5_fingerprint
+
+
+def built_in_folder(name: str, dataset: Dataset, home: Path, p5_epochs: int | None = None) -> Path:
+    """Where the built-in backbone that knows the prompts of `dataset` lies, or will."""
+    return home / "backbones" / f"{name}-{p5_fingerprint(dataset, _config(name, p5_epochs))}"
 
 
 def backbone_folder(
@@ -23,19 +29,18 @@ def backbone_folder(
     """The folder of a backbone that knows the language of its prompts.
 
     Args:
-        name: of the hub, a folder, or `tiny`.
-        dataset: whose prompts `tiny` learns.
+        name: of the hub, a folder, or in `BUILT_IN`.
+        dataset: whose prompts a built-in one learns.
         home: backbones lie in `home/backbones/`.
-        p5_epochs: of the stage that makes `tiny`.
+        p5_epochs: of the stage that makes a built-in one.
         progress: called after each epoch of that stage with (done, total, news).
 
     Raises:
         UserError: if there is no such backbone.
     """
-    if name != TINY:
+    if name not in BUILT_IN:
         return find_backbone(name, home)
-    config = p5_config(**({"epochs": p5_epochs} if p5_epochs is not None else {}))
-    out = home / "backbones" / f"{TINY}-{p5_fingerprint(dataset, config)}"
+    config, out = _config(name, p5_epochs), built_in_folder(name, dataset, home, p5_epochs)
     if not out.is_dir():
         progress(0, config.epochs, "starting …")
 
@@ -46,6 +51,10 @@ def backbone_folder(
         with _one_thread():
             make_p5_backbone(dataset, config, out, report, device)
     return out
+
+
+def _config(name: str, p5_epochs: int | None) -> TrialConfig:
+    return p5_config(backbone=name, **({"epochs": p5_epochs} if p5_epochs is not None else {}))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 from vip5core.config import TrialConfig
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError
-from vip5core.model.backbone import TINY
-from vip5platform.study import Study
+from vip5core.model.backbone import BUILT_IN, TINY
+from vip5platform.study import Search, Study
 
-#: What differs from the paper's settings on the built-in backbone, which has to show something in minutes on two CPU
-#: cores: twins of the encoders, a higher rate for its narrow adapters, fewer and shorter prompts. It knows no words but
-#: those of its prompts, so it is asked for explanations with the feature and the title in sight (C-10), of which every
-#: word of an explanation can be known.
+#: What differs from the paper's settings on the built-in backbones, which have to show something in minutes on two CPU
+#: cores: twins of the encoders, a higher rate for narrow adapters, fewer and shorter prompts. They know no words but
+#: those of their prompts, so they are asked for explanations with the feature and the title in sight (C-10), of which
+#: every word of an explanation can be known.
 EMBEDDED: dict[str, Any] = {
     "encoder_weights": "tiny",
     "epochs": 5,
@@ -28,6 +28,9 @@ EMBEDDED: dict[str, Any] = {
     "explanation_template": "C-10",
 }
 
+#: Levels that are no setting of a trial but what it stands on.
+GROUND = ("dataset", "ids", "backbone")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -38,20 +41,26 @@ class Options:
     ids: str | None = None
     backbone: str = TINY
     settings: tuple[tuple[str, str], ...] = ()
+    levels: tuple[tuple[str, tuple[str, ...]], ...] = ()
     seeds: int = 1
     epochs: int | None = None
     p5_epochs: int | None = None
+    trials: int = 20
+    sampler: str = "tpe"
+    early_stopping: bool = True
+    baselines: tuple[str, ...] = ("popularity", "random", "sasrec")
     home: Path = Path("runs")
     tracking_uri: str | None = None
     address: str | None = None
     gpus_per_trial: float | None = None
     workers_per_trial: int = 1
+    force: bool = False
     dry_run: bool = False
 
     def given_settings(self) -> dict[str, Any]:
         """What the user sets for every trial. Raises: UserError for what has an option of its own, or is said twice."""
         given: dict[str, Any] = dict(self.settings)
-        for key, option in (("seed", "--seeds"), ("backbone", "--backbone")):
+        for key, option in (("seed", "--seeds"), *((name, f"--{name}") for name in GROUND)):
             if key in given:
                 raise UserError(f"--set {key}={given[key]}: use {option} instead")
         if self.epochs is not None:
@@ -60,54 +69,104 @@ class Options:
             given["epochs"] = self.epochs
         return given
 
+    def check(self) -> None:
+        """Raises: UserError for numbers that cannot be."""
+        for option, value in (("--seeds", self.seeds), ("--p5-epochs", self.p5_epochs), ("--trials", self.trials)):
+            if value is not None and value < 1:
+                raise UserError(f"{option} {value}: must be at least 1")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a trial stands on, as it is asked for.
+
+    Attributes:
+        dataset: a source's name or a prepared folder.
+        ids: the id scheme; None: the source's own.
+        backbone: of the hub, a folder, or built in.
+    """
+
+    dataset: str
+    ids: str | None
+    backbone: str
+
 
 @dataclass(frozen=True)
 class PlannedTrial:
     """One trial of a study: a cell and a seed."""
 
     cell: Mapping[str, str]
+    ground: Ground
     config: TrialConfig
 
     @property
+    def name(self) -> str:
+        """The cell's: its levels, joined."""
+        return ", ".join(self.cell.values())
+
+    @property
     def label(self) -> str:
-        return ", ".join(self.cell.values()) + (f", seed {self.config.seed}" if self.config.seed else "")
+        return self.name + (f", seed {self.config.seed}" if self.config.seed else "")
 
 
 def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
     """Every trial of `study`, checked.
 
     Raises:
-        UserError: for an unknown or impossible setting, one that the study varies, or weights that are not there.
+        UserError: for an unknown or impossible setting or level, one that the study varies, or weights that are not
+            there.
     """
-    if options.seeds < 1:
-        raise UserError(f"--seeds {options.seeds}: must be at least 1")
-    if options.p5_epochs is not None and options.p5_epochs < 1:
-        raise UserError(f"--p5-epochs {options.p5_epochs}: must be at least 1")
+    options.check()
+    for name, levels in options.levels:
+        study = study.with_levels(name, list(levels))
     given = options.given_settings()
-    common = common_settings(study, options)
     varied = {key for factor in study.factors for level in factor.levels.values() for key in level}
-    for key, value in given.items():
-        if key in varied:
-            raise UserError(f"{key}={value}: {study.name} varies {key} itself; leave it out")
-    for key in varied & {"backbone", "seed"}:
-        raise UserError(f"{study.name} varies {key}: that is the command line's (--backbone, --seeds), not a factor")
+    _check_varied(study.name, varied, given, options)
     planned = []
     for cell in study.cells():
+        settings = study.settings_of(cell)
+        ground = ground_of(options, settings)
+        common = common_settings(study, options, ground.backbone)
+        own = {key: value for key, value in settings.items() if key not in GROUND}
         for seed in range(options.seeds):
-            config = TrialConfig.from_settings({**common, **study.settings_of(cell), "seed": seed})
-            if config.uses_images:
-                EncoderChoice(config.encoder, config.encoder_weights).weights_file()
-            planned.append(PlannedTrial(cell, config))
+            config = checked_config({**common, **own, "seed": seed})
+            planned.append(PlannedTrial(cell, ground, config))
     return planned
 
 
-def common_settings(study: Study, options: Options) -> dict[str, Any]:
+def _check_varied(name: str, varied: Iterable[str], given: Mapping[str, Any], options: Options) -> None:
+    """Raises: UserError for a setting that the study varies itself, or cannot vary."""
+    for key in varied:
+        if key == "seed":
+            raise UserError(f"{name} varies seed: that is the command line's (--seeds), not a factor")
+        if key in given:
+            raise UserError(f"{key}={given[key]}: {name} varies {key} itself; leave it out, or choose its --levels")
+        if key in GROUND and getattr(options, key) != getattr(Options, key):
+            raise UserError(
+                f"--{key} {getattr(options, key)}: {name} varies {key} itself; leave it out, or choose its --levels"
+            )
+
+
+def ground_of(options: Options, settings: Mapping[str, Any]) -> Ground:
+    """What a trial with these settings stands on."""
+    return Ground(**{key: settings.get(key, getattr(options, key)) for key in GROUND})
+
+
+def common_settings(declared: Study | Search, options: Options, backbone: str) -> dict[str, Any]:
     """The settings of every trial: what goes with the backbone, then the study's, then the user's."""
-    embedded = EMBEDDED if options.backbone == TINY else {}
-    return {**embedded, **study.settings, **options.given_settings(), "backbone": options.backbone}
+    embedded = EMBEDDED if backbone in BUILT_IN else {}
+    return {**embedded, **declared.settings, **options.given_settings(), "backbone": backbone}
 
 
-def encoders_of(configs: list[TrialConfig]) -> list[EncoderChoice]:
+def checked_config(settings: dict[str, Any]) -> TrialConfig:
+    """The config of a trial whose encoder weights are there. Raises: UserError."""
+    config = TrialConfig.from_settings(settings)
+    if config.uses_images:
+        EncoderChoice(config.encoder, config.encoder_weights).weights_file()
+    return config
+
+
+def encoders_of(configs: Iterable[TrialConfig]) -> list[EncoderChoice]:
     """The encoders whose features these trials need, each once."""
     choices = [EncoderChoice(config.encoder, config.encoder_weights) for config in configs if config.uses_images]
     return list(dict.fromkeys(choices))

@@ -54,10 +54,28 @@ class Source:
 
 
 def _minimart(request: Request) -> RawData:
-    size = request.part
-    if size and not (size.isdecimal() and size.isascii() and int(size) > 0):
-        raise UserError(f"dataset 'minimart:{size}': the size after ':' must be a positive number of users")
-    return minimart(int(size) if size else DEFAULT_USERS, request.seed)
+    """`minimart`, `minimart:N` with N users, or `minimart:N:S`: that shop of seed S, whatever the request's seed is.
+
+    Without S the request's seed decides on the shop, as it does on ids and candidate lists in any case. Shops of two
+    seeds share the language and the rule, but no item and no user.
+
+    Raises:
+        UserError: if N or S is no such number, or more than these two are given.
+    """
+    size, colon, seed = request.part.partition(":")
+    name = f"{request.name}:{request.part}"
+    if (size or colon) and not (_is_number(size) and int(size) > 0):
+        raise UserError(f"dataset {name!r}: the size after ':' must be a positive number of users")
+    if colon and not (_is_number(seed) and int(seed) < 2**32):
+        raise UserError(
+            f"dataset {name!r}: after the number of users comes the shop's seed, from 0 to {2**32 - 1}, "
+            f"such as minimart:{size}:1"
+        )
+    return minimart(int(size) if size else DEFAULT_USERS, int(seed) if colon else request.seed)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and text.isascii()
 
 
 def _amazon(request: Request) -> RawData:
@@ -111,7 +129,8 @@ def read_source(dataset: str, folder: Path | None, seed: int = 0) -> RawData:
     """Read the raw files of `dataset`.
 
     Args:
-        dataset: a name in `SOURCES`, with what that source takes after a colon: `minimart:20000`, `amazon-2014:toys`.
+        dataset: a name in `SOURCES`, with what that source takes after a colon: `minimart:20000`, `minimart:600:3`,
+            `amazon-2014:toys`.
         folder: the raw files, where the source needs some.
         seed: of random choices.
 
@@ -153,16 +172,21 @@ def prepare(dataset: str, source: Path | None, home: Path, options: BuildOptions
     Raises:
         UserError: for an unknown name, a missing source or one without usable rows, or a home that cannot be written.
     """
-    if (Path(dataset) / "manifest.json").is_file():
-        return Path(dataset)
     options = options or options_of(dataset)
-    key = fingerprint(dataset, _listing(source, home), vars(options), code_version())
-    out = home / "datasets" / f"{dataset.partition(':')[0]}-{key}"
+    out = dataset_folder(dataset, source, home, options)
     if not out.is_dir():
         raw = read_source(dataset, source, options.seed)
         writable_folder(out.parent, "the home of datasets")
         build_dataset(raw, out, options)
     return out
+
+
+def dataset_folder(dataset: str, source: Path | None, home: Path, options: BuildOptions) -> Path:
+    """Where `prepare` puts this dataset, or has put it."""
+    if (Path(dataset) / "manifest.json").is_file():
+        return Path(dataset)
+    key = fingerprint(dataset, _listing(source, home), vars(options), code_version())
+    return home / "datasets" / f"{dataset.partition(':')[0]}-{key}"
 
 
 def _listing(source: Path | None, home: Path) -> list[list[str | int]]:

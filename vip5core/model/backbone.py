@@ -1,8 +1,8 @@
 """Backbones: a T5 with its tokenizer in a folder, from the hub, or made here.
 
-A backbone is a folder as `transformers` saves one. The built-in `tiny` starts from random weights with a tokenizer made
-of the dataset's own words; the P5 stage (`vip5core.training.p5_stage`) teaches it the language of the prompts. What it
-learns outside the T5, the whole-word and category embeddings, lies beside it.
+A backbone is a folder as `transformers` saves one. The built-in ones start from random weights with a tokenizer made
+of the dataset's own words; the P5 stage (`vip5core.training.p5_stage`) teaches them the language of the prompts. What
+they learn outside the T5, the whole-word and category embeddings, lies beside it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ from vip5core.prompts.tokenizer import load_tokenizer
 from vip5core.storage import whole_folder
 
 TINY = "tiny"
+#: The built-in backbones and their sizes; the second is for studies that ask what size does.
+BUILT_IN: dict[str, dict[str, int]] = {
+    TINY: {"d_model": 64, "d_kv": 16, "d_ff": 256, "num_heads": 4},
+    "mini": {"d_model": 128, "d_kv": 16, "d_ff": 512, "num_heads": 8},
+}
 _EXTRA = "extra_embeddings.safetensors"
 _NEEDED = ("*.json", "*.safetensors", "spiece.model")
 
@@ -42,20 +47,12 @@ class Backbone:
     extra_embeddings: dict[str, Tensor] | None
 
 
-def tiny_config(vocabulary: int, dropout: float = 0.0) -> T5Config:
-    """The built-in backbone: a T5 small enough to learn prompts from nothing, in minutes on two CPU cores.
+def built_in_config(name: str, vocabulary: int, dropout: float = 0.0) -> T5Config:
+    """A built-in backbone: a T5 small enough to learn prompts from nothing, in minutes on two CPU cores.
 
     One layer each of encoder and decoder: with two, the same number of steps takes 1.5 times as long and learns less.
     """
-    config = T5Config(
-        vocab_size=vocabulary,
-        d_model=64,
-        d_kv=16,
-        d_ff=256,
-        num_layers=1,
-        num_heads=4,
-        dropout_rate=dropout,
-    )
+    config = T5Config(vocab_size=vocabulary, num_layers=1, dropout_rate=dropout, **BUILT_IN[name])
     config.decoder_start_token_id = 0
     return config
 
@@ -82,7 +79,7 @@ def find_backbone(name: str, home: Path) -> Path:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"--backbone {name!r} is no folder and could not be had from the hub ({reason}): "
-                f"give a folder, or --backbone {TINY}, which is made here"
+                f"give a folder, or one that is made here: {', '.join(BUILT_IN)}"
             ) from None
     return target
 

@@ -1,6 +1,6 @@
 """The P5 stage: a backbone learns the language of its prompts before it is frozen.
 
-VIP5 puts adapters on a T5 that knows language. Without a hub there is none, so the built-in tiny T5 is trained on the
+VIP5 puts adapters on a T5 that knows language. Without a hub there is none, so a built-in tiny T5 is trained on the
 dataset's text-only prompts with full tuning, which is what P5 does (Geng et al., 2022). It happens once per dataset;
 every trial freezes the result.
 
@@ -21,7 +21,7 @@ from transformers import T5ForConditionalGeneration
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.fingerprint import code_version, fingerprint
-from vip5core.model.backbone import TINY, Backbone, save_backbone, tiny_config
+from vip5core.model.backbone import TINY, Backbone, built_in_config, save_backbone
 from vip5core.model.vip5 import draw_extra_embeddings
 from vip5core.prompts.tables import dataset_texts
 from vip5core.prompts.templates import default_templates
@@ -60,8 +60,8 @@ def p5_fingerprint(dataset: Dataset, config: TrialConfig) -> str:
     return fingerprint("p5", config.model_dump(mode="json"), dataset.fingerprint, code_version())
 
 
-def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0) -> Backbone:
-    """An untrained tiny T5 with a tokenizer of the dataset's words."""
+def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0, name: str = TINY) -> Backbone:
+    """An untrained built-in T5 with a tokenizer of the dataset's words."""
     templates = default_templates()
     literals = [p.text for t in templates.templates.values() for p in t.source if not p.is_field]
     seen = dataclasses.replace(dataset, explanations=dataset.explanations_of("train"))
@@ -69,7 +69,7 @@ def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0) -> Backbone:
     tokenizer = embedded_tokenizer([*words, *literals * 100, "user_ " * 100, "yes no " * 100])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = T5ForConditionalGeneration(tiny_config(len(tokenizer), dropout))
+        model = T5ForConditionalGeneration(built_in_config(name, len(tokenizer), dropout))
         extra = draw_extra_embeddings(model.config.d_model)
         small = {name: _EXTRA_START * table for name, table in extra.items()}
     with torch.no_grad():
@@ -78,9 +78,9 @@ def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0) -> Backbone:
 
 
 def make_p5_backbone(dataset: Dataset, config: TrialConfig, out: Path, report: Report, device: torch.device) -> Path:
-    """Train the tiny backbone on `dataset` and write it to `out`, whole or not at all."""
+    """Train the built-in backbone that `config` names on `dataset` and write it to `out`, whole or not at all."""
     dataset = _half_explained(dataset, config.seed)
-    backbone = fresh_tiny(dataset, config.seed, config.dropout)
+    backbone = fresh_tiny(dataset, config.seed, config.dropout, config.backbone)
     inputs = TrialInputs(dataset, backbone, None)
     model = inputs.model(config).to(device)
     fitted = fit(model, inputs.training_data(config), inputs.evaluator(config), config, report)
