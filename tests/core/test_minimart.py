@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from vip5core.data import Dataset, build_dataset
+from vip5core.data import BuildOptions, Dataset, build_dataset
+from vip5core.data.leak import measure_leak
+from vip5core.data.raw import Published
 from vip5core.data.readers.minimart import KINDS, MATERIALS, minimart
 from vip5core.data.readers.minimart_pictures import COLOURS, PATTERNS, SHAPES
 from vip5core.encoders import open_image
@@ -100,3 +103,24 @@ def test_the_smallest_shop_is_one(tmp_path: Path) -> None:
     counts = Dataset.load(build_dataset(minimart(20), tmp_path / "out")).manifest.counts
     assert counts["users"] == 20
     assert 50 <= counts["items"] == counts["items_with_image"] <= 60  # what nobody bought is not offered
+
+
+def test_published_ids_run_along_whole_histories_and_leak(tmp_path: Path) -> None:
+    raw = minimart(600)
+    published, random = (
+        Dataset.load(build_dataset(raw, tmp_path / scheme, BuildOptions(id_scheme=scheme)))
+        for scheme in ("published", "random")
+    )
+    assert published.manifest.ids_leak
+    assert not random.manifest.ids_leak
+    bought = np.concatenate([published.history(user) for user in range(1, published.n_users + 1)])
+    assert pd.unique(bought).tolist() == list(range(1, published.n_items + 1))
+    assert measure_leak(published).ndcg > 2 * measure_leak(random).ndcg
+
+
+def test_nothing_is_said_of_published_ids_unless_they_are_asked_for(tmp_path: Path) -> None:
+    raw = minimart(40)
+    with_ids = build_dataset(raw, tmp_path / "with")
+    without = build_dataset(dataclasses.replace(minimart(40), published=Published()), tmp_path / "without")
+    assert raw.published.item_ids
+    assert contents(with_ids) == contents(without)

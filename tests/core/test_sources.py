@@ -54,6 +54,38 @@ def test_a_size_that_is_no_number_of_users_is_refused(size: str, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("minimart:25:", "the shop's seed"),
+        ("minimart:25:x", "the shop's seed"),
+        ("minimart:25:-1", "the shop's seed"),
+        ("minimart:25:1.5", "the shop's seed"),
+        ("minimart:25:²", "the shop's seed"),
+        ("minimart:25:4294967296", "from 0 to 4294967295"),
+        ("minimart:25:1:2", "the shop's seed"),
+        ("minimart::3", "positive number of users"),
+        ("minimart:x:3", "positive number of users"),
+    ],
+)
+def test_a_shop_that_is_no_size_and_seed_is_refused(name: str, says: str, tmp_path: Path) -> None:
+    message = refusal(name, None, tmp_path)
+    assert repr(name) in message
+    assert says in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shop_is_known_by_its_size_and_seed(tmp_path: Path) -> None:
+    third = Dataset.load(prepare("minimart:25:3", None, tmp_path))
+    assert third.manifest.source == {"name": "minimart", "users": "25", "seed": "3"}
+    first = Dataset.load(prepare("minimart:25:0", None, tmp_path))
+    assert first.fingerprint == Dataset.load(prepare("minimart:25", None, tmp_path)).fingerprint != third.fingerprint
+    renumbered = Dataset.load(prepare("minimart:25:3", None, tmp_path, BuildOptions(seed=1)))
+    assert renumbered.manifest.source == third.manifest.source
+    assert sorted(renumbered.users["name"]) == sorted(third.users["name"])
+    assert renumbered.manifest.tables != third.manifest.tables
+
+
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
     assert "unknown dataset 'minimrat': did you mean 'minimart'?" in refusal("minimrat", None, tmp_path)
     assert "did you mean 'movielens-100k'?" in refusal("movielens-100", None, tmp_path)
