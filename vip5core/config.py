@@ -92,6 +92,9 @@ class TrialConfig(BaseModel):
     validation_users: int = Field(200, ge=1)  # a seeded sample, each epoch
     test_users: int | None = Field(None, ge=1)  # None: all
     select_by: str = "valid/loss"
+    # At the end, ask what the image tokens say; see evaluation.probe. Ignored by text-only trials, so that a study of
+    # pictures can have such a level.
+    probe: bool = False
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -192,7 +195,7 @@ class TrialConfig(BaseModel):
         """
         settings = self.model_dump(mode="json", exclude={"backbone", "encoder_weights"})
         if not self.uses_images:  # then nothing of the pictures matters
-            for key in ("encoder", "mapping_norm", "feature_scaling", "pictures"):
+            for key in ("encoder", "mapping_norm", "feature_scaling", "pictures", "probe"):
                 settings.pop(key)
         return fingerprint(settings, dataset, backbone, features, code_version())
 

@@ -1,7 +1,8 @@
 """One trial, from its config to a folder that holds all there is to know of it.
 
     result.json             what was asked, what came out, what it cost, with which versions
-    per_user.parquet        one row per user and task; see vip5core.evaluation.results
+    per_user.parquet        one row per user and task; see vip5core.evaluation.results, and of a probed trial one row
+                            per item and probe with task=probe; see vip5core.evaluation.probe
     trainable.safetensors   the trained parameters of the best epoch
 
 The folder is named by the trial's fingerprint and appears whole or not at all.
@@ -24,7 +25,9 @@ from safetensors.torch import save_file
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
+from vip5core.evaluation.probe import probe
 from vip5core.features import FeatureStore
+from vip5core.fingerprint import code_version
 from vip5core.model import VIP5
 from vip5core.model.backbone import backbone_fingerprint, load_backbone
 from vip5core.model.build import count_parameters
@@ -111,7 +114,7 @@ class TrialResult:
     Attributes:
         folder: the trial's folder.
         config: what was asked.
-        metrics: `test/`, `cost/` and `model/` metrics, and the `valid/` metrics of the best epoch.
+        metrics: `test/`, `probe/`, `cost/` and `model/` metrics, and the `valid/` metrics of the best epoch.
         history: metrics of each epoch.
         record: fingerprints, versions, hardware.
     """
@@ -174,6 +177,10 @@ def run_trial(
         test, rows = evaluator.test(model)
     peaks = group.gather(fitted.peak_memory_mb)
     if group.rank == 0:
+        if config.probe and inputs.features is not None:
+            with fitted.watch.measure("probe", device):
+                probed, items = probe(model, inputs.dataset, inputs.features.has_image)
+            test, rows = {**test, **probed}, pd.concat([rows, items], ignore_index=True)
         metrics = {**test, **_valid(fitted), **_costs(fitted, max(peaks)), **_size(model)}
         _write(spec, out, metrics, fitted, rows, device, group)
         checkpoint.unlink(missing_ok=True)
@@ -205,10 +212,11 @@ def _valid(fitted: Fitted) -> dict[str, float]:
 
 def _costs(fitted: Fitted, peak_memory_mb: float) -> dict[str, float]:
     watch = fitted.watch
-    seconds = {f"cost/{name}_seconds": watch[name] for name in ("train", "data", "validation", "test")}
+    parts = ("train", "data", "validation", "test", *(["probe"] if "probe" in watch.seconds else []))
+    seconds = {f"cost/{name}_seconds": watch[name] for name in parts}
     return {
         **seconds,
-        "cost/seconds": watch["train"] + watch["validation"] + watch["test"],
+        "cost/seconds": watch["train"] + watch["validation"] + watch["test"] + watch["probe"],
         "cost/peak_memory_mb": peak_memory_mb,
         "cost/samples_per_second": fitted.samples / watch["train"],
         "model/best_epoch": float(fitted.best_epoch),
@@ -235,6 +243,7 @@ def _write(
 ) -> None:
     record = {
         "fingerprint": spec.fingerprint,
+        "code": code_version(),
         "dataset": {"name": _dataset(spec.dataset).name, "fingerprint": _dataset(spec.dataset).fingerprint},
         "backbone": {"name": spec.config.backbone, "fingerprint": _backbone(spec.backbone)},
         "features": spec.features.name if spec.features is not None else None,

@@ -54,6 +54,7 @@ OTHERS: dict[str, Any] = {
     "validation_users": 10,
     "test_users": 10,
     "select_by": "valid/sequential/ndcg_at_10",
+    "probe": True,
 }
 BY_CONTENT = {"backbone", "encoder_weights"}  # their names do not count, their content does
 
@@ -81,7 +82,7 @@ def test_the_identity_changes_with_the_inputs() -> None:
 
 def test_what_concerns_pictures_does_not_matter_without_them() -> None:
     blind = TrialConfig(image_tokens=0).fingerprint("d", "b", None)
-    for field in ("encoder", "mapping_norm", "feature_scaling", "pictures"):
+    for field in ("encoder", "mapping_norm", "feature_scaling", "pictures", "probe"):
         assert TrialConfig(image_tokens=0, **{field: OTHERS[field]}).fingerprint("d", "b", None) == blind
 
 
