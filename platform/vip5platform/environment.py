@@ -13,6 +13,8 @@ _DEFAULTS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own ends its loop as if all were well
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no csv, json and tensorboard files: MLflow records
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",  # 2 + 4 + 8 + 16 + 32 s: a server may be away for a minute
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",

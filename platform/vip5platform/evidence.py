@@ -20,10 +20,18 @@ from vip5core.metrics.table import metric
 from vip5core.trial import TrialResult
 from vip5platform.baselines import Baseline, find_baselines
 from vip5platform.record import RecordedTrial, StudyRecord
-from vip5platform.statistics import Comparison, compare, mean_interval, seeds_interval, unit_values, with_holm
+from vip5platform.statistics import (
+    Comparison,
+    all_pairs,
+    compare,
+    mean_interval,
+    seeds_interval,
+    unit_values,
+    with_holm,
+)
 
 #: Metrics that are the mean of one value per user, text or item, and so can be tested.
-_TESTABLE = re.compile(
+TESTABLE = re.compile(
     r"test/(sequential|direct)/(ndcg|hit_rate)_at_\d+|test/explanation/(sentence_bleu_4|rouge_l)|probe/[a-z]+"
 )
 
@@ -130,7 +138,7 @@ class Group:
             values = cell.values(name)
             if not values:
                 self._intervals[key] = Interval(float("nan"))
-            elif _TESTABLE.fullmatch(name):
+            elif TESTABLE.fullmatch(name):
                 self._intervals[key] = Interval(*mean_interval(cell.units(name)))
             else:
                 self._intervals[key] = Interval(*seeds_interval(values))
@@ -171,14 +179,11 @@ def gather(record: StudyRecord, home: Path) -> Evidence:
         by_group.setdefault(trial.group, []).append(trial)
     groups = [_group(name, trials, record, home) for name, trials in by_group.items()]
     metrics = [name for name in record.metrics if any(cell.values(name) for group in groups for cell in group.cells)]
-    tests = [_comparisons(group, [name for name in metrics if _TESTABLE.fullmatch(name)]) for group in groups]
+    tests = [_comparisons(group, [name for name in metrics if TESTABLE.fullmatch(name)]) for group in groups]
     adjusted = iter(with_holm([test for some in tests for test in some]))
     return Evidence(
         record,
-        [
-            replace(group, comparisons=[next(adjusted) for _ in some])
-            for group, some in zip(groups, tests, strict=True)
-        ],
+        [replace(group, comparisons=[next(adjusted) for _ in some]) for group, some in zip(groups, tests, strict=True)],
         metrics,
     )
 
@@ -213,16 +218,12 @@ def _comparisons(group: Group, metrics: Sequence[str]) -> list[Comparison]:
     tests = []
     for name in metrics:
         units = {cell.name: cell.units(name) for cell in group.cells if cell.values(name)}
-        names = list(units)
-        tests += [
-            compare(units[first], units[second], first=first, second=second, metric=name)
-            for place, first in enumerate(names)
-            for second in names[place + 1 :]
-        ]
+        tests += all_pairs(units, name)
         best = group.best(name)
         for baseline in group.baselines if best is not None else ():
-            if name in baseline.metrics:
+            if best is not None and name in baseline.metrics:
                 theirs = unit_values(with_raw_items(baseline.rows, group.dataset), name)
-                against = {seed: theirs for seed in units[best.name]} if best else {}
-                tests.append(compare(units[best.name], against, first=best.name, second=baseline.name, metric=name))
+                # One training of SASRec is one; what is not trained gives the same answers for every seed.
+                level = {0: theirs} if baseline.trained else dict.fromkeys(units[best.name], theirs)
+                tests.append(compare(units[best.name], level, names=(best.name, baseline.name), metric=name))
     return tests

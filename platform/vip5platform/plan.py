@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vip5core.config import TrialConfig
 from vip5core.encoders import EncoderChoice
-from vip5core.errors import UserError
+from vip5core.errors import UserError, unknown_name
 from vip5core.model.backbone import BUILT_IN, TINY
-from vip5platform.study import Search, Study
+from vip5platform.study import Choice, Search, Study
 
 #: What differs from the paper's settings on the built-in backbones, which have to show something in minutes on two CPU
 #: cores: twins of the encoders, a higher rate for narrow adapters, fewer and shorter prompts. They know no words but
@@ -46,7 +46,7 @@ class Options:
     epochs: int | None = None
     p5_epochs: int | None = None
     trials: int = 20
-    sampler: str = "tpe"
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
     early_stopping: bool = True
     baselines: tuple[str, ...] = ("popularity", "random", "sasrec")
     home: Path = Path("runs")
@@ -120,8 +120,7 @@ def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
     for name, levels in options.levels:
         study = study.with_levels(name, list(levels))
     given = options.given_settings()
-    varied = {key for factor in study.factors for level in factor.levels.values() for key in level}
-    _check_varied(study.name, varied, given, options)
+    _check_varied(study.name, study.varied, given, options)
     planned = []
     for cell in study.cells():
         settings = study.settings_of(cell)
@@ -150,6 +149,52 @@ def _check_varied(name: str, varied: Iterable[str], given: Mapping[str, Any], op
 def ground_of(options: Options, settings: Mapping[str, Any]) -> Ground:
     """What a trial with these settings stands on."""
     return Ground(**{key: settings.get(key, getattr(options, key)) for key in GROUND})
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What the trials of a search have in common.
+
+    Attributes:
+        ground: what they stand on.
+        common: their settings but for the searched ones.
+        example: one of them.
+        encoders: whose features any of them may need.
+    """
+
+    ground: Ground
+    common: Mapping[str, Any]
+    example: TrialConfig
+    encoders: Sequence[EncoderChoice]
+
+    def config(self, settings: Mapping[str, Any]) -> TrialConfig:
+        """The trial with these searched settings. Raises: UserError for an impossible combination."""
+        return checked_config({**self.common, **settings})
+
+
+def plan_search(search: Search, options: Options) -> SearchPlan:
+    """What a search needs to begin, checked.
+
+    Raises:
+        UserError: for an unknown setting, one that is searched and given, or weights that are not there.
+    """
+    options.check()
+    for key in search.space:
+        if key in ("seed", *GROUND) or key not in TrialConfig.model_fields:
+            raise unknown_name("searched setting", key, [k for k in TrialConfig.model_fields if k not in GROUND])
+    _check_varied(search.name, search.space, options.given_settings(), options)
+    ground = ground_of(options, {})
+    common = common_settings(search, options, ground.backbone)
+    tried: dict[str, list[Any]] = {}
+    for key, values in search.space.items():
+        tried[key] = list(values.values) if isinstance(values, Choice) else [values.low, values.high]
+    first = {key: values[0] for key, values in tried.items()}
+    # Every value by itself: what is impossible is said before anything is trained.
+    configs = [checked_config({**common, **first, key: value}) for key, values in tried.items() for value in values]
+    pictured = [config for config in configs if config.uses_images]
+    encoders = tried.get("encoder", [configs[0].encoder])
+    weights = {config.encoder_weights for config in pictured}
+    return SearchPlan(ground, common, configs[0], [EncoderChoice(e, w) for e in encoders for w in sorted(weights)])
 
 
 def common_settings(declared: Study | Search, options: Options, backbone: str) -> dict[str, Any]:

@@ -62,21 +62,22 @@ class TrialProgress:
 
     Args:
         progress: where.
-        labels: of the trials, by fingerprint.
+        label: of a trial.
+        total: how many there will be.
     """
 
-    def __init__(self, progress: Progress, labels: Mapping[str, str], total: int) -> None:
+    def __init__(self, progress: Progress, label: Callable[[TrialSpec], str], total: int) -> None:
         self.progress = progress
-        self.labels = labels
-        self.width = max((len(label) for label in labels.values()), default=0)
+        self.label = label
         self.study = progress.add_task("trials", total=total, news="starting …")
         self.tasks: dict[str, TaskID] = {}
 
     def started(self, spec: TrialSpec) -> None:
         self.progress.update(self.study, news="")
         if spec.fingerprint not in self.tasks:
-            name = self.labels.get(spec.fingerprint, spec.fingerprint)
-            self.tasks[spec.fingerprint] = self.progress.add_task(f"  {name}", total=spec.config.epochs, news="")
+            self.tasks[spec.fingerprint] = self.progress.add_task(
+                f"  {escape(self.label(spec))}", total=spec.config.epochs, news=""
+            )
 
     def epoch(self, spec: TrialSpec, metrics: Mapping[str, float]) -> None:
         task = self.tasks.get(spec.fingerprint)
@@ -102,8 +103,12 @@ class TrialProgress:
         self._end(spec)
         self._say(f"[red]✗[/] {self._name(spec)}  {escape(reason)}")
 
+    def pruned(self, spec: TrialSpec) -> None:
+        self._end(spec)
+        self._say(f"[dim]· {self._name(spec)}  ended early: others were better by then[/]")
+
     def _name(self, spec: TrialSpec) -> str:
-        return escape(self.labels.get(spec.fingerprint, spec.fingerprint).ljust(self.width))
+        return escape(self.label(spec))
 
     def _end(self, spec: TrialSpec) -> None:
         task = self.tasks.pop(spec.fingerprint, None)

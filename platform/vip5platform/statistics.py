@@ -67,6 +67,20 @@ class Comparison:
         """The difference as a share of the second level's mean; nan where that is 0."""
         return self.difference / self.second_mean if self.second_mean else math.nan
 
+    def swapped(self) -> Comparison:
+        """The same comparison, looked at from the other level."""
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            first_mean=self.second_mean,
+            second_mean=self.first_mean,
+            difference=-self.difference,
+            low=-self.high,
+            high=-self.low,
+            effect_size=-self.effect_size,
+        )
+
     @property
     def distinguishable(self) -> bool:
         """Is the difference significant at 5 %, after the correction for many comparisons?
@@ -142,6 +156,18 @@ def mean_interval(values: Level, *, draws: int = DRAWS, seed: int = 0) -> tuple[
     rng = np.random.default_rng(seed)
     of_units = matrix.mean(axis=0)
     return float(matrix.mean()), *interval_of(of_units, luck_of([matrix], of_units, draws, rng), rng)
+
+
+def seeds_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of one value per seed with its 95 % interval by Student's t: (mean, low, high); nan with one seed.
+
+    For what has no value per unit: costs, and BLEU of a corpus.
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, math.nan, math.nan
+    half = float(stats.t.ppf(1 - ALPHA / 2, len(values) - 1) * stats.sem(values))
+    return mean, mean - half, mean + half
 
 
 def all_pairs(levels: Mapping[str, Level], metric: str) -> list[Comparison]:

@@ -51,6 +51,11 @@ class Study:
     metrics: tuple[str, ...] = HEADLINES
     leave_out: tuple[Mapping[str, str], ...] = ()
 
+    @property
+    def varied(self) -> frozenset[str]:
+        """The settings that its factors vary."""
+        return frozenset(key for factor in self.factors for level in factor.levels.values() for key in level)
+
     def cells(self) -> list[dict[str, str]]:
         """Every combination of levels, each as {factor: level}, the first factor varying slowest."""
         names = [factor.name for factor in self.factors]

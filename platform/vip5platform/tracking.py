@@ -1,19 +1,22 @@
 """MLflow: a parent run per study, a child run per trial, written by the driver alone.
 
 Runs are found again by tags, so that nothing is logged twice: the parent by the study's key, a child by its trial's
-fingerprint within the parent.
+fingerprint within the parent. What a call could not record, because the server was away, the next one does: before
+anything is logged to a run, the run is asked what it has.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.entities.lifecycle_stage import LifecycleStage
@@ -32,12 +35,29 @@ from vip5core.trial import TrialResult, TrialSpec
 EXPERIMENT = "vip5"
 _KEY, _FINGERPRINT = "vip5.study_key", "vip5.fingerprint"
 _WHOLE = "vip5.whole"  # a run that has all that there is to record
+_DRIVER = "vip5.driver"  # host and process that writes a parent
+_OUTCOME = "vip5.outcome"
 _EPOCH = "epoch"
 _SOURCE = {MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name, MLFLOW_SOURCE_TYPE: "LOCAL"}
+_RUNNING, _FINISHED, _FAILED, _KILLED = (
+    RunStatus.to_string(status)
+    for status in (RunStatus.RUNNING, RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED)
+)
 
 
 def default_uri(home: Path) -> str:
     return f"sqlite:///{home / 'mlflow.db'}"
+
+
+def fingerprint_of_run(run: str, uri: str) -> str | None:
+    """The trial that an MLflow run records; None if there is no such run."""
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        return None  # asking would create it
+    try:
+        with _impatient():
+            return MlflowClient(tracking_uri=uri).get_run(run).data.tags.get(_FINGERPRINT)
+    except MlflowException:
+        return None
 
 
 class Tracker:
@@ -46,9 +66,9 @@ class Tracker:
     Args:
         uri: of the tracking server or database.
         home: artifacts go to `home/mlartifacts` when there is no server.
-        name: of the study, for the parent run.
+        name: of the parent run.
         key: the study's identity: the same key finds the same parent.
-        tags: of the parent.
+        tags: of the parent and its children.
 
     Raises:
         UserError: if there is no MLflow at `uri`.
@@ -60,12 +80,14 @@ class Tracker:
             logging.getLogger(noisy).setLevel(logging.ERROR)
         self.tags = dict(tags)
         self.children: dict[str, str] = {}  # fingerprint -> run id
-        self.logged: dict[str, int] = {}  # run id -> last epoch logged
+        self._logged: dict[str, set[int]] = {}  # run id -> epochs that it has
         try:
             with _impatient():
                 self.client = MlflowClient(tracking_uri=uri)
                 self.experiment = self._experiment(home)
-            self.parent = self._run(f"tags.`{_KEY}` = '{key}'", name, {_KEY: key, **tags})
+                self._bury_the_dead()
+            driver = f"{socket.gethostname()}:{os.getpid()}"
+            self.parent = self._run(f"tags.`{_KEY}` = '{key}'", name, {_KEY: key, **tags, _DRIVER: driver})
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise UserError(
@@ -82,69 +104,108 @@ class Tracker:
         tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on traces of chats
         return self.client.create_experiment(EXPERIMENT, artifact_location=where, tags=tags)
 
+    def _bury_the_dead(self) -> None:
+        """End the runs of drivers of this machine that are no more: a killed process leaves its runs RUNNING."""
+        for parent in self._search(f"attributes.status = '{_RUNNING}' and tags.`{_KEY}` LIKE '%'"):
+            host, _, process = parent.data.tags.get(_DRIVER, "").partition(":")
+            if host == socket.gethostname() and process.isdigit() and not psutil.pid_exists(int(process)):
+                children = (
+                    f"attributes.status = '{_RUNNING}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}'"
+                )
+                for run in [*self._search(children), parent]:
+                    self.client.set_terminated(run.info.run_id, _KILLED)
+
+    def _search(self, where: str) -> list[Run]:
+        return list(self.client.search_runs([self.experiment], where, max_results=1000, order_by=["start_time ASC"]))
+
     def _run(self, found_by: str, name: str, tags: Mapping[str, str]) -> str:
         """The run that `found_by` finds, opened again, or a new one."""
-        known = self.client.search_runs([self.experiment], found_by, max_results=1)
+        known = self._search(found_by)
+        for double in known[1:]:  # of a server whose answer to the first creation was lost
+            self.client.delete_run(double.info.run_id)
         if known:
-            run: Run = known[0]
+            run = known[0]
+            self.client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
             if _WHOLE not in run.data.tags:
-                self.client.update_run(run.info.run_id, status="RUNNING", name=name)
+                self.client.update_run(run.info.run_id, status=_RUNNING, name=name)
         else:
             run = self.client.create_run(self.experiment, tags={**tags, **_SOURCE, MLFLOW_RUN_NAME: name})
         return str(run.info.run_id)
 
+    def _child(self, fingerprint: str) -> str:
+        return f"tags.`{_FINGERPRINT}` = '{fingerprint}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
+
     def open(self, spec: TrialSpec, label: str, cell: Mapping[str, str]) -> None:
         """The child run of a trial, with its parameters."""
+        if spec.fingerprint in self.children:
+            return
         tags = {
             **self.tags,
             MLFLOW_PARENT_RUN_ID: self.parent,
             _FINGERPRINT: spec.fingerprint,
+            "vip5.seed": str(spec.config.seed),
             **{f"vip5.level.{factor}": level for factor, level in cell.items()},
         }
-        known = f"tags.`{_FINGERPRINT}` = '{spec.fingerprint}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
-        run = self._run(known, label, tags)
-        self.children[spec.fingerprint] = run
-        history = self.client.get_metric_history(run, _EPOCH)
-        self.logged[run] = max((int(point.value) for point in history), default=0)
+        run = self._run(self._child(spec.fingerprint), label, tags)
         params = [Param(key, str(value)) for key, value in spec.config.model_dump(mode="json").items()]
         self.client.log_batch(run, params=params)
+        self.children[spec.fingerprint] = run
 
-    def epoch(self, spec: TrialSpec, metrics: Mapping[str, float]) -> None:
-        """An epoch's metrics, once."""
-        run, step = self.children[spec.fingerprint], int(metrics[_EPOCH])
-        if step > self.logged[run]:
-            self.client.log_batch(run, metrics=_metrics(metrics, step))
-            self.logged[run] = step
+    def epochs(self, spec: TrialSpec, history: list[Mapping[str, float]]) -> None:
+        """Those of a trial's epochs that its run does not have yet, each once."""
+        run = self.children[spec.fingerprint]
+        known = self._logged.get(run)
+        if known is None:
+            known = {int(point.value) for point in self.client.get_metric_history(run, _EPOCH)}
+        missing = [metrics for metrics in history if int(metrics[_EPOCH]) not in known]
+        # While a call is under way nobody knows what the run has; if it fails, the next one asks.
+        self._logged.pop(run, None)
+        for metrics in missing:
+            # `epoch` comes last in the batch: a run that has it has the rest.
+            ordered = {**{name: value for name, value in metrics.items() if name != _EPOCH}, _EPOCH: metrics[_EPOCH]}
+            self.client.log_batch(run, metrics=_metrics(ordered, int(metrics[_EPOCH])))
+            known.add(int(metrics[_EPOCH]))
+        self._logged[run] = known
 
     def finished(self, spec: TrialSpec, result: TrialResult) -> None:
         """All that a finished trial's folder says, and the folder as artifacts."""
         run = self.children[spec.fingerprint]
         known = self.client.get_run(run).data
-        if _WHOLE not in known.tags:
-            for metrics in result.history:
-                self.epoch(spec, metrics)
-            record = result.record
-            facts = {
-                "vip5.dataset_fingerprint": record["dataset"]["fingerprint"],
-                "vip5.backbone_fingerprint": record["backbone"]["fingerprint"],
-                "vip5.features_fingerprint": str(record["features"]),
-                "vip5.device": record["device"],
-                **{f"version.{package}": version for package, version in record["versions"].items()},
-            }
-            self.client.log_artifacts(run, str(result.folder))
-            # In one call with the mark, so that a second run neither lacks nor doubles them.
-            final = {key: value for key, value in result.metrics.items() if not key.startswith("valid/")}
-            self.client.log_batch(
-                run,
-                metrics=_metrics(final, len(result.history)),
-                tags=[RunTag(key, value) for key, value in {**facts, _WHOLE: "1"}.items()],
-            )
-            self.client.set_terminated(run, RunStatus.to_string(RunStatus.FINISHED))
+        if _WHOLE in known.tags:
+            return
+        self.epochs(spec, list(result.history))
+        record = result.record
+        facts = {
+            "vip5.dataset_fingerprint": record["dataset"]["fingerprint"],
+            "vip5.backbone_fingerprint": record["backbone"]["fingerprint"],
+            "vip5.features_fingerprint": str(record["features"]),
+            "vip5.device": record["device"],
+            **{f"version.{package}": version for package, version in record["versions"].items()},
+        }
+        self.client.log_artifacts(run, str(result.folder))
+        final = {
+            key: value
+            for key, value in result.metrics.items()
+            if not key.startswith("valid/") and key not in known.metrics
+        }
+        self.client.log_batch(run, metrics=_metrics(final, len(result.history)))
+        self._end(run, _FINISHED, "finished", {**facts, _WHOLE: "1"})
 
     def failed(self, spec: TrialSpec, reason: str) -> None:
-        run = self.children[spec.fingerprint]
-        self.client.set_tag(run, "vip5.failure", reason)
-        self.client.set_terminated(run, RunStatus.to_string(RunStatus.FAILED))
+        self._end(self.children[spec.fingerprint], _FAILED, "failed", {"vip5.failure": reason})
+
+    def pruned(self, spec: TrialSpec) -> None:
+        """A trial that a search ended early."""
+        self._end(self.children[spec.fingerprint], _KILLED, "pruned", {})
+
+    def _end(self, run: str, status: str, outcome: str, tags: Mapping[str, str]) -> None:
+        self.client.log_batch(run, tags=[RunTag(key, value) for key, value in {**tags, _OUTCOME: outcome}.items()])
+        self.client.set_terminated(run, status)
+
+    def discard(self, fingerprint: str) -> None:
+        """Put the run of a trial that is to be trained anew into MLflow's bin."""
+        for run in self._search(self._child(fingerprint)):
+            self.client.delete_run(run.info.run_id)
 
     def close(self, *, note: str, tags: Mapping[str, str], files: list[Path], metrics: Mapping[str, float]) -> None:
         """End the parent with what the study came to."""
@@ -157,16 +218,20 @@ class Tracker:
         changed = {key: value for key, value in metrics.items() if known.get(key) != value}
         if changed:
             self.client.log_batch(self.parent, metrics=_metrics(changed, 0))
-        self.client.set_terminated(self.parent, RunStatus.to_string(RunStatus.FINISHED))
+        left = f"attributes.status = '{_RUNNING}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
+        for run in self._search(left):  # of a trial that was cut off once and is no part of the study any more
+            self.client.set_terminated(run.info.run_id, _KILLED)
+        self.client.set_terminated(self.parent, _FINISHED)
 
     def abandon(self) -> None:
         """End whatever still runs: the study was cut off."""
-        for run in [*self.children.values(), self.parent]:
-            try:
-                if self.client.get_run(run).info.status == RunStatus.to_string(RunStatus.RUNNING):
-                    self.client.set_terminated(run, RunStatus.to_string(RunStatus.KILLED))
-            except MlflowException:
-                return
+        with _impatient():
+            for run in [*self.children.values(), self.parent]:
+                try:
+                    if self.client.get_run(run).info.status == _RUNNING:
+                        self.client.set_terminated(run, _KILLED)
+                except MlflowException:
+                    return
 
 
 def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
@@ -176,7 +241,7 @@ def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """One answer is enough to know that a server is there; by default MLflow's client asks for minutes."""
+    """One answer is enough to know that a server is there; by default MLflow's client asks for a minute."""
     name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
     before = os.environ.get(name)
     os.environ[name] = "1"

@@ -52,7 +52,8 @@ def built_in_config(name: str, vocabulary: int, dropout: float = 0.0) -> T5Confi
 
     One layer each of encoder and decoder: with two, the same number of steps takes 1.5 times as long and learns less.
     """
-    config = T5Config(vocab_size=vocabulary, num_layers=1, dropout_rate=dropout, **BUILT_IN[name])
+    sizes: dict[str, Any] = dict(BUILT_IN[name])
+    config = T5Config(vocab_size=vocabulary, num_layers=1, dropout_rate=dropout, **sizes)
     config.decoder_start_token_id = 0
     return config
 

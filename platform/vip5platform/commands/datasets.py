@@ -1,12 +1,11 @@
-"""The `vip5` command: datasets are prepared, looked at and given their pictures."""
+"""`vip5 prepare`, `describe` and `images`: datasets are prepared, looked at and given their pictures."""
 
 from __future__ import annotations
 
 import argparse
 import math
-import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
@@ -17,10 +16,8 @@ from vip5core.errors import UserError
 from vip5core.storage import writable_folder
 
 
-def parser() -> argparse.ArgumentParser:
-    """The commands and their options."""
-    parser = argparse.ArgumentParser(prog="vip5", description="Datasets for VIP5 ablations.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def add_commands(commands: Any) -> None:
+    """Add them to the subparsers of `vip5`."""
     _add_prepare(
         commands.add_parser(
             "prepare",
@@ -31,24 +28,6 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_describe(commands.add_parser("describe", help="a dataset in numbers, and a sheet of sample items"))
     _add_images(commands.add_parser("images", help="download the pictures that a dataset's items name"))
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and leave the process.
-
-    Exit codes: 0, done; 1, some pictures are missing; 2, a mistake in what was given; 130, interrupted.
-    """
-    given = parser().parse_args(arguments)
-    try:
-        code = given.run(given)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        code = 130
-    sys.exit(code)
 
 
 def _sources() -> str:
@@ -185,7 +164,3 @@ def _mirror(text: str) -> tuple[str, str]:
     if not (equals and before and after.startswith(("http://", "https://"))):
         raise UserError(f"--mirror {text!r}: must look like http://old.host/=http://new.host/")
     return before, after
-
-
-if __name__ == "__main__":
-    main()

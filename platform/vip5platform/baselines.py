@@ -1,0 +1,113 @@
+"""The bars beside the levels: popularity, random, and a SASRec trained on the same split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import ray
+
+from vip5core.config import TrialConfig
+from vip5core.data import Dataset
+from vip5core.errors import UserError, unknown_name
+from vip5core.evaluation.baselines import BASELINES as SIMPLE
+from vip5core.evaluation.baselines import evaluate_baseline
+from vip5core.evaluation.sasrec import run_sasrec, sasrec_folder
+from vip5core.model.backbone import load_backbone
+from vip5core.prompts.prompt import Sample
+from vip5core.trial import TrialResult
+from vip5core.trial_inputs import TrialInputs
+
+SASREC = "sasrec"
+BASELINES = (*SIMPLE, SASREC)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The answers of something simpler to the questions that the trials were asked.
+
+    Attributes:
+        name: in `BASELINES`.
+        metrics: as a trial's; without the tasks that it cannot do.
+        rows: per user, as a trial's.
+    """
+
+    name: str
+    metrics: dict[str, float]
+    rows: pd.DataFrame
+
+    @property
+    def trained(self) -> bool:
+        return self.name == SASREC
+
+
+def check_baselines(names: Sequence[str]) -> None:
+    """Raises: UserError for one that does not exist."""
+    for name in names:
+        if name not in BASELINES:
+            raise unknown_name("baseline", name, BASELINES)
+
+
+def train_baselines(
+    names: Sequence[str],
+    grounds: Sequence[tuple[Dataset, TrialConfig]],
+    home: Path,
+    gpus: float,
+    progress: Callable[[int, int, str], None] = lambda done, total, news: None,
+) -> None:
+    """Train what of the baselines has to be trained, each once ever, on the Ray that runs.
+
+    Args:
+        grounds: datasets, each with the config whose questions are asked.
+        home: they go to `home/baselines/`.
+        gpus: that one may use.
+        progress: called with (done, total, news).
+    """
+    if SASREC not in names:
+        return
+    todo = [(d, c) for d, c in grounds if "sequential" in c.tasks and not sasrec_folder(d, c, home).is_dir()]
+    progress(0, len(todo), "")
+    train = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=1)(_sasrec)
+    waiting = {train.remote(str(dataset.folder), config, str(home), gpus > 0): dataset for dataset, config in todo}
+    done = 0
+    while waiting:
+        ready, _ = ray.wait(list(waiting))
+        for reference in ready:
+            dataset = waiting.pop(reference)
+            ray.get(reference)
+            done += 1
+            progress(done, len(todo), dataset.name)
+
+
+def _sasrec(dataset: str, config: TrialConfig, home: str, on_gpu: bool) -> None:
+    run_sasrec(Dataset.load(dataset), config, Path(home), device="cuda" if on_gpu else "cpu")
+
+
+def find_baselines(
+    names: Sequence[str], dataset: Dataset, backbone: Path, config: TrialConfig, home: Path
+) -> list[Baseline]:
+    """The baselines that are there, answering what `config` asks of `dataset`.
+
+    Args:
+        backbone: whose tokenizer the prompts are made with.
+        home: where `train_baselines` put those that are trained.
+    """
+    found = []
+    questions = _questions(dataset, backbone, config)
+    for name in names:
+        if name in SIMPLE:
+            found.append(Baseline(name, *evaluate_baseline(name, dataset, questions, config)))
+        elif (folder := sasrec_folder(dataset, config, home)).is_dir():
+            result = TrialResult.load(folder)
+            found.append(Baseline(name, result.metrics, result.per_user))
+    return found
+
+
+def _questions(dataset: Dataset, backbone: Path, config: TrialConfig) -> dict[str, list[Sample]]:
+    try:
+        inputs = TrialInputs(dataset, load_backbone(backbone), None)
+        return inputs.evaluator(config).questions("test", config.test_users)
+    except UserError:
+        return {}

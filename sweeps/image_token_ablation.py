@@ -1,0 +1,15 @@
+"""How many image tokens should a picture take?
+
+Usage: python sweeps/image_token_ablation.py [--help]
+"""
+
+from vip5platform import Study, factor, main
+
+STUDY = Study(
+    name="image-token-ablation",
+    question="How many image tokens should a picture take?",
+    factors=(factor("image_tokens", 0, 1, 2, 3, 5),),  # 0: text only
+)
+
+if __name__ == "__main__":
+    main(STUDY)

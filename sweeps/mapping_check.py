@@ -1,0 +1,20 @@
+"""Can the mapping network carry the picture into the token space?
+
+Usage: python sweeps/mapping_check.py [--help]
+"""
+
+from vip5platform import Study, factor, main
+
+STUDY = Study(
+    name="mapping-check",
+    question="Can the mapping network carry the picture into the token space?",
+    factors=(
+        factor("encoder", "RN50", "RN101", "ViT-B/32", "ViT-B/16", "ViT-L/14"),
+        factor("image_tokens", 1, 2, 3, 5),
+    ),
+    settings={"probe": True},
+    metrics=("probe/neighbours", "probe/category", "probe/colour", "probe/shape", "probe/pattern"),
+)
+
+if __name__ == "__main__":
+    main(STUDY)
