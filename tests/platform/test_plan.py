@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from vip5platform.plan import Options, encoders_of, plan_trials
-from vip5platform.study import Factor, Study, factor
+from vip5platform.plan import Ground, Options, encoders_of, plan_search, plan_trials
+from vip5platform.study import Factor, Range, Search, Study, choice, factor
 
 from vip5core.errors import UserError
 
@@ -28,10 +28,80 @@ def test_the_users_settings_go_before_the_studys():
     assert (config.dropout, config.num_beams) == (0.1, 30)
 
 
-@pytest.mark.parametrize("key", ["backbone", "seed"])
-def test_what_the_command_line_owns_is_no_factor(key):
+def test_seeds_are_no_factor():
     with pytest.raises(UserError, match="not a factor"):
-        plan_trials(Study("s", "Which?", (factor(key, "1"),)), Options())
+        plan_trials(Study("s", "Which?", (factor("seed", "1"),)), Options())
+
+
+def test_what_trials_stand_on_may_be_a_factor_each_backbone_with_its_own_settings():
+    study = Study("s", "Which?", (factor("backbone", "tiny", "t5-small"), factor("ids", "random", "sequential")))
+    planned = plan_trials(study, Options())
+    assert [t.ground for t in planned] == [
+        Ground("minimart", ids, backbone) for backbone in ("tiny", "t5-small") for ids in ("random", "sequential")
+    ]
+    assert [t.config.batch_size for t in planned] == [72, 72, 36, 36]
+    assert {t.config.backbone for t in planned} == {"tiny", "t5-small"}
+
+
+@pytest.mark.parametrize(("key", "given"), [("dataset", "pinterest"), ("ids", "sequential"), ("backbone", "mini")])
+def test_an_option_for_what_the_study_varies_is_refused(key, given):
+    with pytest.raises(UserError, match=f"--{key} {given}: s varies {key} itself"):
+        plan_trials(Study("s", "Which?", (factor(key, "a", "b"),)), Options(**{key: given}))
+
+
+def test_levels_can_be_chosen_and_for_a_plain_setting_added():
+    study = Study("s", "Which?", (factor("reduction_factor", 2, 4, 8),))
+    planned = plan_trials(study, Options(levels=(("reduction_factor", ("8", "64")),)))
+    assert [(t.name, t.config.reduction_factor) for t in planned] == [("8", 8), ("64", 64)]
+
+
+@pytest.mark.parametrize(
+    ("levels", "says"),
+    [
+        (("prompt", ("text",)), "unknown factor 'prompt': did you mean 'prompts'"),
+        (("prompts", ("texts",)), "unknown level of prompts 'texts': did you mean 'text'"),
+        (("prompts", ("text", "text")), "name each level once"),
+    ],
+)
+def test_levels_that_cannot_be_are_refused(levels, says):
+    study = Study("s", "Which?", (Factor("prompts", {"text": {"image_tokens": 0}, "both": {}}),))
+    with pytest.raises(UserError, match=says):
+        plan_trials(study, Options(levels=(levels,)))
+
+
+def test_cells_that_are_left_out_are_no_trials():
+    study = Study(
+        "s",
+        "Which?",
+        (factor("ids", "a", "b"), factor("image_tokens", 0, 2)),
+        leave_out=({"ids": "a", "image_tokens": "0"},),
+    )
+    assert [tuple(cell.values()) for cell in study.cells()] == [("a", "2"), ("b", "0"), ("b", "2")]
+
+
+SPACE = {"encoder": choice("RN50", "ViT-B/32"), "learning_rate": Range(1e-3, 1e-1, log=True)}
+
+
+def test_a_search_is_checked_at_every_value_before_it_starts():
+    plan = plan_search(Search("s", "Which?", SPACE), Options())
+    assert [choice.name for choice in plan.encoders] == ["RN50", "ViT-B/32"]
+    assert plan.config({"encoder": "ViT-B/32", "learning_rate": 0.5}).learning_rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "says"),
+    [
+        ({"encoder": choice("RN50", "RN5")}, Options(), "unknown encoder 'RN5'"),
+        ({"dropout": Range(0.0, 1.0)}, Options(), "dropout=1.0"),
+        ({"dropot": Range(0.0, 0.5)}, Options(), "did you mean 'dropout'"),
+        ({"seed": choice(1, 2)}, Options(), "unknown searched setting 'seed'"),
+        (SPACE, Options(settings=(("encoder", "RN50"),)), "varies encoder itself"),
+        (SPACE, Options(trials=0), "--trials 0: must be at least 1"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(space, options, says):
+    with pytest.raises(UserError, match=says):
+        plan_search(Search("s", "Which?", space), options)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from support.trials import small
-from vip5platform.tracking import EXPERIMENT, Tracker, default_uri
+from vip5platform.tracking import EXPERIMENT, Tracker, default_uri, fingerprint_of_run
 
 from vip5core.errors import UserError
 from vip5core.trial import TrialResult, TrialSpec
@@ -50,7 +54,7 @@ def test_a_trial_is_a_child_run_with_all_that_is_known_of_it(tmp_path):
     spec, result = trial(tmp_path)
     log = tracker(tmp_path)
     log.open(spec, "RN50", {"encoder": "RN50"})
-    log.epoch(spec, result.history[0])
+    log.epochs(spec, result.history[:1])
     log.finished(spec, result)
     log.close(note="# table", tags={"vip5.answer": "yes"}, files=[], metrics={METRIC: 0.5})
     assert sorted(runs(tmp_path)) == [("RN50", "FINISHED", log.parent), ("study", "FINISHED", None)]
@@ -71,9 +75,8 @@ def test_nothing_is_logged_twice(tmp_path):
     for _ in range(3):
         log = tracker(tmp_path)
         log.open(spec, "RN50", {})
-        for metrics in result.history:
-            log.epoch(spec, metrics)
-            log.epoch(spec, metrics)
+        for end in (1, 1, 2, 2):
+            log.epochs(spec, result.history[:end])
         log.finished(spec, result)
         log.close(note="", tags={}, files=[], metrics={METRIC: 0.5})
     assert len(runs(tmp_path)) == 2
@@ -97,6 +100,113 @@ def test_a_failed_trial_and_an_abandoned_study_leave_no_run_running(tmp_path):
         "cut off": "KILLED",
         "study": "KILLED",
     }
+
+
+@pytest.mark.slow
+def test_what_a_server_missed_is_recorded_by_the_next_call_once(tmp_path, monkeypatch):
+    """The server takes an epoch in but its answer is lost; then it is away for two; then it is back."""
+    spec, result = trial(tmp_path, epochs=5)
+    log = tracker(tmp_path)
+    log.open(spec, "RN50", {})
+    log.epochs(spec, result.history[:1])
+    real = log.client.log_batch
+
+    def taken_in_without_an_answer(*arguments, **named):
+        real(*arguments, **named)
+        raise MlflowException("connection reset")
+
+    def away(*arguments, **named):
+        raise MlflowException("connection refused")
+
+    for broken in (taken_in_without_an_answer, away, away):
+        monkeypatch.setattr(log.client, "log_batch", broken)
+        with pytest.raises(MlflowException):
+            log.epochs(spec, result.history[:3])
+    monkeypatch.setattr(log.client, "log_batch", real)
+    log.finished(spec, result)
+    run = log.children[spec.fingerprint]
+    assert [p.step for p in log.client.get_metric_history(run, "valid/loss")] == [1, 2, 3, 4, 5]
+    assert log.client.get_run(run).info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_cut_between_the_last_metrics_and_the_end_doubles_nothing(tmp_path, monkeypatch):
+    spec, result = trial(tmp_path)
+    log = tracker(tmp_path)
+    log.open(spec, "RN50", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "_end", lambda *arguments: (_ for _ in ()).throw(MlflowException("gone")))
+        with pytest.raises(MlflowException):
+            log.finished(spec, result)
+    again = tracker(tmp_path)
+    again.open(spec, "RN50", {})
+    again.finished(spec, result)
+    run = again.children[spec.fingerprint]
+    assert run == log.children[spec.fingerprint]
+    assert len(again.client.get_metric_history(run, METRIC)) == 1
+
+
+@pytest.mark.slow
+def test_runs_of_a_driver_that_was_killed_are_ended_and_those_of_a_living_one_are_not(tmp_path):
+    spec, _ = trial(tmp_path)
+    dead, alive = tracker(tmp_path, "dead"), tracker(tmp_path, "alive")
+    dead.open(spec, "cut off", {})
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    dead.client.set_tag(dead.parent, "vip5.driver", f"{socket.gethostname()}:{gone.pid}")
+    other = tracker(tmp_path, "other")
+    status = {
+        run: other.client.get_run(run).info.status for run in (dead.parent, *dead.children.values(), alive.parent)
+    }
+    assert list(status.values()) == ["KILLED", "KILLED", "RUNNING"]
+
+
+@pytest.mark.slow
+def test_a_trial_that_is_trained_anew_gets_a_new_run(tmp_path):
+    spec, result = trial(tmp_path)
+    log = tracker(tmp_path)
+    log.open(spec, "RN50", {})
+    log.finished(spec, result)
+    again = tracker(tmp_path)
+    again.discard(spec.fingerprint)
+    again.open(spec, "RN50", {})
+    assert again.children[spec.fingerprint] != log.children[spec.fingerprint]
+    assert len([name for name, _, _ in runs(tmp_path) if name == "RN50"]) == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_a_server_made_twice_is_one(tmp_path):
+    spec, _ = trial(tmp_path)
+    log = tracker(tmp_path)
+    log.open(spec, "RN50", {})
+    first = log.client.get_run(log.children[spec.fingerprint])
+    log.client.create_run(log.experiment, tags=first.data.tags)
+    again = tracker(tmp_path)
+    again.open(spec, "RN50", {})
+    assert again.children == log.children
+    assert len([name for name, _, _ in runs(tmp_path) if name == "RN50"]) == 1
+
+
+@pytest.mark.slow
+def test_a_pruned_trial_is_no_failure(tmp_path):
+    spec, result = trial(tmp_path)
+    log = tracker(tmp_path)
+    log.open(spec, "lr 1", {"learning_rate": "1"})
+    log.epochs(spec, result.history[:1])
+    log.pruned(spec)
+    run = log.client.get_run(log.children[spec.fingerprint])
+    assert (run.info.status, run.data.tags["vip5.outcome"]) == ("KILLED", "pruned")
+
+
+@pytest.mark.slow
+def test_the_trial_of_a_run_is_found_by_its_id(tmp_path):
+    spec, _ = trial(tmp_path)
+    log = tracker(tmp_path)
+    log.open(spec, "RN50", {})
+    assert fingerprint_of_run(log.children[spec.fingerprint], default_uri(tmp_path)) == spec.fingerprint
+    assert fingerprint_of_run("0" * 32, default_uri(tmp_path)) is None
+    assert fingerprint_of_run("0" * 32, default_uri(tmp_path / "nowhere")) is None
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.slow
