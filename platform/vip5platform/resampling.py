@@ -58,6 +58,8 @@ def p_value_of(change: np.ndarray, luck: Luck, rng: np.random.Generator) -> floa
     """Two-sided, of a mean of `change` as far from 0. Shape of `change`: [U]."""
     mean, draws = abs(float(change.mean())), len(luck.draws)
     changed = _blocks(change[change != 0], rng)  # a zero stays one under any sign
+    if len(changed) < 2:
+        changed = np.append(changed, 0.0)  # scipy asks for two
     null = stats.permutation_test(
         (changed,),
         _sum,
