@@ -35,12 +35,12 @@ class SasrecOptions:
     width: int = 64
     layers: int = 2
     heads: int = 2
-    dropout: float = 0.2
+    dropout: float = 0.3
     max_history: int = 100
-    learning_rate: float = 1e-3
-    batch_size: int = 128
+    learning_rate: float = 2e-3
+    batch_size: int = 32
     epochs: int = 150
-    patience: int = 20
+    patience: int = 15
     seed: int = 0
 
     def __post_init__(self) -> None:
