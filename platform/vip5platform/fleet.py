@@ -200,22 +200,28 @@ class _Callbacks(tune.Callback):
         spec = spec_of(trial.config)
         if trial.trial_id in self.ended_early:
             self.observer.pruned(spec)
-        elif self._arrived(spec):
+        elif arrived(spec, self.home):
             self.observer.finished(spec, TrialResult.load(spec.folder(self.home)))
         else:
             self.observer.failed(spec, "it ended without a result")
 
-    def _arrived(self, spec: TrialSpec) -> bool:
-        """Is the trial's folder there? A network file system may show it late."""
-        for _ in range(_PATIENCE):
-            list((self.home / "trials").iterdir())  # makes such a file system look again
-            if spec.finished(self.home):
-                return True
-            time.sleep(1)
-        return False
-
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.observer.failed(spec_of(trial.config), reason_of(_error_of(trial)))
+        self.observer.failed(spec_of(trial.config), reason_of_trial(trial))
+
+
+def arrived(spec: TrialSpec, home: Path) -> bool:
+    """Is the folder of a trial that has ended there? A network file system may show it late."""
+    for _ in range(_PATIENCE):
+        list((home / "trials").iterdir())  # makes such a file system look again
+        if spec.finished(home):
+            return True
+        time.sleep(1)
+    return False
+
+
+def reason_of_trial(trial: Any) -> str:
+    """Why one of Tune's trials failed, in one line."""
+    return reason_of(_error_of(trial))
 
 
 def _error_of(trial: Any) -> BaseException | None:

@@ -1,42 +1,201 @@
-"""Search: Optuna chooses the trials, on validation alone."""
+"""Search: Optuna chooses the trials, on validation alone, and no trial twice."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self, cast
 
 import optuna
-from ray.tune.search.optuna import OptunaSearch
+from optuna.trial import FrozenTrial, TrialState
+from ray.tune.search import Searcher
 
-from vip5core.config import TrialConfig
-from vip5core.errors import UserError, unknown_name
-from vip5core.metrics.table import metric
+from vip5core.errors import UserError
+from vip5core.fingerprint import canonical_json
+from vip5core.trial import TrialResult, TrialSpec
+from vip5platform.fleet import arrived
+from vip5platform.search_ledger import CACHED, FINGERPRINT, Ledger, is_finite
+from vip5platform.search_proposals import Proposer, Sampler
+from vip5platform.search_pruning import PruningScheduler, pruner
+from vip5platform.search_space import Space
+from vip5platform.search_storage import OneWriter, declared, open_search
+from vip5platform.study import Search
+from vip5platform.trial import TRIAL, parameters_of
 
 
-def optuna_search(space: Mapping[str, Any], objectives: Sequence[str], seed: int = 0) -> OptunaSearch:
-    """A searcher over `space` that is told nothing of the test.
+class TrialSearcher(Searcher):
+    """Proposes trials to Tune until there are enough.
+
+    It looks at the declared objectives alone, which cannot be on the test, and so does all that is stored. Trials that
+    an earlier run left in the middle come first. A proposal that stands for a trial which the search knows already, or
+    for an impossible one, is stored as failed, and another is asked for. A new one whose trial is finished under
+    `home`, whoever wanted it, counts, but is not run.
+
+    What is proposed follows from the stored trials and the seed alone, so that a search that was cut off goes on as one
+    that was not (with several trials at once it also matters which of them end first).
 
     Args:
-        space: setting of `TrialConfig` to an Optuna distribution (`optuna.distributions`).
-        objectives: `valid/` metrics; several give a Pareto front. Each one's direction is the metric's own.
+        search: the declaration.
+        configure: the trial of some settings; may raise `UserError` for an impossible combination.
+        home: trials lie in `home/trials/`, the search itself in `home/searches/`.
+        key: of the stored search; see `search_key`.
+        trials: budget: how many distinct trials the search has in the end, those of earlier runs, pruned and failed
+            ones included.
         seed: of the sampler.
+        prune: end hopeless trials early. Without effect on several objectives, for Optuna prunes by one.
+        sampler: Optuna's TPE; or, to compare with, uniform random, or all combinations in their order.
+        storage: another place for the search than `home/searches/`.
+
+    Attributes:
+        study: Optuna's, as it is stored.
+        cached: the trials that counted without being run.
+        exhausted: there is nothing new to propose, though the budget is not spent.
 
     Raises:
-        UserError: for an objective that is not on validation, or a setting that does not exist.
+        UserError: for a space or objectives that cannot be, or a stored search that cannot be continued.
     """
-    if not objectives:
-        raise UserError("a search needs at least one objective, such as valid/sequential/ndcg_at_10")
-    for name in objectives:
-        if not name.startswith("valid/"):
-            raise UserError(f"objective {name!r}: a search may look at validation only, so name a valid/ metric")
-    for key in space:
-        if key not in TrialConfig.model_fields:
-            raise unknown_name("setting", key, TrialConfig.model_fields)
-    modes = ["max" if metric(name).higher_is_better else "min" for name in objectives]
-    one = len(objectives) == 1
-    return OptunaSearch(
-        dict(space),
-        metric=objectives[0] if one else list(objectives),
-        mode=modes[0] if one else modes,
-        sampler=optuna.samplers.TPESampler(seed=seed),
-    )
+
+    def __init__(
+        self,
+        search: Search,
+        configure: Callable[[dict[str, Any]], TrialSpec],
+        home: Path,
+        key: str,
+        *,
+        trials: int,
+        seed: int = 0,
+        prune: bool = True,
+        sampler: Sampler = "tpe",
+        storage: optuna.storages.BaseStorage | None = None,
+    ) -> None:
+        super().__init__()
+        if trials < 1:
+            raise UserError(f"trials={trials}: a search needs at least one")
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.configure, self.home, self.trials = configure, home, trials
+        self.prune = prune and len(search.objectives) == 1
+        self.cached: list[TrialSpec] = []
+        self.exhausted = False
+        self.space = Space(search.space)
+        self._lock: OneWriter | None = None
+        if storage is None:
+            self.study, self._lock = open_search(search, home, key)
+        else:
+            self.study = declared(search, storage, key)
+        self.study.sampler = optuna.samplers.RandomSampler(seed)  # it is not asked: see `Proposer`
+        self.study.pruner = pruner()
+        self._ledger = Ledger(self.study, search.objectives)
+        self._proposer = Proposer(self.space, self._spec, self._ledger, sampler, seed)
+        self._cut_off = [trial for trial in self._ledger.trials() if trial.state == TrialState.RUNNING]
+        self._specs: dict[str, TrialSpec] = {}  # by parameters, as JSON
+        self._running: dict[str, tuple[FrozenTrial, TrialSpec]] = {}  # by Tune's id
+        self._reasons: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process run the search."""
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def scheduler(self) -> PruningScheduler:
+        """The scheduler that goes with this searcher; without it, nothing is pruned and no epoch is kept."""
+        return PruningScheduler(self)
+
+    @property
+    def missing(self) -> int:
+        """How many trials are still to be proposed or to go on; 0 for a search that has been finished before."""
+        return len(self._cut_off) + max(0, self.trials - len(self._ledger.known))
+
+    def specs(self) -> list[TrialSpec]:
+        """The distinct trials of the search, those of earlier runs included, in the order of their proposals."""
+        return [self._spec(trial.params) for trial in self._ledger.trials() if FINGERPRINT in trial.user_attrs]
+
+    def _spec(self, parameters: dict[str, Any]) -> TrialSpec:
+        """Raises: UserError for an impossible combination."""
+        key = canonical_json(parameters)
+        if key not in self._specs:
+            self._specs[key] = self.configure(self.space.settings(parameters))
+        return self._specs[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune copies its searcher into files, which nobody reads: all there is to keep is in the storage."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: see `__getstate__`."""
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next trial to run, for Tune's trial of this id, or Tune's `FINISHED`."""
+        while (proposal := self._next()) is not None:
+            trial, spec = proposal
+            if not spec.finished(self.home):
+                self._running[trial_id] = proposal
+                return {TRIAL: parameters_of(spec)}
+            self.cached.append(spec)
+            if trial.last_step is None:  # otherwise it ran here, and was cut off between its end and our knowing
+                self._ledger.set(trial, CACHED, True)
+            self._ledger.tell_result(trial, TrialResult.load(spec.folder(self.home)))
+        finished: Any = Searcher.FINISHED  # a string, whatever the base class says
+        return cast(dict[str, Any], finished)
+
+    def _next(self) -> tuple[FrozenTrial, TrialSpec] | None:
+        """The next trial, which stands in the storage as running, or None if there are enough."""
+        while self._cut_off:
+            trial = self._cut_off.pop(0)
+            try:
+                spec = self._spec(trial.params)
+            except UserError as error:  # it was possible when it was proposed
+                self._ledger.tell_failure(trial, str(error))
+                continue
+            if trial.user_attrs[FINGERPRINT] != spec.fingerprint:
+                self._ledger.rename(trial, spec.fingerprint)
+            return trial, spec
+        if len(self._ledger.known) >= self.trials:
+            return None
+        new = self._proposer.new_trial()
+        self.exhausted = new is None
+        return new
+
+    def ends_early(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Note an epoch's value of the objective; is the trial to be ended, and told as pruned, after it?
+
+        A trial that goes on after its checkpoint reports its earlier epochs again: they are noted and judged once.
+        """
+        value, epoch = result.get(self._ledger.objectives[0]), result.get("epoch")
+        if trial_id not in self._running or not is_finite(value) or not is_finite(epoch):
+            return False
+        if len(self._ledger.objectives) > 1:  # Optuna keeps the values of epochs for one objective only
+            return False
+        trial, spec = self._running[trial_id]
+        if not self._ledger.note_epoch(trial, int(epoch), value) or not self.prune or epoch >= spec.config.epochs:
+            return False
+        if not self._ledger.writable(trial).should_prune():
+            return False
+        self._ledger.tell_pruned(trial)
+        del self._running[trial_id]
+        spec.checkpoint(self.home).unlink(missing_ok=True)
+        return True
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Nothing: the scheduler has asked `ends_early` already."""
+
+    def note_reason(self, trial_id: str, reason: str) -> None:
+        """Why a trial failed, before Tune says that it did."""
+        self._reasons[trial_id] = reason
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        """Tell how a trial ended by its folder; what Tune knows of its metrics is not looked at."""
+        if trial_id not in self._running:  # it was pruned
+            return
+        trial, spec = self._running.pop(trial_id)
+        reason = self._reasons.pop(trial_id, "unknown") if error else "it ended without a result"
+        if spec.finished(self.home) or (not error and arrived(spec, self.home)):
+            self._ledger.tell_result(trial, TrialResult.load(spec.folder(self.home)))
+        else:
+            self._ledger.tell_failure(trial, reason)

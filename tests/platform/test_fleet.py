@@ -1,13 +1,23 @@
-"""Trials under Ray Tune: in process, as a worker group, and proposed by Optuna."""
+"""Trials under Ray Tune: in process, as a worker group, and proposed by a search."""
 
 from __future__ import annotations
 
-import optuna
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
-from support.trials import SMALL, small
+from optuna.trial import TrialState
+from support.searches import asked
+from support.trials import small
 from vip5platform.fleet import Share, reason_of, run_search, run_trials
-from vip5platform.search import optuna_search
+from vip5platform.search import TrialSearcher
+from vip5platform.search_results import history
+from vip5platform.search_storage import load_search, search_file
 from vip5platform.session import Resources
+from vip5platform.study import Range, Search, choice
 
 from vip5core.errors import UserError
 from vip5core.trial import TrialResult
@@ -20,6 +30,7 @@ class Recorder:
         self.epochs: list[tuple[str, float]] = []
         self.results: dict[str, TrialResult] = {}
         self.failures: dict[str, str] = {}
+        self.ended_early: list[str] = []
 
     def started(self, spec) -> None:
         pass
@@ -33,6 +44,9 @@ class Recorder:
 
     def failed(self, spec, reason) -> None:
         self.failures[spec.fingerprint] = reason
+
+    def pruned(self, spec) -> None:
+        self.ended_early.append(spec.fingerprint)
 
 
 @pytest.mark.slow
@@ -68,35 +82,129 @@ def test_a_trial_that_fails_is_told_in_a_line_and_the_others_go_on(text_only, ra
     assert not text_only.spec(bad).finished(text_only.home)
 
 
-@pytest.mark.slow
-def test_optuna_proposes_trials_and_sees_validation_only(text_only, ray_two_cpus):
-    seen = Recorder()
-    space = {
-        "reduction_factor": optuna.distributions.CategoricalDistribution([2, 4]),
-        "learning_rate": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
-    }
-    searcher = optuna_search(space, ["valid/loss"], seed=1)
-    run_search(SMALL, searcher, 3, text_only, Share(1, 1, 0), 1, seen)
-    assert len(seen.results) == 3
-    trials = searcher._ot_study.trials
-    assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 3
-    told = sorted(trial.value for trial in trials)
-    assert told == pytest.approx(sorted(result.history[-1]["valid/loss"] for result in seen.results.values()))
-    assert len({result.config.learning_rate for result in seen.results.values()}) == 3
-
-
-@pytest.mark.parametrize(
-    ("space", "objectives", "says"),
-    [
-        ({}, ["test/sequential/ndcg_at_10"], "may look at validation only"),
-        ({}, [], "needs at least one objective"),
-        ({"reduction_facter": None}, ["valid/loss"], "did you mean 'reduction_factor'"),
-        ({}, ["valid/nonsense"], "unknown metric"),
-    ],
+#: Enough to search in: eight trials of a second or two.
+SEARCH = Search(
+    "a-search",
+    "Which?",
+    {"reduction_factor": choice(2, 4), "learning_rate": choice(1e-4, 1e-3, 1e-2, 3e-2)},
+    ("valid/loss",),
 )
-def test_a_search_that_peeks_or_misspells_is_refused(space, objectives, says):
-    with pytest.raises(UserError, match=says):
-        optuna_search(space, objectives)
+
+
+def searched(search, text_only, ray, seen, at_once=1, **options):
+    """Run `search` by Tune; its searcher."""
+
+    def configure(settings):
+        return text_only.spec(small(**{**search.settings, **settings}))
+
+    with TrialSearcher(search, configure, text_only.home, "key", **options) as searcher:
+        run_search(searcher, searcher.scheduler, text_only.home, Share(1, 1, 0), at_once, seen)
+    return searcher
+
+
+@pytest.mark.slow
+def test_a_search_runs_what_it_proposes_and_sees_validation_only(text_only, ray_two_cpus):
+    seen = Recorder()
+    search = Search("a-search", "Which?", {**SEARCH.space, "learning_rate": Range(1e-4, 1e-2, log=True)})
+    searcher = searched(search, text_only, ray_two_cpus, seen, at_once=2, trials=4, seed=1, prune=False)
+    assert len(seen.results) == 4
+    assert {spec.fingerprint for spec in searcher.specs()} == set(seen.results)
+    trials = searcher.study.trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    for trial in trials:
+        result = seen.results[trial.user_attrs["fingerprint"]]
+        assert trial.value == result.metrics["valid/sequential/ndcg_at_10"]
+        assert trial.intermediate_values == {
+            int(epoch["epoch"]): epoch["valid/sequential/ndcg_at_10"] for epoch in result.history
+        }
+    assert "test/" not in search_file(text_only.home, "key").read_text("utf-8")
+    # A second search of the same home trains nothing anew.
+    again = searched(search, text_only, ray_two_cpus, Recorder(), trials=4, seed=1)
+    assert (again.missing, again.cached) == (0, [])
+
+
+@pytest.mark.slow
+def test_hopeless_trials_end_early_and_failed_ones_are_told_with_their_reason(text_only, ray_two_cpus):
+    seen = Recorder()
+    search = Search(
+        "a-search",
+        "Which?",
+        # In this order: a good one, two that learn nothing, one that diverges, and another good one.
+        {"learning_rate": choice(1e-2, 1e-9, 2e-9, 1e30, 2e-2)},
+        ("valid/loss",),
+        {"epochs": 3, "tuning": "full", "clip": 1e30},
+    )
+    searcher = searched(search, text_only, ray_two_cpus, seen, trials=5, sampler="grid")
+    table = history(searcher.study)
+    assert list(table["state"][:4]) == ["complete", "pruned", "pruned", "failed"]
+    assert table["reason"][3].startswith("DivergedError: the training loss is")
+    assert list(table["epochs"][:3]) == [3, 1, 1]
+    assert seen.ended_early[:2] == list(table["fingerprint"][1:3])
+    for number in (1, 2):
+        assert list(searcher.study.trials[number].intermediate_values) == [1]
+    assert sorted(path.name for path in (text_only.home / "trials").iterdir()) == sorted(
+        table["fingerprint"][table["state"] == "complete"]
+    )
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from vip5platform.environment import set_environment
+set_environment(None)
+from test_fleet import SEARCH, Recorder, searched
+from vip5platform.session import ray_session
+from vip5core.trial import StudyInputs
+home, dataset, backbone = map(Path, sys.argv[1:])
+with ray_session(None, cpus=2) as ray:
+    searched(SEARCH, StudyInputs(home, dataset, backbone, {}), ray, Recorder(), trials=5, seed=3, prune=False)
+"""
+
+
+@pytest.mark.slow
+def test_a_search_whose_driver_is_killed_goes_on_to_the_same_trials(text_only, tmp_path):
+    def start() -> subprocess.Popen:
+        arguments = [str(path) for path in (text_only.home, text_only.dataset, text_only.backbone)]
+        return subprocess.Popen(
+            [sys.executable, "-c", DRIVER, *arguments],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])},
+        )
+
+    def told() -> list[str]:
+        if not search_file(text_only.home, "key").is_file():
+            return []
+        try:
+            return list(history(load_search(text_only.home, "key")).get("state", []))
+        except KeyError:  # it has only just been created
+            return []
+
+    driver = start()
+    until = time.monotonic() + 240
+    while not (told().count("complete") >= 2 and "running" in told()):
+        assert driver.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < until, "it does not get on"
+        time.sleep(0.05)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    before = history(load_search(text_only.home, "key"))
+    second = start()
+    assert second.wait(timeout=240) == 0
+    table = history(load_search(text_only.home, "key"))
+    assert list(table["fingerprint"][: len(before)]) == list(before["fingerprint"])
+    new = table[table["state"] != "repeat"]
+    assert list(new["state"]) == ["complete"] * 5
+    assert new["fingerprint"].is_unique
+    finished = {path.name for path in (text_only.home / "trials").iterdir() if path.is_dir()}
+    assert finished == set(new["fingerprint"])
+    # So few proposals are drawn by the seed alone, whatever the trials give.
+    home = tmp_path / "whole"
+    with TrialSearcher(
+        SEARCH, lambda settings: text_only.spec(small(**settings)), home, "key", trials=5, seed=3
+    ) as one:
+        whole = [asked(one, str(number)).config for number in range(5)]
+    assert [(config.reduction_factor, config.learning_rate) for config in whole] == list(
+        new[["reduction_factor", "learning_rate"]].itertuples(index=False, name=None)
+    )
 
 
 @pytest.mark.parametrize(

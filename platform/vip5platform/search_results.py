@@ -1,0 +1,137 @@
+"""What a search has found, read from its storage alone; see `load_search`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from vip5core.metrics.table import better
+from vip5platform.search_ledger import CACHED, FINGERPRINT, IMPOSSIBLE, REASON, REPEAT_OF, SECONDS
+from vip5platform.search_storage import OBJECTIVES
+
+#: Fewer finished trials say nothing of importances.
+_ENOUGH = 8
+
+
+@dataclass(frozen=True)
+class SearchPoint:
+    """A finished trial of a search.
+
+    Attributes:
+        number: of the proposal, from 0.
+        params: the searched settings.
+        values: by objective.
+        fingerprint: of the trial; its folder lies under `trials/`.
+        seconds: what it took.
+    """
+
+    number: int
+    params: dict[str, Any]
+    values: dict[str, float]
+    fingerprint: str
+    seconds: float | None
+
+
+def best_trial(study: optuna.Study) -> SearchPoint | None:
+    """The finished trial with the best first objective, the earlier one of equals; None if none has finished."""
+    best: SearchPoint | None = None
+    for point in _points(study, _complete(study)):
+        first = next(iter(point.values))
+        if best is None or better(first, point.values[first], best.values[first]):
+            best = point
+    return best
+
+
+def pareto_front(study: optuna.Study) -> list[SearchPoint]:
+    """The finished trials to which none is preferable in all objectives, best first objective first."""
+    points = _points(study, [trial for trial in study.best_trials if trial.state == TrialState.COMPLETE])
+    first = objectives_of(study)[0]
+    return sorted(points, key=lambda p: p.values[first], reverse=better(first, 1.0, 0.0))
+
+
+def history(study: optuna.Study) -> pd.DataFrame:
+    """One row per proposal, in their order.
+
+    Returns:
+        `number`, `state` (complete, pruned, failed, running, repeat or impossible), a column per searched setting and
+        per objective (of finished trials only), `best` (the best first objective so far), `epochs` (told), `seconds`,
+        `cached` (not run for this search), `fingerprint`, `repeat_of` and `reason`.
+    """
+    names, rows = objectives_of(study), []
+    best: float | None = None
+    for trial in study.get_trials(deepcopy=False):
+        attributes = trial.user_attrs
+        values = dict(zip(names, trial.values or [], strict=False)) if trial.state == TrialState.COMPLETE else {}
+        if values and (best is None or better(names[0], values[names[0]], best)):
+            best = values[names[0]]
+        row: dict[str, Any] = {"number": trial.number, "state": _state(trial), **trial.params}
+        row |= {name: values.get(name, math.nan) for name in names}
+        row |= {"best": math.nan if best is None else best, "epochs": trial.last_step}
+        row |= {"seconds": attributes.get(SECONDS), "cached": attributes.get(CACHED, False)}
+        rows.append(row | {name: attributes.get(name) for name in (FINGERPRINT, REPEAT_OF, REASON)})
+    return pd.DataFrame(rows)
+
+
+def importances(study: optuna.Study, objective: str | None = None, seed: int = 0) -> dict[str, float]:
+    """How much of an objective's spread each setting explains, largest first; they sum to 1.
+
+    By fANOVA (Hutter et al., 2014) over the finished trials. They are where the search looked, which is not evenly, and
+    few: read it as a hint.
+
+    Args:
+        objective: one of the search's; by default the first.
+        seed: of the forest.
+
+    Returns:
+        {} with fewer than eight finished trials, or if all have the same value.
+    """
+    names = objectives_of(study)
+    place = names.index(objective) if objective is not None else 0
+    trials = _complete(study)
+    varied = [key for key in (trials[0].params if trials else {}) if len({t.params[key] for t in trials}) > 1]
+    if len(trials) < _ENOUGH or not varied or len({trial.values[place] for trial in trials}) == 1:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return optuna.importance.get_param_importances(
+            study,
+            evaluator=optuna.importance.FanovaImportanceEvaluator(seed=seed),
+            params=varied,
+            target=lambda trial: trial.values[place],
+        )
+
+
+def objectives_of(study: optuna.Study) -> list[str]:
+    return list(study.user_attrs[OBJECTIVES])
+
+
+def _complete(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def _points(study: optuna.Study, trials: list[FrozenTrial]) -> list[SearchPoint]:
+    names = objectives_of(study)
+    return [
+        SearchPoint(
+            trial.number,
+            dict(trial.params),
+            dict(zip(names, trial.values, strict=True)),
+            trial.user_attrs[FINGERPRINT],
+            trial.user_attrs.get(SECONDS),
+        )
+        for trial in trials
+    ]
+
+
+def _state(trial: FrozenTrial) -> str:
+    if REPEAT_OF in trial.user_attrs:
+        return "repeat"
+    if IMPOSSIBLE in trial.user_attrs:
+        return "impossible"
+    return "failed" if trial.state == TrialState.FAIL else trial.state.name.lower()
