@@ -187,15 +187,16 @@ def _scores(model: SasrecModel, histories: Sequence[np.ndarray], max_history: in
 def _validate(model: SasrecModel, dataset: Dataset, options: SasrecOptions, exclude_history: bool) -> dict[str, float]:
     """How the validation items of all users rank among all items."""
     rng = np.random.default_rng(options.seed)
-    everything = np.arange(1, dataset.n_items + 1)
     ranks = []
     for start in range(1, dataset.n_users + 1, _USERS_AT_A_TIME):
         users = range(start, min(start + _USERS_AT_A_TIME, dataset.n_users + 1))
         histories = [dataset.before(user, "valid") for user in users]
         scores = _scores(model, histories, options.max_history).numpy()
         for user, history, mine in zip(users, histories, scores, strict=True):
-            allowed = np.setdiff1d(everything, history) if exclude_history else everything
-            target = dataset.target(user, "valid")
-            ranks.append(rank_by_score(target, mine, allowed, rng) if target in allowed else UNRANKED)
+            allowed, target = np.ones(dataset.n_items + 1, dtype=bool), dataset.target(user, "valid")
+            allowed[0] = False
+            if exclude_history:
+                allowed[history] = False
+            ranks.append(rank_by_score(target, mine, np.flatnonzero(allowed), rng) if allowed[target] else UNRANKED)
     places = np.array(ranks)
     return {"valid/sequential/hit_rate_at_10": hit_rate(places, 10), _SELECT_BY: ndcg(places, 10)}
