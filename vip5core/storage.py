@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vip5core.errors import UserError
+
+_WRITER = re.compile(r"\.([^.]*)-(\d+)-[0-9a-f]{8}\.part$")
 
 
 def writable_folder(path: Path, purpose: str) -> Path:
@@ -29,6 +33,33 @@ def writable_folder(path: Path, purpose: str) -> Path:
             f"{purpose} {str(path)!r} cannot be written ({error.strerror}): choose a folder that you may write to"
         ) from None
     return path.resolve()
+
+
+def _aside(target: Path) -> Path:
+    """A name beside `target` that tells who writes it."""
+    return target.parent / f".{target.name}.{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.part"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes of this machine that were killed left half-written in `folder`."""
+    for path in folder.glob(".*.part"):
+        found = _WRITER.search(path.name)
+        if found and found[1] == socket.gethostname() and not process_lives(int(found[2])):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def process_lives(process: int) -> bool:
+    """Is there a process of this number on this machine?"""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 @contextmanager
@@ -56,7 +87,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     If `target` exists by then (another process was faster with the same content), it is left as it is.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
+    aside = _aside(target)
     aside.mkdir()
     try:
         with _space_for(target):
@@ -73,7 +104,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
     """Yield a folder beside `target` that takes its place when the block ends well, and vanishes when not."""
-    aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
+    aside = _aside(target)
     before = aside.with_suffix(".old")
     aside.mkdir()
     try:
@@ -92,7 +123,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
 def whole_file(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` that replaces it when the block ends well, and vanishes when not."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
+    aside = _aside(target)
     try:
         with _space_for(target):
             yield aside

@@ -6,7 +6,6 @@ import contextlib
 import math
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from ray.tune.search import Searcher
 
 from vip5core.errors import UserError
 from vip5core.trial import TrialResult, TrialSpec
-from vip5platform.session import Resources, quiet_ray
+from vip5platform.session import Resources, process_folder, quiet_ray
 from vip5platform.trial import TRIAL, parameters_of, spec_of, trainable
 
 #: Seconds for the folder of a trial that has ended to appear.
@@ -60,7 +59,10 @@ class Share:
 
     @classmethod
     def of(cls, resources: Resources, trials: int, workers: int = 1, gpus: float | None = None) -> Share:
-        """An even share: all CPUs are used when there are fewer trials than CPUs, as far as one node has them.
+        """An even share of the CPUs on a GPU, as far as one node has them; without GPUs one CPU each.
+
+        A trial that computes on CPUs computes with one thread: sums by several come out differently, and a trial must
+        end with the same numbers however many run beside it.
 
         Args:
             resources: of the cluster, with the nodes to come.
@@ -80,9 +82,10 @@ class Share:
             raise UserError(f"--gpus-per-trial {gpus:g}, workers {workers}: there are {resources.gpus:g} GPUs here")
         if workers > resources.cpus:
             raise UserError(f"--workers-per-trial {workers}: each needs a CPU, and there are {resources.cpus:g} here")
-        at_once = max(1, min(trials, int(resources.gpus / gpus / workers) if gpus else trials))
-        on_a_node = resources.cpus_per_gpu * gpus if gpus else resources.node_cpus
-        return cls(workers, max(1, int(min(resources.cpus / at_once / workers, on_a_node))), gpus)
+        if not gpus:
+            return cls(workers, 1, 0.0)
+        at_once = max(1, min(trials, int(resources.gpus / gpus / workers)))
+        return cls(workers, max(1, int(min(resources.cpus / at_once / workers, resources.cpus_per_gpu * gpus))), gpus)
 
     def at_once(self, resources: Resources) -> int:
         """How many trials run side by side."""
@@ -119,7 +122,7 @@ def _tune(
     observer: Observer,
 ) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    storage = Path(tempfile.mkdtemp(prefix="tune-", dir=home))  # of what our own folders hold, for Tune itself
+    storage = process_folder(home, "tune-")  # of what our own folders hold, for Tune itself
     run = trainable(home, storage, share.workers, share.cpus, share.gpus)
     room: dict[str, float] = {"cpu": share.cpus, "gpu": share.gpus}
     if share.workers > 1:

@@ -23,7 +23,7 @@ from vip5core.errors import UserError
 from vip5core.features import NO_PICTURE, FeatureStore
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.model.backbone import backbone_fingerprint
-from vip5core.storage import writable_folder
+from vip5core.storage import remove_leftovers, writable_folder
 from vip5core.trial import TrialResult, TrialSpec
 from vip5platform.baselines import train_baselines
 from vip5platform.evidence import gather
@@ -223,6 +223,8 @@ def opened(
     """
     key = _key(declared, options, grounds)
     folder = writable_folder(home / "reports" / f"{declared.name}-{key}", "report folder")
+    for place in ("trials", "baselines", "datasets", "backbones", "features", f"reports/{folder.name}"):
+        remove_leftovers(home / place)
     with _alone(folder):
         with timeline.measure("tracking"):
             names = ", ".join(dict.fromkeys(prepared.dataset.name for prepared in grounds.values()))

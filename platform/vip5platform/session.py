@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import ray
 
 from vip5core.errors import UserError
+from vip5core.storage import process_lives
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,11 @@ class Resources:
     Attributes:
         cpus: of all nodes.
         gpus: of all nodes.
-        node_cpus: of the largest node: one process cannot have more.
         cpus_per_gpu: on that node with GPUs which has the fewest.
     """
 
     cpus: float
     gpus: float
-    node_cpus: float = math.inf
     cpus_per_gpu: float = math.inf
 
     @classmethod
@@ -39,7 +40,6 @@ class Resources:
         return cls(
             cpus=sum(cpus for cpus, _ in nodes),
             gpus=sum(gpus for _, gpus in nodes),
-            node_cpus=max((cpus for cpus, _ in nodes), default=0.0),
             cpus_per_gpu=min((cpus / gpus for cpus, gpus in nodes if gpus), default=0.0),
         )
 
@@ -60,7 +60,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resour
         UserError: if there is no cluster at `address`.
     """
     # Ray's sockets lie in its temporary folder, and their paths may have 107 characters: so it is not under `--home`.
-    temporary = None if address else tempfile.mkdtemp(prefix="vip5-", dir="/tmp")
+    temporary = None if address else process_folder(Path("/tmp"), "vip5-")
     try:
         if address:
             try:
@@ -77,13 +77,22 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resour
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _temp_dir=temporary,
+                _temp_dir=str(temporary),
             )
         yield Resources.of_cluster()
     finally:
         ray.shutdown()
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def process_folder(parent: Path, prefix: str) -> Path:
+    """A new folder of this process; those of processes that were killed are removed."""
+    for folder in parent.glob(f"{prefix}*-*"):
+        process = folder.name.removeprefix(prefix).partition("-")[0]
+        if process.isdigit() and not process_lives(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=parent))
 
 
 @contextmanager

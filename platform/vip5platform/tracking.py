@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.entities.lifecycle_stage import LifecycleStage
@@ -30,6 +29,7 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from vip5core.errors import UserError
+from vip5core.storage import process_lives
 from vip5core.trial import TrialResult, TrialSpec
 
 EXPERIMENT = "vip5"
@@ -108,7 +108,7 @@ class Tracker:
         """End the runs of drivers of this machine that are no more: a killed process leaves its runs RUNNING."""
         for parent in self._search(f"attributes.status = '{_RUNNING}' and tags.`{_KEY}` LIKE '%'"):
             host, _, process = parent.data.tags.get(_DRIVER, "").partition(":")
-            if host == socket.gethostname() and process.isdigit() and not psutil.pid_exists(int(process)):
+            if host == socket.gethostname() and process.isdigit() and not process_lives(int(process)):
                 children = (
                     f"attributes.status = '{_RUNNING}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}'"
                 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vip5core.errors import UserError
-from vip5core.storage import replaced_folder, whole_file, whole_folder, writable_folder
+from vip5core.storage import remove_leftovers, replaced_folder, whole_file, whole_folder, writable_folder
 
 
 def test_a_folder_takes_its_name_only_when_the_block_ends(tmp_path: Path) -> None:
@@ -103,3 +105,17 @@ def test_a_folder_is_replaced_in_one_step_or_stays(tmp_path: Path) -> None:
         (folder / "new").touch()
         assert (target / "old").exists()
     assert [path.name for path in tmp_path.rglob("*")] == ["data", "new"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    write = (
+        "import os, sys; from pathlib import Path; from vip5core.storage import whole_file, whole_folder\n"
+        "with whole_folder(Path(sys.argv[1]) / 'folder.1') as f, whole_file(Path(sys.argv[1]) / 'file') as g:\n"
+        "    (f / 'x').write_text('x'); g.write_text('y'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", write, str(tmp_path)], check=False)
+    assert len(list(tmp_path.glob(".*.part"))) == 2
+    with whole_file(tmp_path / "mine") as aside:
+        aside.write_text("z")
+        remove_leftovers(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [aside.name]

@@ -73,7 +73,6 @@ def test_options_reach_the_manifest(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["prepare", "minimart:25", "--out", "new", "--k-core", "-1"], "k_core=-1"),
         (["prepare", "minimart:25", "--out", "new", "--seed", "-1"], "seed=-1: must be from 0"),
         (["images", "there", "--max-mb", "inf"], "--max-mb inf"),
-        (["prepare", "minimart:25", "--out", "new", "--ids", "published"], "choose another: random"),
         (["prepare", "minimart:25", "--out", "new", "--k-core", "999"], "nothing to train on"),
         (["describe", "there"], "is not a dataset"),
         (["images", "there"], "is not a dataset"),

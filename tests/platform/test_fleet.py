@@ -211,7 +211,7 @@ def test_a_search_whose_driver_is_killed_goes_on_to_the_same_trials(text_only, t
     ("resources", "trials", "workers", "gpus", "expected", "at_once"),
     [
         (Resources(2, 0), 5, 1, None, Share(1, 1, 0.0), 2),
-        (Resources(16, 0), 5, 1, None, Share(1, 3, 0.0), 5),
+        (Resources(16, 0), 5, 1, None, Share(1, 1, 0.0), 16),
         (Resources(2, 0), 1, 2, None, Share(2, 1, 0.0), 1),
         (Resources(16, 1), 5, 1, None, Share(1, 16, 1.0), 1),
         (Resources(16, 1), 5, 1, 0.25, Share(1, 4, 0.25), 4),
