@@ -1,0 +1,176 @@
+"""`python -m benchmarks.survival`: a study whose driver is killed (-9) at random moments ends as one that was not.
+
+The same study is run twice: once in peace, and once in pieces, its driver killed again and again. Then trials, weights,
+per-user results, metrics and MLflow's records of both are compared; times and memory are all that may differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from rich.console import Console
+from vip5platform.tracking import EXPERIMENT, default_uri
+
+_STUDY = """
+import sys
+from vip5platform import Study, factor, main
+main(Study("survival", "Which?", (factor("image_tokens", 0, 1, 2),)), sys.argv[1:])
+"""
+_SMALL = (
+    *("--dataset", "minimart:40", "--p5-epochs", "1", "--epochs", "6", "--baselines", "popularity", "--set"),
+    *("test_users=20", "validation_users=10", "train_candidates=5", "num_beams=10", "max_target_tokens=8"),
+    *("dropout=0.1",),
+)
+_PATIENCE_S = 600
+
+
+@dataclass
+class Survival:
+    """What was done, and what came out differently.
+
+    Attributes:
+        kills: seconds after its start at which each driver was killed.
+        resumed: how many of the starts found a trial in the middle.
+        mismatches: each difference, in a line.
+    """
+
+    kills: list[float] = field(default_factory=list)
+    resumed: int = 0
+    mismatches: list[str] = field(default_factory=list)
+
+
+def survive(folder: Path, kills: int, seed: int = 0, longest: float = 40.0) -> Survival:
+    """Run the study in peace and in pieces under `folder`, and compare.
+
+    Args:
+        kills: how many drivers are killed, each at a moment drawn evenly from its first `longest` seconds.
+    """
+    rng = random.Random(seed)
+    peace, pieces = folder / "peace", folder / "pieces"
+    _finish(peace)
+    found = Survival()
+    while len(found.kills) < kills:
+        moment = rng.uniform(0.0, longest)
+        found.resumed += bool(list((pieces / "trials").glob("*.running.pt")))
+        driver = _start(pieces)
+        try:
+            driver.wait(moment)
+            break  # it was faster: nothing is left to kill
+        except subprocess.TimeoutExpired:
+            os.kill(driver.pid, signal.SIGKILL)
+            driver.wait()
+            found.kills.append(round(moment, 1))
+            time.sleep(1.0)  # until Ray has noticed
+    found.resumed += bool(list((pieces / "trials").glob("*.running.pt")))
+    _finish(pieces)
+    found.mismatches = [*_compare_trials(peace, pieces), *_compare_runs(peace, pieces), *_leftovers(pieces)]
+    return found
+
+
+def _start(home: Path) -> subprocess.Popen:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", _STUDY, *_SMALL, "--home", str(home)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+
+
+def _finish(home: Path) -> None:
+    driver = _start(home)
+    _, errors = driver.communicate(timeout=_PATIENCE_S)
+    if driver.returncode:
+        raise RuntimeError(f"the study left with {driver.returncode}: {errors.decode()[-2000:]}")
+
+
+def _compare_trials(peace: Path, pieces: Path) -> list[str]:
+    """Differences of the trials' folders; times, memory and speed may differ."""
+    names = [sorted(file.parent.name for file in (home / "trials").glob("*/result.json")) for home in (peace, pieces)]
+    if names[0] != names[1]:
+        return [f"trials {names[0]} in peace, {names[1]} in pieces"]
+    different = []
+    for name in names[0]:
+        both = [home / "trials" / name for home in (peace, pieces)]
+        for file in ("per_user.parquet", "trainable.safetensors"):
+            if both[0].joinpath(file).read_bytes() != both[1].joinpath(file).read_bytes():
+                different.append(f"{name}: {file} differs")
+        first, second = (json.loads(folder.joinpath("result.json").read_text("utf-8")) for folder in both)
+        if _without_costs(first["metrics"]) != _without_costs(second["metrics"]):
+            different.append(f"{name}: metrics differ")
+        if first["history"] != second["history"]:
+            different.append(f"{name}: the epochs differ")
+    return different
+
+
+def _without_costs(metrics: dict[str, float]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if not key.startswith("cost/")}
+
+
+def _compare_runs(peace: Path, pieces: Path) -> list[str]:
+    """Differences of what MLflow has: runs, their ends, and the steps of each metric."""
+    first, second = (_recorded(home) for home in (peace, pieces))
+    different = [
+        f"run {name}: {first.get(name)} in peace, {second.get(name)} in pieces"
+        for name in first.keys() | second.keys()
+        if first.get(name) != second.get(name)
+    ]
+    return [line[:300] for line in different]
+
+
+def _recorded(home: Path) -> dict[str, Any]:
+    """By run: status and the steps of every metric, in order, doubles included."""
+    client = MlflowClient(default_uri(home))
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    recorded: dict[str, Any] = {}
+    run: Run
+    for run in client.search_runs([experiment.experiment_id]):
+        steps = {
+            name: [point.step for point in client.get_metric_history(run.info.run_id, name)]
+            for name in sorted(run.data.metrics)
+            if not name.startswith("cost/") or "vip5.fingerprint" in run.data.tags
+        }
+        key = run.data.tags.get("vip5.fingerprint", "parent")
+        recorded[key if key not in recorded else f"{key} again"] = (run.info.status, steps)
+    return recorded
+
+
+def _leftovers(home: Path) -> list[str]:
+    """What a killed driver left that its successors did not clear away."""
+    left = [*home.rglob("*.part"), *home.glob("tune-*"), *home.rglob("*.running.pt")]
+    return [f"left behind: {path.relative_to(home)}" for path in left]
+
+
+def main() -> None:
+    """Kill as often as asked, and print the log."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.survival", description=__doc__)
+    parser.add_argument("--kills", type=int, default=10, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments")
+    parser.add_argument("--longest", type=float, default=40.0, metavar="S", help="a driver is killed within S seconds")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = survive(Path(folder), given.kills, given.seed, given.longest)
+    console = Console()
+    console.print(f"{len(found.kills)} kills, at {found.kills} s; {found.resumed} starts found a trial in the middle")
+    console.print(f"{len(found.mismatches)} mismatches")
+    for line in found.mismatches:
+        console.print(f"  {line}", markup=False)
+    raise SystemExit(bool(found.mismatches))
+
+
+if __name__ == "__main__":
+    main()

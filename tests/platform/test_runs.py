@@ -1,0 +1,68 @@
+"""`vip5 compare`: runs by the names that people have for them, and the paired test between them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.finished import NDCG, finished_trial
+from support.trials import small
+from vip5platform.commands import main
+from vip5platform.runs import load_runs, units_of
+
+from vip5core.errors import UserError
+
+
+def names(results) -> list[str]:
+    return [result.folder.name for result in results]
+
+
+def test_a_trial_goes_by_its_fingerprint_its_beginning_or_its_folder(tmp_path):
+    for name in ("abc1", "abd2"):
+        finished_trial(tmp_path, name, [1])
+    for given in ("abc1", "abc", str(tmp_path / "trials" / "abc1")):
+        assert names(load_runs([given], tmp_path, None)) == ["abc1"]
+    with pytest.raises(UserError, match="run 'ab': 2 trials begin so"):
+        load_runs(["ab"], tmp_path, None)
+    with pytest.raises(UserError, match=r"run 'xyz': no finished trial .* say --home"):
+        load_runs(["xyz"], tmp_path, None)
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_what_has_no_value_per_user_cannot_be_compared(tmp_path):
+    with pytest.raises(UserError, match="has no value per user; choose among"):
+        units_of([finished_trial(tmp_path, "a", [1])], "cost/seconds")
+
+
+def run(capsys, *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    seen = capsys.readouterr()
+    return int(left.value.code), " ".join(seen.out.split()), seen.err
+
+
+def test_a_clear_difference_is_found_and_its_settings_named(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for seed in range(3):
+        good, bad = rng.integers(1, 4, 200), rng.integers(5, 30, 200)
+        finished_trial(tmp_path, f"a{seed}", good, config=small(seed=seed))
+        finished_trial(tmp_path, f"b{seed}", bad, config=small(seed=seed, reduction_factor=4))
+    code, said, _ = run(capsys, "compare", "a0,a1,a2", "b0,b1,b2", "--home", tmp_path, "--metric", NDCG)
+    assert code == 0
+    assert "reduction_factor: 8 against 4" in said
+    assert "sequential/ndcg_at_10" in said
+    assert "One seed" not in said
+    code, said, _ = run(capsys, "compare", "a0", "b0", "--home", tmp_path)
+    assert "One seed: this compares these two trained models" in said
+    assert "hit_rate_at_10" in said
+
+
+def test_mistakes_are_told_in_a_line(tmp_path, capsys):
+    finished_trial(tmp_path, "a0", [1, 2, 3])
+    finished_trial(tmp_path, "a1", [1, 2])
+    assert "two runs have the same seed" in run(capsys, "compare", "a0,a1", "a1", "--home", tmp_path)[2]
+    code, _, errors = run(capsys, "compare", "a0", "a1", "--home", tmp_path)
+    assert code == 2
+    assert "the same dataset and test users" in errors
+    assert (
+        "has no value per user" in run(capsys, "compare", "a0", "a0", "--home", tmp_path, "--metric", "test/nothing")[2]
+    )
