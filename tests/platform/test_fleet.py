@@ -179,7 +179,7 @@ def test_a_search_whose_driver_is_killed_goes_on_to_the_same_trials(text_only, t
             return []
 
     driver = start()
-    until = time.monotonic() + 240
+    until = time.monotonic() + 600
     while not (told().count("complete") >= 2 and "running" in told()):
         assert driver.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < until, "it does not get on"
@@ -188,7 +188,7 @@ def test_a_search_whose_driver_is_killed_goes_on_to_the_same_trials(text_only, t
     driver.wait()
     before = history(load_search(text_only.home, "key"))
     second = start()
-    assert second.wait(timeout=240) == 0
+    assert second.wait(timeout=600) == 0
     table = history(load_search(text_only.home, "key"))
     assert list(table["fingerprint"][: len(before)]) == list(before["fingerprint"])
     new = table[table["state"] != "repeat"]
