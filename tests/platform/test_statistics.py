@@ -109,6 +109,14 @@ def test_one_training_of_each_says_so_and_knows_nothing_of_others() -> None:
     assert compare(first, random_level(rng, 3, 100)).seeds == 1
 
 
+def test_what_trainings_do_to_each_user_counts_once() -> None:
+    rng = np.random.default_rng(15)
+    a, b = rng.random((2, 4, 500))  # all of it is luck of the trainings
+    assert luck_of([a, b], a.mean(axis=0) - b.mean(axis=0), 9, rng).lasting < 0.2
+    a = a + 5 * rng.random(500)  # each user gains something of his own
+    assert luck_of([a, b], a.mean(axis=0) - b.mean(axis=0), 9, rng).lasting > 0.9
+
+
 def test_trainings_that_disagree_leave_a_difference_in_doubt() -> None:
     rng = np.random.default_rng(5)
     users, each = rng.random(200), 0.02 * rng.standard_normal((6, 200))
@@ -155,6 +163,9 @@ def test_blocks_of_users_have_the_interval_of_users() -> None:
     mean, low, high = mean_interval(level(values))
     assert mean == pytest.approx(values.mean())
     assert high - low == pytest.approx(2 * 1.96 * values.std() / math.sqrt(len(values)), rel=0.05)
+    in_turn = np.tile(np.repeat([0.0, 1.0], 500), 4)  # an order of users that goes with the size of blocks
+    _, low, high = mean_interval(level(in_turn))
+    assert high - low == pytest.approx(2 * 1.96 * 0.5 / math.sqrt(4_000), rel=0.15)
 
 
 @settings(max_examples=60)
