@@ -1,58 +1,455 @@
 from __future__ import annotations
 
+import csv
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from vip5platform.plots import plot
-from vip5platform.report import Report, Row
-from vip5platform.study import Study, factor
+from rich.console import Console
+from support.trials import small
+from vip5platform.baselines import Baseline
+from vip5platform.evidence import Cell, Evidence, Group
+from vip5platform.record import RecordedTrial, StudyRecord
+from vip5platform.report import answer, note, show, summary, write_report
+from vip5platform.report import levels as level_table
+from vip5platform.report.paper import published
+from vip5platform.report.paper_sizes import published_share
+from vip5platform.statistics import Comparison
 
-NDCG, SECONDS = "test/sequential/ndcg_at_10", "cost/train_seconds"
-STUDY = Study("s", "Which encoder?", (factor("encoder", "a", "b"),))
+from vip5core.data import Dataset
+from vip5core.trial import TrialResult
 
-
-def report(a: dict, b: dict, failure: str | None = None) -> Report:
-    levels = [Row("a", dict(a)), Row("b", dict(b), failure)]
-    baselines = [Row("popularity", {NDCG: [0.05]}), Row("random", {NDCG: [0.01]})]
-    return Report(STUDY, "toy", levels, baselines, pd.DataFrame({"encoder": ["a", "b"]}))
-
-
-def test_the_best_level_is_bold_by_each_metrics_own_direction():
-    text = report({NDCG: [0.3], SECONDS: [9.0]}, {NDCG: [0.2], SECONDS: [5.0]}).markdown()
-    assert "| a | **0.3000** | 9.0 |" in text
-    assert "| b | 0.2000 | **5.0** |" in text
-    assert "| *popularity* | 0.0500 | – |" in text
-
-
-def test_levels_that_look_alike_are_not_ranked():
-    same = report({NDCG: [0.20001]}, {NDCG: [0.20002]})
-    assert "**" not in same.markdown()
-    assert "the same with all" in same.answer()
+NDCG, TEXT = "test/sequential/ndcg_at_10", "test/explanation/sentence_bleu_4"
+SECONDS, SIZE = "cost/train_seconds", "model/trainable_parameters"
+VALID = "valid/sequential/ndcg_at_10"
+FILES = ["report.html", "report.md", "trials.csv", "comparisons.csv", "plot.png"]
+NAME = re.compile(r"\W")
 
 
-def test_several_seeds_are_shown_as_mean_and_standard_deviation():
-    assert "0.2000 ± 0.1414" in report({NDCG: [0.1, 0.3]}, {NDCG: [0.1]}).markdown()
+def rows(shift: float) -> pd.DataFrame:
+    """Answers of twenty users and ten texts; a higher shift ranks more targets first."""
+    users = np.arange(1, 21)
+    ranks = np.where(users <= 20 * shift, 1, 0)
+    ranking = pd.DataFrame({"task": "sequential", "split": "test", "user": users, "item": users, "rank": ranks})
+    texts = pd.DataFrame({"task": "explanation", "split": "test", "user": users[:10], "item": users[:10]})
+    texts["reference"], texts["sentence_bleu_4"] = "text", 100 * shift
+    return pd.concat([ranking, texts], ignore_index=True)
 
 
-def test_the_answer_names_the_highest_level_beside_popularity():
-    answer = report({NDCG: [0.3]}, {NDCG: [0.2]}).answer()
-    assert answer == "On the test set, sequential NDCG@10 is highest with a (0.3000, popularity 0.0500)."
+def trial(home: Path, level: str, seed: int, metrics: dict[str, float], group: str = "", **config) -> TrialResult:
+    """A finished trial's folder, without training one."""
+    folder = home / "trials" / NAME.sub("-", f"{group}{level}-{seed}")
+    folder.mkdir(parents=True)
+    record = {
+        "dataset": {"name": "toy", "fingerprint": "df"},
+        "backbone": {"name": "tiny", "fingerprint": "bf"},
+        "features": None,
+        "workers": 2,
+        "device": "cpu",
+        "versions": {"torch": "2.15"},
+    }
+    data = {"config": small(seed=seed, **config).model_dump(mode="json"), "history": [], "record": record}
+    (folder / "result.json").write_text(json.dumps({**data, "metrics": {"cost/seconds": 900.0, **metrics}}))
+    rows(metrics.get(NDCG, 0.0)).to_parquet(folder / "per_user.parquet")
+    return TrialResult.load(folder)
 
 
-def test_a_failed_trial_is_a_hole_with_its_reason():
-    text = report({NDCG: [0.3]}, {}, "OutOfMemoryError: no room").markdown()
-    assert "| b (incomplete) | – |" in text
-    assert "- b: OutOfMemoryError: no room" in text
+def cell(home: Path, levels: dict[str, str], seeds: list[dict[str, float]], failures=None, dataset=None, **config):
+    name = ", ".join(levels.values())
+    results = {seed: trial(home, name, seed, metrics, **config) for seed, metrics in enumerate(seeds)}
+    return Cell(name, levels, results, failures or {}, dataset)
 
 
-@pytest.mark.parametrize("values", [{NDCG: [0.3], SECONDS: [9.0]}, {}])
-def test_the_plot_is_a_picture_whatever_is_missing(tmp_path, values):
-    path = plot(report(values, {}), tmp_path / "plot.png")
-    with Image.open(path) as image:
+def compared(first: str, second: str, difference: float, p: float, *, metric=NDCG, half=0.01, seeds=3) -> Comparison:
+    low, high = difference - half, difference + half
+    means = (0.3 + difference, 0.3)
+    return Comparison(first, second, metric, *means, difference, low, high, p, 0.2, seeds, 20, p_adjusted=p)
+
+
+def study(groups: list[Group], *, kind="study", metrics=(NDCG,), factors=("encoder",)) -> Evidence:
+    trials = []
+    for group in groups:
+        for one in group.cells:
+            for seed in sorted({*one.results, *one.failures}):
+                done = one.results.get(seed)
+                known = {"fingerprint": done.folder.name} if done else {"failure": one.failures[seed]}
+                trials.append(RecordedTrial(cell=dict(one.levels), seed=seed, group=group.name, **known))
+    record = StudyRecord(
+        kind=kind,
+        name="encoders",
+        question="Which encoder?",
+        key="k1",
+        factors=list(factors),
+        metrics=list(metrics),
+        settings={"backbone": "tiny"},
+        trials=trials,
+        baselines=["popularity"],
+        command="python sweeps/encoder_ablation.py --seeds 3",
+        commit="c0ffee",
+        dirty=True,
+        workers=1,
+        gpus=0.0,
+        cpus=2.0,
+        seconds={"trials": 100.0},
+    )
+    return Evidence(record, groups, [name for name in metrics if any(c.values(name) for g in groups for c in g.cells)])
+
+
+def three(home: Path, tests: list[Comparison], *, seeds: int = 3, sizes=(800.0, 400.0, 100.0), **more) -> Evidence:
+    """Levels a, b and c, the best first, with planted tests."""
+    cells = [
+        cell(home, {"encoder": level}, [{NDCG: mean, SIZE: size, SECONDS: 60.0}] * seeds)
+        for level, mean, size in zip("abc", (0.40, 0.35, 0.30), sizes, strict=True)
+    ]
+    baselines = [Baseline("popularity", {NDCG: 0.2}, rows(0.2))]
+    return study([Group("toy", None, cells, baselines, tests)], **more)
+
+
+CLEAR = [compared("a", "b", 0.05, 0.004), compared("a", "c", 0.10, 0.001), compared("b", "c", 0.05, 0.004)]
+TIE = [
+    compared("a", "b", 0.05, 0.3, half=0.06),
+    compared("a", "c", 0.1, 0.2, half=0.12),
+    compared("c", "b", -0.05, 1.0),
+]
+CHEAP = [compared("a", "b", 0.05, 0.2, half=0.05), compared("c", "a", -0.10, 0.001), compared("b", "c", 0.05, 0.03)]
+
+
+def written(evidence: Evidence, home: Path) -> dict[str, str]:
+    files = write_report(evidence, home)
+    assert [file.name for file in files] == FILES
+    assert {file.name for file in files[0].parent.iterdir()} == set(FILES)  # nothing half-written
+    return {file.name: file.read_text("utf-8") for file in files if file.suffix != ".png"}
+
+
+class Page(HTMLParser):
+    """What a browser would see."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.fetched: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        known = dict(attrs)
+        self.ids += [known["id"]] if "id" in known else []
+        links = [known.get(key) or "" for key in ("src", "href", "xlink:href", "data", "srcset")]
+        self.fetched += [link for link in links if link and not link.startswith("#")]
+        if tag not in ("meta", "link", "br", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_clear_winner_is_named_with_its_margin_interval_and_p(tmp_path):
+    text = answer(three(tmp_path, CLEAR))
+    assert "a (0.4000) is best: it beats b by 0.0500 ([0.0400, 0.0600], p = 0.004) and 1 other level by more" in text
+    assert "3 seeds, 20 users, p adjusted for 3 comparisons" in text
+    assert "cheapest" not in text
+    assert "told" not in text
+
+
+def test_a_tie_says_how_large_a_difference_could_hide_and_never_equal(tmp_path):
+    text = answer(three(tmp_path, TIE))
+    assert "no two levels can be told apart, though a difference of up to 0.2200 could hide" in text
+    assert "is best" not in text
+    assert "equal" not in text
+
+
+def test_a_cheaper_level_that_cannot_be_told_from_the_best_is_named_with_what_it_may_lose(tmp_path):
+    text = answer(three(tmp_path, CHEAP)).replace("\u00a0", " ")
+    assert "a (0.4000) is highest: it beats c by 0.1000 ([0.0900, 0.1100], p = 0.001) but cannot be told from b" in text
+    assert "is b, with 50 % of the trainable parameters of a, though it may be up to 25 % worse" in text
+
+
+def test_a_level_that_lacks_a_metrics_best_is_not_the_cheapest(tmp_path):
+    one = three(tmp_path, CHEAP)
+    other = [replace(test, metric=TEXT, difference=-test.difference) for test in CLEAR]
+    for done in one.results().values():
+        done.metrics[TEXT] = 100 * (1 - done.metrics[NDCG])
+    group = replace(one.groups[0], comparisons=[*CHEAP, *other])
+    text = answer(replace(one, groups=[group], metrics=[NDCG, TEXT]))
+    assert "c (70.00) is best" in text
+    assert "cheapest" not in text
+
+
+def test_with_one_seed_no_level_is_declared_better(tmp_path):
+    one = three(tmp_path, [replace(test, seeds=1) for test in CLEAR], seeds=1)
+    text = answer(one)
+    assert text.startswith("One seed, so how far trainings differ by themselves is unknown")
+    assert "--seeds 3" in text
+    assert "sequential NDCG@10 is highest with a (0.4000" in text
+    assert not re.search("beats|is best", text)
+    assert "no two are declared different" in written(one, tmp_path)["report.md"]
+
+
+def test_a_level_that_has_one_seed_only_is_not_told_apart(tmp_path):
+    text = answer(three(tmp_path, [CLEAR[0], replace(CLEAR[1], seeds=1), CLEAR[2]]))
+    assert "it beats b by 0.0500 ([0.0400, 0.0600], p = 0.004) but cannot be told from c" in text
+
+
+@pytest.mark.parametrize(("p", "weak"), [(0.01, False), (0.5, True)])
+def test_a_best_that_is_not_above_popularity_is_said(tmp_path, p, weak):
+    text = answer(three(tmp_path, [*CLEAR, compared("a", "popularity", 0.2, p)]))
+    assert ("not above every baseline on sequential NDCG@10" in text) is weak
+
+
+def test_numbers_as_levels_are_told_what_they_count(tmp_path):
+    cells = [cell(tmp_path, {"reduction_factor": n}, [{NDCG: v}] * 2) for n, v in (("2", 0.4), ("32", 0.2))]
+    group = Group("toy", None, cells, [], [compared("2", "32", 0.2, 0.01)])
+    text = answer(study([group], factors=("reduction_factor",)))
+    assert text.startswith("On sequential NDCG@10 reduction_factor 2 (0.4000) is best: it beats 32 by")
+
+
+def test_nothing_finished_says_so_with_a_reason_and_is_reported(tmp_path):
+    failed = Cell("a", {"encoder": "a"}, {}, {0: "OutOfMemoryError: no room"}, None)
+    evidence = study([Group("toy", None, [failed], [])])
+    assert answer(evidence) == "No trial has finished, so there is no answer (OutOfMemoryError: no room)."
+    files = written(evidence, tmp_path)
+    assert "OutOfMemoryError: no room" in files["report.html"]
+    assert summary(evidence) == {"study/trials": 1, "study/failures": 1, "study/hours": 0}
+
+
+def entries(evidence: Evidence) -> dict[tuple[str, str], tuple[str, bool, str]]:
+    grid = level_table.grid(evidence)
+    return {
+        (line.head, column.head): (entry.text, entry.best, entry.mark)
+        for line in grid.lines
+        for column, entry in zip(grid.columns, line.entries, strict=bool(line.entries))
+    }
+
+
+def test_the_best_is_bold_by_each_metrics_own_direction(tmp_path):
+    cells = [
+        cell(tmp_path, {"encoder": "a"}, [{NDCG: 0.3, SECONDS: 9.0}]),
+        cell(tmp_path, {"encoder": "b"}, [{NDCG: 0.2, SECONDS: 5.0}]),
+    ]
+    found = entries(study([Group("toy", None, cells, [Baseline("popularity", {NDCG: 0.9}, rows(0.9))])]))
+    assert found["a", "NDCG@10"][1]
+    assert not found["b", "NDCG@10"][1]
+    assert found["b", "train (s)"] == ("5.0", True, "")
+    assert found["popularity", "NDCG@10"] == ("0.9000", False, "")
+    assert found["popularity", "train (s)"][0] == "–"
+
+
+def test_levels_that_look_alike_are_not_ranked(tmp_path):
+    cells = [cell(tmp_path, {"encoder": e}, [{NDCG: v}]) for e, v in (("a", 0.20001), ("b", 0.20002))]
+    assert not any(best for _, best, _ in entries(study([Group("toy", None, cells, [])])).values())
+
+
+def test_what_cannot_be_told_from_the_best_is_marked_as_the_comparisons_say(tmp_path):
+    found = entries(three(tmp_path, CHEAP))
+    assert [found[level, "NDCG@10"][2] for level in "abc"] == ["", "≈", ""]
+    assert [found[level, "train (s)"][2] for level in "abc"] == ["", "", ""]
+
+
+def test_a_mean_over_seeds_has_half_of_its_interval_and_one_seed_of_costs_has_none(tmp_path):
+    evidence = study([Group("toy", None, [cell(tmp_path, {"encoder": "a"}, [{SECONDS: 10.0}, {SECONDS: 12.0}])], [])])
+    assert entries(evidence)["a", "train (s)"][0] == "11.0 ± 12.7"
+    one = study([Group("toy", None, [cell(tmp_path, {"encoder": "b"}, [{SECONDS: 10.0}])], [])])
+    assert entries(one)["b", "train (s)"][0] == "10.0"
+
+
+def test_holes_stand_in_every_form_with_their_reasons(tmp_path):
+    evidence = three(tmp_path, CLEAR)
+    broken = replace(evidence.cells[1], failures={3: "OutOfMemoryError: no room"})
+    lost = Cell("d", {"encoder": "d"}, {}, {0: "no weights"}, None)
+    group = replace(evidence.groups[0], cells=[evidence.cells[0], broken, evidence.cells[2], lost])
+    evidence = study([group])
+    files = written(evidence, tmp_path)
+    console = Console(width=150, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
+    show(evidence, console)
+    for text in (files["report.html"], files["report.md"], console.export_text()):
+        assert "b (3 of 4 seeds)" in text
+        assert "b, seed 3: OutOfMemoryError: no room" in text
+        assert "d (failed)" in text
+        assert "d: no weights" in text
+    assert summary(evidence)["study/failures"] == 2
+
+
+def test_a_narrow_terminal_gets_a_table_for_each_group_of_columns(tmp_path):
+    console = Console(width=60, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    show(three(tmp_path, CHEAP), console)
+    text = console.export_text()
+    assert all(len(line) <= 60 for line in text.splitlines() if "±" in line or "─" in line)
+    assert "trainable" in text
+    assert "popularity" in text
+    assert "cannot be told from b" in text
+
+
+def test_the_page_is_whole_escapes_what_users_named_and_fetches_nothing(tmp_path):
+    evil = "<script>alert(1)</script>"
+    cells = [
+        cell(tmp_path, {"encoder": e}, [{NDCG: v, SIZE: s}] * 2) for e, v, s in (("a", 0.4, 9.0), (evil, 0.3, 1.0))
+    ]
+    group = Group(evil, None, cells, [], [compared("a", evil, 0.1, 0.01)])
+    files = written(study([group]), tmp_path)
+    page = Page(files["report.html"])
+    assert "script" not in page.tags
+    assert page.open == []
+    assert page.fetched == []
+    assert "@import" not in files["report.html"]
+    assert len(page.ids) == len(set(page.ids))
+    assert {"answer", "table", "plots", "pairs", "paper", "cost", "reproduce"} <= set(page.ids)
+    assert page.tags.count("svg") >= 2
+    assert "&lt;script&gt;" in files["report.html"]
+    assert "<script>" not in files["report.md"]
+    assert "python sweeps/encoder_ablation.py --seeds 3" in files["report.html"]
+    assert "with changes that were not committed" in files["report.html"]
+
+
+def test_markdown_tables_have_as_many_columns_in_every_row(tmp_path):
+    cells = [cell(tmp_path, {"encoder": e}, [{NDCG: v}] * 2) for e, v in (("a|b", 0.4), ("c", 0.3))]
+    text = written(study([Group("x", None, cells, [], [compared("a|b", "c", 0.1, 0.01)])]), tmp_path)["report.md"]
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert len(tables) >= 3
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+    assert "![Which encoder?](plot.png)" in text
+
+
+def test_the_note_fits_into_mlflow_whatever_the_size_of_the_study(tmp_path):
+    evidence = three(tmp_path, CLEAR)
+    many = [compared("a", f"{'long' * 20}{n}", 0.1, 0.5) for n in range(80)]
+    cells = [*evidence.cells, *(Cell(test.second, {}, {}, {0: "gone"}, None) for test in many)]
+    text = note(study([replace(evidence.groups[0], cells=cells, comparisons=[*CLEAR, *many])]))
+    assert len(text) <= 8000
+    assert text.startswith("# Which encoder?\n\n**On sequential NDCG@10 a (0.4000)")
+
+
+def test_tables_for_other_programs_come_back_as_they_were(tmp_path):
+    written(three(tmp_path, CHEAP), tmp_path)
+    folder = tmp_path / "reports" / "encoders-k1"
+    trials = pd.read_csv(folder / "trials.csv")
+    assert trials["encoder"].tolist() == list("aaabbbccc")
+    assert trials["seed"].tolist() == [0, 1, 2] * 3
+    assert trials[NDCG].tolist() == [0.4] * 3 + [0.35] * 3 + [0.3] * 3
+    with (folder / "comparisons.csv").open() as file:
+        tests = list(csv.DictReader(file))
+    assert [(t["first"], t["second"], t["told_apart"]) for t in tests] == [
+        ("a", "b", "False"),
+        ("c", "a", "True"),
+        ("b", "c", "True"),
+    ]
+    assert float(tests[1]["p_adjusted"]) == 0.001
+
+
+def test_the_hours_count_workers_and_cpus(tmp_path):
+    assert summary(three(tmp_path, CLEAR))["study/hours"] == pytest.approx(9 * 900 * 2 * 2 / 3600)
+    assert summary(three(tmp_path / "x", CLEAR))[NDCG] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("metrics", [{NDCG: 0.3, SECONDS: 9.0}, {NDCG: 0.3}, {}])
+def test_the_plot_is_a_picture_whatever_is_missing(tmp_path, metrics):
+    written(study([Group("toy", None, [cell(tmp_path, {"encoder": "$a$"}, [metrics])], [])]), tmp_path)
+    with Image.open(tmp_path / "reports" / "encoders-k1" / "plot.png") as image:
         assert image.format == "PNG"
         assert min(image.size) > 100
-    assert [p.name for p in tmp_path.iterdir()] == ["plot.png"]
 
 
-def test_a_study_without_results_says_so():
-    assert report({}, {}).answer() == "No trial has finished."
+def test_several_datasets_stand_side_by_side_and_their_orders_are_compared(tmp_path):
+    groups = []
+    for name, means in (("toys", (0.4, 0.3, 0.2)), ("data/beauty", (0.2, 0.3, 0.4))):
+        cells = [
+            cell(tmp_path, {"dataset": name, "encoder": level}, [{NDCG: mean}] * 2)
+            for level, mean in zip("abc", means, strict=True)
+        ]
+        groups.append(Group(name, None, cells, [], [compared(cells[0].name, cells[2].name, means[0] - means[2], 0.01)]))
+    evidence = study(groups, factors=("dataset", "encoder"))
+    said = answer(evidence)
+    assert "toys: on sequential NDCG@10 a (0.4000) is highest: it beats c" in said
+    assert "beauty: on sequential NDCG@10 c (0.4000) is highest: it beats a" in said
+    page = written(evidence, tmp_path)["report.html"]
+    assert "toys and beauty: Kendall&#39;s tau −1.00 (p = 0.33)" in page
+    assert summary(evidence).keys() >= {f"{NDCG}/toys", f"{NDCG}/data-beauty"}
+    assert [line.head for line in level_table.grid(evidence).lines] == ["toys", *"abc", "beauty", *"abc"]
+
+
+def test_a_search_shows_its_best_by_validation_its_front_and_what_ended_early(tmp_path):
+    planted = (
+        ("0.1", 0.10, 100.0, 0.9),
+        ("0.01", 0.30, 900.0, 0.2),
+        ("0.001", 0.20, 500.0, 0.3),
+        ("0.5", 0.1, 600.0, 0.4),
+    )
+    cells = [
+        cell(tmp_path, {"learning_rate": rate}, [{VALID: valid, SIZE: size, NDCG: test}])
+        for rate, valid, size, test in planted
+    ]
+    cells.append(Cell("0.9", {"learning_rate": "0.9"}, {}, {0: "ended early"}, None))
+    group = Group("toy", None, cells, [])
+    evidence = study([group], kind="search", metrics=(VALID, SIZE), factors=("learning_rate",))
+    said = answer(evidence)
+    assert "Of 5 trials, 1 of which did not run to the end, the best has validation sequential NDCG@10 0.3000" in said
+    assert "with learning_rate 0.01; 3 trials cannot be bettered" in said
+    assert "on the test set it has sequential NDCG@10 0.2000" in said
+    files = written(evidence, tmp_path)
+    assert [line[:6] for line in files["report.md"].splitlines() if "◆ |" in line] == ["| 2 ◆ ", "| 3 ◆ ", "| 1 ◆ "]
+    assert "Chosen on validation alone" in files["report.html"]
+    assert Page(files["report.html"]).tags.count("svg") == 4  # two histories, the front, one setting
+    console = Console(width=150, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    show(evidence, console)
+    assert "warning" not in console.export_text()
+
+
+def beauty(shop: Dataset, **manifest) -> Dataset:
+    source = {"name": "amazon-2014", "category": "Beauty"}
+    return replace(shop, manifest=shop.manifest.model_copy(update={"source": source, **manifest}))
+
+
+def test_the_papers_figures_stand_beside_ours_with_what_keeps_them_apart(tmp_path, shop):
+    dataset = beauty(shop)
+    metrics = {NDCG: 0.03, "test/explanation/bleu_4_characters": 12.0}
+    cells = [cell(tmp_path, {"encoder": e}, [metrics], dataset=dataset) for e in "ab"]
+    text = written(study([Group("beauty", dataset, cells, [])]), tmp_path)["report.md"]
+    assert "| *VIP5 (paper)* | 0.0467 | 2.84 |" in text
+    assert "| *SASRec (paper)* | 0.0318 | – |" in text
+    for difference in (
+        "backbone tiny (paper: t5-small)",
+        "image_tokens 0 (paper: 2)",
+        "epochs 2 (paper: 20)",
+        "random (paper: numbered along histories",
+        "direct_template B-5 (paper: B-8)",
+        "a sample of 10 users",
+        "excluded from the ranking",
+        "of characters here",
+        "40 users and",
+    ):
+        assert difference in text
+
+
+def test_other_datasets_have_no_figures_in_the_paper(tmp_path, shop):
+    assert published(shop) is None
+    assert published(beauty(shop)) is not None
+    evidence = study([Group("minimart", shop, [cell(tmp_path, {"encoder": "a"}, [{NDCG: 0.1}], dataset=shop)], [])])
+    assert "The paper has no figures for minimart." in written(evidence, tmp_path)["report.md"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "percent"),
+    [
+        ({"image_tokens": 1, "reduction_factor": 8, "encoder": "RN101"}, 3.58),
+        ({"image_tokens": 2, "reduction_factor": 2}, 12.47),
+        ({"image_tokens": 5, "reduction_factor": 32}, 6.82),
+        ({"image_tokens": 2, "encoder": "ViT-L/14"}, 4.57),
+        ({"image_tokens": 1, "encoder": "RN101", "adapter_positions": ("self", "feed_forward")}, 2.97),
+        ({"tuning": "full"}, 100.0),
+    ],
+)
+def test_the_official_codes_share_of_trained_parameters(settings, percent):
+    assert published_share(small(backbone="t5-small", **settings)) == pytest.approx(percent, abs=0.005)

@@ -1,0 +1,191 @@
+"""The study's answer in a sentence, with its uncertainty, and then in full.
+
+"Cannot be told apart" is not "equal": the answer says how large a difference could hide. With one seed nothing is
+called better, for another training of the same level may differ by as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vip5core.metrics.table import metric
+from vip5platform.evidence import Evidence, Group
+from vip5platform.report import search
+from vip5platform.report.blocks import Block, Bullets, Text
+from vip5platform.report.names import (
+    count,
+    dataset_name,
+    display,
+    joined,
+    number,
+    p_value,
+    percent,
+    span,
+    subject,
+    title,
+)
+from vip5platform.report.verdict import COSTS, Cheapest, Verdict, above, cheapest, possible_loss, verdicts
+from vip5platform.statistics import Comparison
+
+_SEEDS = "say --seeds 3 to know it"
+
+
+def answer(evidence: Evidence) -> str:
+    """One sentence; one for each dataset, if there are several."""
+    return " ".join(sentences(evidence))
+
+
+def sentences(evidence: Evidence) -> list[str]:
+    """The answer of each dataset."""
+    if not evidence.results():
+        reasons = [reason for cell in evidence.cells for reason in cell.failures.values()]
+        return ["No trial has finished, so there is no answer" + (f" ({reasons[0]})." if reasons else ".")]
+    if evidence.record.kind == "search":
+        return [search.answer(evidence)]
+    said = []
+    for group in evidence.groups:
+        text = _of_group(evidence, group)
+        said.append(f"{dataset_name(group)}: {text}." if len(evidence.groups) > 1 else f"{text[0].upper()}{text[1:]}.")
+    return said
+
+
+def _of_group(evidence: Evidence, group: Group) -> str:
+    names, found = display(evidence, group), verdicts(evidence, group)
+    finished = [cell for cell in group.cells if cell.results]
+    if not finished:
+        return "no trial has finished"
+    if not found:
+        return "no trial has a metric that answers the question"
+    if len(finished) == 1:
+        return f"only {names[finished[0].name]} has finished, so there is nothing to compare"
+    if evidence.seeds == 1:
+        highest = joined([_highest(one, group, evidence) for one in found])
+        unknown = "how far trainings differ by themselves is unknown and no level is declared better"
+        return f"one seed, so {unknown} ({_SEEDS}); {highest}"
+    clauses = [_winner(one, names, evidence) for one in found if one.beaten]
+    clauses += [_pair(one, names) for one in found if one.others and not one.beaten]
+    undecided = [one for one in found if one.tests and not one.decided]
+    if undecided:
+        hidden = joined([number(one.hidden, metric(one.metric)) for one in undecided])
+        clauses.append(
+            f"on {joined([title(one.metric) for one in undecided])} no two levels can be told apart, though "
+            f"{'a difference' if len(undecided) == 1 else 'differences'} of up to {hidden} could hide"
+        )
+    clauses += [_highest(one, group, evidence) + " (not tested)" for one in found if not one.tests]
+    saving = cheapest(group, found)
+    if saving is not None:
+        clauses.append(_saving(saving, names, found, evidence))
+    weak = [title(one.metric) for one in found if any(above(test) is not True for test in one.against)]
+    if weak:
+        clauses.append(f"the best is not above every baseline on {joined(weak)}")
+    return f"{'; '.join(clauses)} ({_basis(evidence, found)})"
+
+
+def _highest(one: Verdict, group: Group, evidence: Evidence) -> str:
+    names, how = display(evidence, group), metric(one.metric)
+    if one.best is None:
+        return f"{title(one.metric)} looks the same with all"
+    interval = group.interval(one.best, one.metric)
+    sure = f" {span(interval.low, interval.high, how)}" if interval.high > interval.low else ""
+    word = "highest" if how.higher_is_better else "lowest"
+    who = subject(names[one.best.name], evidence)
+    return f"{title(one.metric)} is {word} with {who} ({number(interval.mean, how)}{sure})"
+
+
+def _winner(one: Verdict, names: Mapping[str, str], evidence: Evidence) -> str:
+    """The best level and the nearest that it beats."""
+    assert one.best is not None
+    how, nearest = metric(one.metric), one.beaten[0]
+    beats = f"{names[nearest.second]} {_by(nearest)}"
+    if len(one.beaten) > 1:
+        beats += f" and {count(len(one.beaten) - 1, 'other level')} by more"
+    best = f"{subject(names[one.best.name], evidence)} ({number(one.best.mean(one.metric), how)})"
+    if not one.alike:
+        return f"on {title(one.metric)} {best} is best: it beats {beats}"
+    alike = joined([names[cell.name] for cell in one.alike])
+    return f"on {title(one.metric)} {best} is highest: it beats {beats} but cannot be told from {alike}"
+
+
+def _pair(one: Verdict, names: Mapping[str, str]) -> str:
+    """Where the best beats nothing, yet some level beats another."""
+    sharpest = min(one.others, key=lambda test: test.p_adjusted or 0.0)
+    return (
+        f"on {title(one.metric)} the highest cannot be told from the rest, "
+        f"but {names[sharpest.first]} beats {names[sharpest.second]} {_by(sharpest)}"
+    )
+
+
+def _by(test: Comparison) -> str:
+    """By how much, how surely."""
+    how = metric(test.metric)
+    low, high = sorted((abs(test.low), abs(test.high)))
+    if (test.low < 0) != (test.high < 0):  # a test may find what its interval does not
+        low, high = test.low, test.high
+    return f"by {number(abs(test.difference), how)} ({span(low, high, how)}, {p_value(test.p_adjusted or 0.0)})"
+
+
+def _saving(saving: Cheapest, names: Mapping[str, str], found: Sequence[Verdict], evidence: Evidence) -> str:
+    """What the cheapest saves, and what it may lose."""
+    shares = joined([f"{percent(share)} of {COSTS[name]}" for name, share in saving.shares.items()])
+    losses = [(possible_loss(one, saving.cell), one.metric) for one in found]
+    loss, name = max(losses, default=(0.0, ""))
+    risk = f", though it may be up to {percent(loss)} worse on {title(name)}" if loss > 0 else ""
+    return (
+        f"the cheapest that no metric can tell from its best is {subject(names[saving.cell.name], evidence)}, "
+        f"with {shares} of {names[saving.than.name]}{risk}"
+    )
+
+
+def _basis(evidence: Evidence, found: Sequence[Verdict]) -> str:
+    units: dict[str, int] = {}
+    for one in found:
+        what = "text" if "/explanation/" in one.metric else "item" if one.metric.startswith("probe/") else "user"
+        units[what] = max(units.get(what, 0), one.units)
+    asked = [count(size, what) for what, size in units.items() if size]
+    family = sum(len(group.comparisons) for group in evidence.groups)
+    adjusted = [f"p adjusted for {count(family, 'comparison')}"] if family else []
+    return ", ".join([count(evidence.seeds, "seed"), *asked, *adjusted])
+
+
+def details(evidence: Evidence) -> list[Block]:
+    """What the sentence left out: every metric of every dataset."""
+    blocks: list[Block] = []
+    if evidence.record.kind == "search":
+        return blocks
+    for group in evidence.groups:
+        items = [_detail(one, group, evidence) for one in verdicts(evidence, group)]
+        if len(evidence.groups) > 1 and items:
+            blocks.append(Text(f"On {dataset_name(group)}:"))
+        blocks += [Bullets(items)] if items else []
+    if evidence.seeds == 1:
+        blocks.append(
+            Text(
+                "Intervals and p-values with one seed are about these very trained models and other users: "
+                "they say nothing of the next training.",
+                "note",
+            )
+        )
+    return blocks
+
+
+def _detail(one: Verdict, group: Group, evidence: Evidence) -> tuple[str, str]:
+    names, how = display(evidence, group), metric(one.metric)
+    parts = [_highest(one, group, evidence).removeprefix(f"{title(one.metric)} ")]
+    if one.beaten:
+        parts.append("above " + joined([f"{names[test.second]} {_by(test)}" for test in one.beaten]))
+    if one.alike and one.tests and evidence.seeds > 1:
+        parts.append(f"not to be told from {joined([names[cell.name] for cell in one.alike])}")
+    if one.others:
+        shown = [f"{names[test.first]} above {names[test.second]} {_by(test)}" for test in one.others]
+        parts.append(joined(shown, at_most=4))
+    if one.hidden and evidence.seeds > 1:
+        parts.append(f"a difference of up to {number(one.hidden, how)} could hide between levels not told apart")
+    for test in one.against:
+        told = above(test) if evidence.seeds > 1 else None
+        unsure = "not to be told from" if evidence.seeds > 1 else "beside"
+        side = unsure if told is None else "above" if told else "below"
+        gap = f"{number(test.difference, how)} {span(test.low, test.high, how)}, {p_value(test.p_adjusted or 0.0)}"
+        parts.append(f"{side} {test.second} ({number(test.second_mean, how)}; difference {gap})")
+    if not one.tests:
+        parts.append("not tested: it is no mean over users")
+    return title(one.metric), "; ".join(parts) + "."
