@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # One thread: two of them on busy cores wait for each other more than they work.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 
-.PHONY: install ablation test test-fast lint ui bench clean
+.PHONY: install ablation studies test test-fast lint ui bench clean
 
 install: $(VENV)/.installed
 
@@ -19,6 +19,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 ablation: install  ## the encoder ablation on the embedded shop
 	$(BIN)/python sweeps/encoder_ablation.py
+
+studies: install  ## every study of sweeps/, in small
+	$(BIN)/python -m benchmarks.studies
 
 test: install  ## everything
 	$(TEST_ENV) $(BIN)/python -m pytest

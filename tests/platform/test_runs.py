@@ -63,6 +63,7 @@ def test_mistakes_are_told_in_a_line(tmp_path, capsys):
     code, _, errors = run(capsys, "compare", "a0", "a1", "--home", tmp_path)
     assert code == 2
     assert "the same dataset and test users" in errors
-    assert (
+    code, _, errors = run(capsys, "compare", "a0", "a0", "--home", tmp_path, "--metric", "test/nothing")
+    assert "has no value per user" in errors
         "has no value per user" in run(capsys, "compare", "a0", "a0", "--home", tmp_path, "--metric", "test/nothing")[2]
     )
