@@ -18,7 +18,7 @@ from vip5platform.evidence import Cell, Evidence, Group
 from vip5platform.record import RecordedTrial, StudyRecord
 from vip5platform.report import answer, note, show, summary, write_report
 from vip5platform.report import levels as level_table
-from vip5platform.report.paper import published
+from vip5platform.report.paper_figures import published
 from vip5platform.report.paper_sizes import published_share
 from vip5platform.statistics import Comparison
 

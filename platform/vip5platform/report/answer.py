@@ -27,6 +27,8 @@ from vip5platform.report.names import (
 from vip5platform.report.verdict import COSTS, Cheapest, Verdict, above, cheapest, possible_loss, verdicts
 from vip5platform.statistics import Comparison
 
+#: A level that may be this much worse than the best, as a share of it, is not offered in its stead.
+_TOO_MUCH = 0.5
 _SEEDS = "say --seeds 3 to know it"
 
 
@@ -127,13 +129,13 @@ def _by(test: Comparison) -> str:
 def _saving(saving: Cheapest, names: Mapping[str, str], found: Sequence[Verdict], evidence: Evidence) -> str:
     """What the cheapest saves, and what it may lose."""
     shares = joined([f"{percent(share)} of {COSTS[name]}" for name, share in saving.shares.items()])
-    losses = [(possible_loss(one, saving.cell), one.metric) for one in found]
-    loss, name = max(losses, default=(0.0, ""))
+    cheap = f"{subject(names[saving.cell.name], evidence)}, with {shares} of {names[saving.than.name]}"
+    loss, name = max(((possible_loss(one, saving.cell), one.metric) for one in found), default=(0.0, ""))
+    if loss > _TOO_MUCH:
+        much = f"more than {percent(_TOO_MUCH)} worse on {title(name)}"
+        return f"whether a cheaper level would do is open: no metric tells {cheap}, from its best, but it may be {much}"
     risk = f", though it may be up to {percent(loss)} worse on {title(name)}" if loss > 0 else ""
-    return (
-        f"the cheapest that no metric can tell from its best is {subject(names[saving.cell.name], evidence)}, "
-        f"with {shares} of {names[saving.than.name]}{risk}"
-    )
+    return f"the cheapest that no metric can tell from its best is {cheap}{risk}"
 
 
 def _basis(evidence: Evidence, found: Sequence[Verdict]) -> str:

@@ -91,7 +91,7 @@ def holes(evidence: Evidence) -> list[str]:
         for reason in dict.fromkeys(cell.failures.values()):
             seeds = [str(seed) for seed, why in cell.failures.items() if why == reason]
             which = f", seed {', '.join(seeds)}" if cell.results or len(cell.failures) > 1 else ""
-            lines.append(f"{cell.name or 'a trial'}{which}: {reason}")
+            lines.append(f"{' · '.join(cell.levels.values()) or cell.name}{which}: {reason}")
     return lines
 
 

@@ -79,10 +79,8 @@ def count(how_many: int, what: str) -> str:
 
 def level(cell: Cell, evidence: Evidence) -> str:
     """A cell's name within its group: the dataset need not be said again."""
-    if len(evidence.groups) == 1:
-        return cell.name
-    rest = [text for factor, text in cell.levels.items() if factor != _DATA]
-    return ", ".join(rest) or cell.name
+    whole = len(evidence.groups) == 1
+    return " · ".join(text for factor, text in cell.levels.items() if whole or factor != _DATA) or cell.name
 
 
 def subject(name: str, evidence: Evidence) -> str:

@@ -99,7 +99,8 @@ def draw_front(axes: Axes, evidence: Evidence) -> None:
     short_numbers(axes)
     order = {trial.name: place for place, trial in enumerate(evidence.record.trials, start=1)}
     points = [(cell.mean(second), cell.mean(first), str(order[cell.name])) for cell in along]
-    label_points(axes, points, [INK] * len(points))
+    others = [(cell.mean(second), cell.mean(first), "") for cell in rest]
+    label_points(axes, points, [INK] * len(points), others)
 
 
 def draw_importances(axes: Axes, shares: dict[str, float], name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib import rc_context
@@ -61,14 +62,17 @@ def clipped(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def label_points(axes: Axes, points: list[tuple[float, float, str]], colours: list[str]) -> None:
-    """Write each point's name beside it, where it hides neither a point nor another name."""
+Point = tuple[float, float, str]
+
+
+def label_points(axes: Axes, points: Sequence[Point], colours: Sequence[str], others: Sequence[Point] = ()) -> None:
+    """Write each point's name beside it, where it hides neither a point (or one of `others`) nor another name."""
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     assert isinstance(figure.canvas, FigureCanvasAgg)
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()
-    taken = [_box(*map(float, axes.transData.transform((x, y)))) for x, y, _ in points]
+    taken = [_box(*map(float, axes.transData.transform((x, y)))) for x, y, _ in [*points, *others]]
     frame = axes.get_window_extent(renderer).bounds
     for (x, y, text), colour in zip(points, colours, strict=True):
         tries: list[tuple[float, int, Annotation, tuple[float, float, float, float]]] = []

@@ -1,0 +1,154 @@
+"""Quality against cost, and the order of the levels from dataset to dataset."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
+
+from vip5core.errors import UserError
+from vip5core.metrics.table import metric
+from vip5platform.evidence import Cell, Evidence, Group
+from vip5platform.report.blocks import Drawing
+from vip5platform.report.names import dataset_name, level, title, unit
+from vip5platform.report.plots import looks, slug
+from vip5platform.report.style import (
+    INK,
+    LEVEL,
+    SERIES,
+    canvas,
+    clipped,
+    drawing,
+    dress,
+    few_ticks,
+    label_points,
+    short_numbers,
+)
+from vip5platform.report.verdict import verdict
+from vip5platform.statistics import rank_agreement
+
+#: What quality is set against, where levels differ in it.
+_COSTS = ("cost/train_seconds", "model/trainable_parameters", "cost/peak_memory_mb")
+#: Costs that differ by less than this factor are not drawn: much of that is the machine's mood.
+_DIFFER = 1.05
+#: So many points can have their names beside them.
+_NAMED = 8
+
+
+def costs(evidence: Evidence) -> list[Drawing]:
+    """Quality against each cost in which levels differ; with several datasets, of the first metric."""
+    drawings = []
+    for place, group in enumerate(evidence.groups):
+        for name in evidence.metrics if len(evidence.groups) == 1 else evidence.metrics[:1]:
+            for cost in _COSTS:
+                shown = [cell for cell in group.cells if cell.values(name) and cell.values(cost)]
+                means = [cell.mean(cost) for cell in shown]
+                if cost == name or len(shown) < 2 or max(means) < _DIFFER * min(means):
+                    continue
+                where = f" on {clipped(dataset_name(group))}" if len(evidence.groups) > 1 else ""
+                figure = _against(shown, group, name, cost, where, evidence)
+                caption = f"{title(name)} against {title(cost)}{where}"
+                drawings.append(drawing(figure, f"cost-{place}-{slug(name)}-{slug(cost)}", caption))
+    return drawings
+
+
+def _against(shown: Sequence[Cell], group: Group, name: str, cost: str, where: str, evidence: Evidence) -> Figure:
+    figure, found = canvas(2.9), verdict(group, name)
+    axes = figure.subplots()
+    points, colours = [], []
+    for cell in shown:
+        colour, shape = looks(cell, found, evidence)
+        interval, x = group.interval(cell, name), cell.mean(cost)
+        if interval.high > interval.low:
+            axes.plot([x, x], [interval.low, interval.high], color=colour, lw=1.2, alpha=0.45)
+        axes.plot(x, interval.mean, shape, color=colour, ms=7)
+        points.append((x, interval.mean, clipped(level(cell, evidence))))
+        colours.append(colour if colour != LEVEL else INK)
+    values = [x for x, _, _ in points]
+    if max(values) > 8 * min(values) > 0:
+        axes.set_xscale("log")
+    else:
+        few_ticks(axes)
+    few_ticks(axes, "y")
+    axes.margins(x=0.22, y=0.12)
+    dress(axes, f"{title(name)}{unit(metric(name))}{where}")
+    axes.set_xlabel(f"{title(cost)}{unit(metric(cost))}")
+    short_numbers(axes)
+    named = _worth_naming(points, metric(name).higher_is_better)
+    label_points(axes, [points[place] for place in named], [colours[place] for place in named], points)
+    return figure
+
+
+def _worth_naming(points: Sequence[tuple[float, float, str]], higher_is_better: bool) -> list[int]:
+    """The places of all points; of many, those that nothing cheaper surpasses."""
+    sign = 1 if higher_is_better else -1
+    if len(points) <= _NAMED:
+        return list(range(len(points)))
+    return [
+        place
+        for place, (x, y, _) in enumerate(points)
+        if not any(a <= x and sign * b >= sign * y and (a, b) != (x, y) for a, b, _ in points)
+    ]
+
+
+def ranks(evidence: Evidence) -> list[Drawing]:
+    """The levels' places on each dataset, and whether datasets agree on them."""
+    if len(evidence.groups) < 2:
+        return []
+    drawings = []
+    for name in evidence.metrics:
+        having = [group for group in evidence.groups if any(cell.values(name) for cell in group.cells)]
+        means = [
+            {level(cell, evidence): cell.mean(name) for cell in group.cells if cell.values(name)} for group in having
+        ]
+        shared = [text for text in (means[0] if means else {}) if all(text in other for other in means)]
+        if len(having) < 2 or len(shared) < 2:
+            continue
+        sign = -1 if metric(name).higher_is_better else 1
+        places = np.array([rankdata([sign * of[text] for text in shared]) for of in means])
+        figure = canvas(1.5 + 0.28 * len(shared))
+        axes = figure.subplots()
+        for line, (text, colour) in enumerate(zip(shared, itertools.cycle(SERIES), strict=False)):
+            axes.plot(places[:, line], "o-", color=colour, ms=6, lw=1.6)
+            axes.annotate(
+                clipped(text),
+                (len(having) - 1, places[-1, line]),
+                (8, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+                color=colour,
+                annotation_clip=False,
+            )
+        axes.set_xticks(range(len(having)), [clipped(dataset_name(group)) for group in having])
+        axes.set_xlim(-0.2, len(having) - 0.5)
+        axes.set_yticks(range(1, len(shared) + 1))
+        axes.invert_yaxis()
+        agreement = agreements(evidence, name)
+        dress(axes, f"{title(name)}: place of each level", "y")
+        if len(having) == 2 and agreement:  # which two, the axis says
+            axes.set_xlabel(agreement[0].partition(": ")[2])
+        drawings.append(drawing(figure, f"ranks-{slug(name)}", f"{title(name)}: {'; '.join(agreement)}"))
+    return drawings
+
+
+def agreements(evidence: Evidence, name: str) -> list[str]:
+    """Kendall's tau of every two datasets, in words."""
+    said = []
+    for first, second in itertools.combinations(evidence.groups, 2):
+        means = [
+            {level(cell, evidence): cell.mean(name) for cell in group.cells if cell.values(name)}
+            for group in (first, second)
+        ]
+        try:
+            tau, p = rank_agreement(*means)
+        except UserError:
+            continue
+        if not math.isnan(tau):
+            pair = f"{dataset_name(first)} and {dataset_name(second)}"
+            said.append(f"{pair}: Kendall's tau {f'{tau:.2f}'.replace('-', '−')} (p = {p:.2f})")
+    return said
