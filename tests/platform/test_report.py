@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from PIL import Image
@@ -20,7 +21,10 @@ from vip5platform.report import answer, note, show, summary, write_report
 from vip5platform.report import levels as level_table
 from vip5platform.report.paper_figures import published
 from vip5platform.report.paper_sizes import published_share
+from vip5platform.search_space import Space
+from vip5platform.search_storage import open_search
 from vip5platform.statistics import Comparison
+from vip5platform.study import Range, Search
 
 from vip5core.data import Dataset
 from vip5core.trial import TrialResult
@@ -405,6 +409,37 @@ def test_a_search_shows_its_best_by_validation_its_front_and_what_ended_early(tm
     console = Console(width=150, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     show(evidence, console)
     assert "warning" not in console.export_text()
+
+
+def test_a_stored_search_adds_what_was_proposed_and_what_matters(tmp_path):
+    search = Search("encoders", "How good?", {"learning_rate": Range(0.001, 0.1, log=True)}, (VALID,))
+    stored, lock = open_search(search, tmp_path, "k1")
+    for number in range(10):
+        stored.add_trial(
+            optuna.trial.create_trial(
+                params={"learning_rate": 0.001 * (number + 1)},
+                distributions=Space(search.space).distributions,
+                value=0.1 * number,
+                user_attrs={"fingerprint": f"f{number}"},
+            )
+        )
+    lock.close()
+    cells = [cell(tmp_path, {"learning_rate": rate}, [{VALID: float(rate)}]) for rate in ("0.01", "0.02")]
+    evidence = study([Group("toy", None, cells, [])], kind="search", metrics=(VALID,), factors=("learning_rate",))
+    text = written(evidence, tmp_path)["report.html"]
+    assert "Proposals: 10 complete." in text
+    assert "What moves validation sequential NDCG@10: learning_rate 100 %" in text
+
+
+def test_two_factors_are_drawn_as_lines_of_one_along_the_other(tmp_path):
+    cells = [
+        cell(tmp_path, {"encoder": e, "image_tokens": n}, [{NDCG: v}])
+        for e, n, v in (("a", "1", 0.1), ("a", "2", 0.2), ("b", "1", 0.3), ("b", "2", 0.25))
+    ]
+    evidence = study([Group("toy", None, cells, [])], factors=("encoder", "image_tokens"))
+    text = written(evidence, tmp_path)["report.html"]
+    assert "sequential NDCG@10 by image_tokens, a line for each encoder" in text
+    assert "sequential NDCG@10 is highest with b · 1 (0.3000" in text
 
 
 def beauty(shop: Dataset, **manifest) -> Dataset:

@@ -1,16 +1,11 @@
-"""Quality against cost, and the order of the levels from dataset to dataset."""
+"""Quality against cost."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import rankdata
 
-from vip5core.errors import UserError
 from vip5core.metrics.table import metric
 from vip5platform.evidence import Cell, Evidence, Group
 from vip5platform.report.blocks import Drawing
@@ -19,7 +14,6 @@ from vip5platform.report.plots import looks, slug
 from vip5platform.report.style import (
     INK,
     LEVEL,
-    SERIES,
     canvas,
     clipped,
     drawing,
@@ -29,7 +23,6 @@ from vip5platform.report.style import (
     short_numbers,
 )
 from vip5platform.report.verdict import verdict
-from vip5platform.statistics import rank_agreement
 
 #: What quality is set against, where levels differ in it.
 _COSTS = ("cost/train_seconds", "model/trainable_parameters", "cost/peak_memory_mb")
@@ -93,62 +86,3 @@ def _worth_naming(points: Sequence[tuple[float, float, str]], higher_is_better: 
         for place, (x, y, _) in enumerate(points)
         if not any(a <= x and sign * b >= sign * y and (a, b) != (x, y) for a, b, _ in points)
     ]
-
-
-def ranks(evidence: Evidence) -> list[Drawing]:
-    """The levels' places on each dataset, and whether datasets agree on them."""
-    if len(evidence.groups) < 2:
-        return []
-    drawings = []
-    for name in evidence.metrics:
-        having = [group for group in evidence.groups if any(cell.values(name) for cell in group.cells)]
-        means = [
-            {level(cell, evidence): cell.mean(name) for cell in group.cells if cell.values(name)} for group in having
-        ]
-        shared = [text for text in (means[0] if means else {}) if all(text in other for other in means)]
-        if len(having) < 2 or len(shared) < 2:
-            continue
-        sign = -1 if metric(name).higher_is_better else 1
-        places = np.array([rankdata([sign * of[text] for text in shared]) for of in means])
-        figure = canvas(1.5 + 0.28 * len(shared))
-        axes = figure.subplots()
-        for line, (text, colour) in enumerate(zip(shared, itertools.cycle(SERIES), strict=False)):
-            axes.plot(places[:, line], "o-", color=colour, ms=6, lw=1.6)
-            axes.annotate(
-                clipped(text),
-                (len(having) - 1, places[-1, line]),
-                (8, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8.5,
-                color=colour,
-                annotation_clip=False,
-            )
-        axes.set_xticks(range(len(having)), [clipped(dataset_name(group)) for group in having])
-        axes.set_xlim(-0.2, len(having) - 0.5)
-        axes.set_yticks(range(1, len(shared) + 1))
-        axes.invert_yaxis()
-        agreement = agreements(evidence, name)
-        dress(axes, f"{title(name)}: place of each level", "y")
-        if len(having) == 2 and agreement:  # which two, the axis says
-            axes.set_xlabel(agreement[0].partition(": ")[2])
-        drawings.append(drawing(figure, f"ranks-{slug(name)}", f"{title(name)}: {'; '.join(agreement)}"))
-    return drawings
-
-
-def agreements(evidence: Evidence, name: str) -> list[str]:
-    """Kendall's tau of every two datasets, in words."""
-    said = []
-    for first, second in itertools.combinations(evidence.groups, 2):
-        means = [
-            {level(cell, evidence): cell.mean(name) for cell in group.cells if cell.values(name)}
-            for group in (first, second)
-        ]
-        try:
-            tau, p = rank_agreement(*means)
-        except UserError:
-            continue
-        if not math.isnan(tau):
-            pair = f"{dataset_name(first)} and {dataset_name(second)}"
-            said.append(f"{pair}: Kendall's tau {f'{tau:.2f}'.replace('-', '−')} (p = {p:.2f})")
-    return said

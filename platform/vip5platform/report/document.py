@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vip5platform.evidence import Evidence
-from vip5platform.report import cost, cost_plots, levels, pairs, paper, plots, reproduce, search, search_plots
+from vip5platform.report import (
+    cost,
+    cost_plots,
+    factor_plots,
+    levels,
+    pairs,
+    paper,
+    plots,
+    reproduce,
+    search,
+    search_plots,
+)
 from vip5platform.report.answer import details, sentences
 from vip5platform.report.blocks import Block, Drawings, Section, Text
 from vip5platform.report.names import count, dataset_name
@@ -80,10 +91,13 @@ def _plots(evidence: Evidence, found: Stored) -> list[Block]:
     by_level = plots.levels(evidence)
     if by_level:
         blocks += [Drawings(by_level), Text(plots.key(evidence), "note")]
+    crossed = factor_plots.crossed(evidence)
+    if crossed:
+        blocks += [Text(f"Do {' and '.join(evidence.record.factors[-2:])} go together?"), Drawings(crossed)]
     by_cost = cost_plots.costs(evidence)
     if by_cost:
         blocks += [Text("Quality against cost:"), Drawings(by_cost)]
-    by_rank = cost_plots.ranks(evidence)
+    by_rank = factor_plots.ranks(evidence)
     if by_rank:
         blocks += [Text("Does the order hold on every dataset?"), Drawings(by_rank)]
     return blocks

@@ -31,10 +31,8 @@ def blocks(evidence: Evidence) -> list[Block]:
     for group in evidence.groups:
         names = display(evidence, group)
         for name in dict.fromkeys(test.metric for test in group.comparisons):
-            tests = sorted(
-                (test for test in group.comparisons if test.metric == name),
-                key=lambda test: (test.p_adjusted or 0.0, test.p_value),
-            )
+            tests = [test for test in group.comparisons if test.metric == name]
+            tests.sort(key=lambda test: (test.p_adjusted or 0.0, test.p_value))
             how = metric(name)
             lines = [
                 Line(

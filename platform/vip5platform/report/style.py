@@ -20,6 +20,7 @@ from vip5platform.report.blocks import Drawing
 # Okabe and Ito's palette, with greys.
 BEST, ALIKE, LEVEL, LINE, INK, FAINT = "#c04f00", "#0072b2", "#6b7280", "#4b5563", "#1f2937", "#e5e7eb"
 SERIES = ("#0072b2", "#c04f00", "#007a5a", "#a6548a", "#8a6d00", "#3a8fc4", "#1f2937")
+MARKERS = "osD^vPX"
 DASHES = ("--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 #: Inches; a plot is about as wide on a phone as on paper, so its letters are read there.
 WIDTH = 4.3
