@@ -23,7 +23,7 @@ from vip5platform.plan import EMBEDDED
 from vip5platform.progress import stage
 from vip5platform.statistics import compare, unit_values
 
-from benchmarks.simulated_studies import TESTS, World, ours, rejections
+from benchmarks.simulated_studies import TESTS, World, mean_squares, ours, rejections
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
@@ -93,20 +93,22 @@ def trained_pool(dataset: str, size: int, home: Path) -> list[pd.DataFrame]:
 
 def real(pool: Sequence[pd.DataFrame], studies: int) -> tuple[str, list[tuple[str, ...]]]:
     """The rate of false positives in studies drawn from the pool, per metric and number of seeds."""
-    rows = [("metric", "seeds", "users only: p < .05 (%)", "ours: p < .05 (%)", "ours: 0 in the 95 % interval (%)")]
-    units = 0
+    heads = ("users only: p < .05 (%)", "ours: p < .05 (%)", "ours: 0 in the 95 % interval (%)")
+    rows = [("metric", "units", "luck of a training", "seeds", *heads)]
     with stage("studies") as update:
         for done, name in enumerate(METRICS):
             update(done, len(METRICS))
             values = [unit_values(frame, name) for frame in pool]
-            units = len(values[0])
+            of_seeds, _, rest = mean_squares(pd.concat(values, axis=1).to_numpy().T)
+            label = f"{name.split('/')[1]} {metric(name).label}"
+            luck = f"{of_seeds / rest - 1:.2f}"
             for seeds in SEEDS:
                 if 2 * seeds <= len(pool):
-                    label = f"{name.split('/')[1]} {metric(name).label}"
-                    rows.append((label, str(seeds), *map(_percent, _rates(values, seeds, studies))))
+                    rates = _rates(values, seeds, studies)
+                    rows.append((label, str(len(values[0])), luck, str(seeds), *map(_percent, rates)))
     title = (
-        f"{studies} studies of two like levels, drawn from {len(pool)} trainings; {units} texts or users. "
-        "Studies share trainings, so that a rate is less certain than so many independent ones would make it"
+        f"{studies} studies of two like levels, drawn from {len(pool)} trainings. They share trainings, so that a rate "
+        "is less certain than so many independent ones would make it"
     )
     return title, rows
 

@@ -95,7 +95,7 @@ def _level(values: np.ndarray) -> dict[int, pd.Series]:
     return {seed: pd.Series(row) for seed, row in enumerate(values)}
 
 
-def _mean_squares(values: np.ndarray) -> tuple[float, float, float]:
+def mean_squares(values: np.ndarray) -> tuple[float, float, float]:
     """Of seeds, of users, and of the rest."""
     seeds, users = values.shape
     of_seeds = values.mean(axis=1, keepdims=True) - values.mean()
@@ -113,7 +113,7 @@ def truncated(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -
     if len(first) == 1:
         return users_only(first, second, rng)
     change = first - second
-    of_seeds, _, rest = _mean_squares(change)
+    of_seeds, _, rest = mean_squares(change)
     return _flipped(change, max(0.0, of_seeds - rest), len(first) - 1, rng)
 
 
@@ -121,7 +121,7 @@ def truncated_unpaired(first: np.ndarray, second: np.ndarray, rng: np.random.Gen
     """The same with seeds not paired: 2 (S - 1) degrees of freedom."""
     if len(first) == 1:
         return users_only(first, second, rng)
-    (seeds_a, _, rest_a), (seeds_b, _, rest_b) = _mean_squares(first), _mean_squares(second)
+    (seeds_a, _, rest_a), (seeds_b, _, rest_b) = mean_squares(first), mean_squares(second)
     return _flipped(first - second, max(0.0, seeds_a + seeds_b - rest_a - rest_b), 2 * (len(first) - 1), rng)
 
 
@@ -138,8 +138,8 @@ def quasi_t(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> 
         return users_only(first, second, rng)
     change = first - second
     seeds, users = change.shape
-    (seeds_a, _, rest_a), (seeds_b, _, rest_b) = _mean_squares(first), _mean_squares(second)
-    of_users, of_seeds, rest, freedom = _mean_squares(change)[1], seeds_a + seeds_b, rest_a + rest_b, 2 * (seeds - 1)
+    (seeds_a, _, rest_a), (seeds_b, _, rest_b) = mean_squares(first), mean_squares(second)
+    of_users, of_seeds, rest, freedom = mean_squares(change)[1], seeds_a + seeds_b, rest_a + rest_b, 2 * (seeds - 1)
     total = max(of_users, of_users + of_seeds - rest)
     if not total:
         return 1.0
