@@ -263,6 +263,18 @@ def test_epochs_that_a_continued_trial_reports_again_are_noted_once(searcher):
     assert epochs(again, "c", 4.0) == [True]  # the first rung is remembered
 
 
+def test_a_trial_that_has_only_its_test_left_is_not_pruned_when_it_goes_on(searcher):
+    search = declared({"epochs": choice(9, 3)})
+    one = searcher(search, trials=2, sampler="grid")
+    for name in "ab":
+        asked(one, name)
+    assert epochs(one, "a", 1.0, 1.0, 1.0) + epochs(one, "b", 0.5, 5.0, 5.0) == [False] * 6
+    again = searcher(search, trials=2, sampler="grid")
+    for name in "ab":
+        asked(again, name)
+    assert epochs(again, "b", 0.5, 5.0, 5.0) == [False] * 3
+
+
 def test_several_objectives_give_a_pareto_front_without_pruning(searcher):
     search = declared(SMALL_SPACE, "valid/loss", "model/trainable_parameters", epochs=4)
     one = searcher(search, trials=50)
