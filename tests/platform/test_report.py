@@ -181,6 +181,15 @@ def test_a_cheaper_level_that_cannot_be_told_from_the_best_is_named_with_what_it
     assert "is b, with 50 % of the trainable parameters of a, though it may be up to 25 % worse" in text
 
 
+@pytest.mark.parametrize(
+    ("half", "said"),
+    [(0.02, "the cheapest that no metric can tell from its best is b"), (0.5, "a cheaper level would do is open")],
+)
+def test_a_level_that_may_be_far_worse_is_not_offered_as_cheap(tmp_path, half, said):
+    tests = [compared("a", "b", 0.05, 0.3, half=half), compared("a", "c", 0.1, 0.3, half=0.3), compared("b", "c", 0, 1)]
+    assert said in answer(three(tmp_path, tests))
+
+
 def test_a_level_that_lacks_a_metrics_best_is_not_the_cheapest(tmp_path):
     one = three(tmp_path, CHEAP)
     other = [replace(test, metric=TEXT, difference=-test.difference) for test in CLEAR]
@@ -211,6 +220,14 @@ def test_a_level_that_has_one_seed_only_is_not_told_apart(tmp_path):
 def test_a_best_that_is_not_above_popularity_is_said(tmp_path, p, weak):
     text = answer(three(tmp_path, [*CLEAR, compared("a", "popularity", 0.2, p)]))
     assert ("not above every baseline on sequential NDCG@10" in text) is weak
+
+
+def test_levels_that_are_all_the_same_are_not_undecided_but_below_popularity(tmp_path):
+    cells = [cell(tmp_path, {"encoder": e}, [{NDCG: 0.1}] * 2) for e in "ab"]
+    group = Group("toy", None, cells, [Baseline("popularity", {NDCG: 0.2}, rows(0.2))], [compared("a", "b", 0.0, 1.0)])
+    text = answer(study([group]))
+    assert text.startswith("Sequential NDCG@10 looks the same with all; the best is not above every baseline on seq")
+    assert "could hide" not in text
 
 
 def test_numbers_as_levels_are_told_what_they_count(tmp_path):

@@ -6,9 +6,10 @@ called better, for another training of the same level may differ by as much.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-from vip5core.metrics.table import metric
+from vip5core.metrics.table import better, metric
 from vip5platform.evidence import Evidence, Group
 from vip5platform.report import search
 from vip5platform.report.blocks import Block, Bullets, Text
@@ -24,11 +25,9 @@ from vip5platform.report.names import (
     subject,
     title,
 )
-from vip5platform.report.verdict import COSTS, Cheapest, Verdict, above, cheapest, possible_loss, verdicts
+from vip5platform.report.verdict import COSTS, TOO_MUCH, Cheapest, Verdict, above, cheapest, possible_loss, verdicts
 from vip5platform.statistics import Comparison
 
-#: A level that may be this much worse than the best, as a share of it, is not offered in its stead.
-_TOO_MUCH = 0.5
 _SEEDS = "say --seeds 3 to know it"
 
 
@@ -66,21 +65,30 @@ def _of_group(evidence: Evidence, group: Group) -> str:
         return f"one seed, so {unknown} ({_SEEDS}); {highest}"
     clauses = [_winner(one, names, evidence) for one in found if one.beaten]
     clauses += [_pair(one, names) for one in found if one.others and not one.beaten]
-    undecided = [one for one in found if one.tests and not one.decided]
+    undecided = [one for one in found if one.tests and not one.decided and one.best is not None]
     if undecided:
         hidden = joined([number(one.hidden, metric(one.metric)) for one in undecided])
         clauses.append(
             f"on {joined([title(one.metric) for one in undecided])} no two levels can be told apart, though "
             f"{'a difference' if len(undecided) == 1 else 'differences'} of up to {hidden} could hide"
         )
-    clauses += [_highest(one, group, evidence) + " (not tested)" for one in found if not one.tests]
+    clauses += [_highest(one, group, evidence) for one in found if one.best is None]
+    clauses += [f"{_highest(one, group, evidence)} (not tested)" for one in found if not one.tests and one.best]
     saving = cheapest(group, found)
     if saving is not None:
         clauses.append(_saving(saving, names, found, evidence))
-    weak = [title(one.metric) for one in found if any(above(test) is not True for test in one.against)]
+    weak = [title(one.metric) for one in found if _is_weak(one, group)]
     if weak:
         clauses.append(f"the best is not above every baseline on {joined(weak)}")
     return f"{'; '.join(clauses)} ({_basis(evidence, found)})"
+
+
+def _is_weak(one: Verdict, group: Group) -> bool:
+    """Is some baseline not surpassed? Where all levels look the same none was tested: then its mean decides."""
+    if one.best is not None:
+        return any(above(test) is not True for test in one.against)
+    mean = next((cell.mean(one.metric) for cell in group.cells if cell.values(one.metric)), math.nan)
+    return any(better(one.metric, baseline.metrics.get(one.metric, math.nan), mean) for baseline in group.baselines)
 
 
 def _highest(one: Verdict, group: Group, evidence: Evidence) -> str:
@@ -131,8 +139,8 @@ def _saving(saving: Cheapest, names: Mapping[str, str], found: Sequence[Verdict]
     shares = joined([f"{percent(share)} of {COSTS[name]}" for name, share in saving.shares.items()])
     cheap = f"{subject(names[saving.cell.name], evidence)}, with {shares} of {names[saving.than.name]}"
     loss, name = max(((possible_loss(one, saving.cell), one.metric) for one in found), default=(0.0, ""))
-    if loss > _TOO_MUCH:
-        much = f"more than {percent(_TOO_MUCH)} worse on {title(name)}"
+    if loss > TOO_MUCH:
+        much = f"more than {percent(TOO_MUCH)} worse on {title(name)}"
         return f"whether a cheaper level would do is open: no metric tells {cheap}, from its best, but it may be {much}"
     risk = f", though it may be up to {percent(loss)} worse on {title(name)}" if loss > 0 else ""
     return f"the cheapest that no metric can tell from its best is {cheap}{risk}"

@@ -56,7 +56,7 @@ def _against(shown: Sequence[Cell], group: Group, name: str, cost: str, where: s
     for cell in shown:
         colour, shape = looks(cell, found, evidence)
         interval, x = group.interval(cell, name), cell.mean(cost)
-        if interval.high > interval.low:
+        if interval.high > interval.low and len(shown) <= _NAMED:
             axes.plot([x, x], [interval.low, interval.high], color=colour, lw=1.2, alpha=0.45)
         axes.plot(x, interval.mean, shape, color=colour, ms=7)
         points.append((x, interval.mean, clipped(level(cell, evidence))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from vip5core.metrics.table import metric
@@ -10,6 +11,8 @@ from vip5platform.statistics import Comparison
 
 #: Costs by which one level may be cheaper than another, with the words for a share of them.
 COSTS = {"model/trainable_parameters": "the trainable parameters", "cost/train_seconds": "the training time"}
+#: A level that may be this much worse than the best, as a share of it, is not offered in its stead.
+TOO_MUCH = 0.5
 #: Differences of cost below this are none.
 _SAME_COST = 0.02
 
@@ -120,7 +123,7 @@ class Cheapest:
 
 
 def cheapest(group: Group, verdicts: list[Verdict]) -> Cheapest | None:
-    """None if no cell is among the best on every metric, or none is cheaper than the best."""
+    """One that may lose little, if there is one. None if no cell that is cheaper is among the best on every metric."""
     ranked = [found for found in verdicts if found.tests]
     than = next((found.best for found in ranked if found.best is not None), None)
     if than is None:
@@ -130,9 +133,10 @@ def cheapest(group: Group, verdicts: list[Verdict]) -> Cheapest | None:
         for cell in group.cells
         if cell.results and all(found.best in (None, cell) or cell in found.alike for found in ranked)
     ]
-    for cost in COSTS:
+    safe = [cell for cell in alike if all(possible_loss(one, cell) <= TOO_MUCH for one in ranked)]
+    for pool, cost in itertools.product((safe, alike), COSTS):
         # A cost that a cell lacks is nan, which is less than nothing.
-        below = [cell for cell in alike if cell.mean(cost) < (1 - _SAME_COST) * than.mean(cost)]
+        below = [cell for cell in pool if cell.mean(cost) < (1 - _SAME_COST) * than.mean(cost)]
         if below:
             cell = min(below, key=lambda cell: cell.mean(cost))
             shares = {name: cell.mean(name) / than.mean(name) for name in COSTS if than.mean(name) > 0}
