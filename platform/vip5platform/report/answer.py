@@ -6,10 +6,9 @@ called better, for another training of the same level may differ by as much.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
-from vip5core.metrics.table import better, metric
+from vip5core.metrics.table import metric
 from vip5platform.evidence import Evidence, Group
 from vip5platform.report import search
 from vip5platform.report.blocks import Block, Bullets, Text
@@ -25,7 +24,17 @@ from vip5platform.report.names import (
     subject,
     title,
 )
-from vip5platform.report.verdict import COSTS, TOO_MUCH, Cheapest, Verdict, above, cheapest, possible_loss, verdicts
+from vip5platform.report.verdict import (
+    COSTS,
+    TOO_MUCH,
+    Cheapest,
+    Verdict,
+    above,
+    cheapest,
+    is_weak,
+    possible_loss,
+    verdicts,
+)
 from vip5platform.statistics import Comparison
 
 _SEEDS = "say --seeds 3 to know it"
@@ -77,18 +86,10 @@ def _of_group(evidence: Evidence, group: Group) -> str:
     saving = cheapest(group, found)
     if saving is not None:
         clauses.append(_saving(saving, names, found, evidence))
-    weak = [title(one.metric) for one in found if _is_weak(one, group)]
+    weak = [title(one.metric) for one in found if is_weak(one, group)]
     if weak:
         clauses.append(f"the best is not above every baseline on {joined(weak)}")
     return f"{'; '.join(clauses)} ({_basis(evidence, found)})"
-
-
-def _is_weak(one: Verdict, group: Group) -> bool:
-    """Is some baseline not surpassed? Where all levels look the same none was tested: then its mean decides."""
-    if one.best is not None:
-        return any(above(test) is not True for test in one.against)
-    mean = next((cell.mean(one.metric) for cell in group.cells if cell.values(one.metric)), math.nan)
-    return any(better(one.metric, baseline.metrics.get(one.metric, math.nan), mean) for baseline in group.baselines)
 
 
 def _highest(one: Verdict, group: Group, evidence: Evidence) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
-from vip5core.metrics.table import metric
+from vip5core.metrics.table import better, metric
 from vip5platform.evidence import Cell, Evidence, Group
 from vip5platform.statistics import Comparison
 
@@ -94,6 +95,14 @@ def above(test: Comparison) -> bool | None:
     if not test.distinguishable:
         return None
     return (test.difference > 0) == metric(test.metric).higher_is_better
+
+
+def is_weak(one: Verdict, group: Group) -> bool:
+    """Is some baseline not surpassed? Where all levels look the same none was tested: then its mean decides."""
+    if one.best is not None:
+        return any(above(test) is not True for test in one.against)
+    mean = next((cell.mean(one.metric) for cell in group.cells if cell.values(one.metric)), math.nan)
+    return any(better(one.metric, baseline.metrics.get(one.metric, math.nan), mean) for baseline in group.baselines)
 
 
 def possible_loss(one: Verdict, cell: Cell) -> float:
