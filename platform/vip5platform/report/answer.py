@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from vip5core.metrics.table import metric
 from vip5platform.evidence import Evidence, Group
 from vip5platform.report import search
-from vip5platform.report.blocks import Block, Bullets, Text
 from vip5platform.report.names import (
     count,
     dataset_name,
@@ -29,7 +28,6 @@ from vip5platform.report.verdict import (
     TOO_MUCH,
     Cheapest,
     Verdict,
-    above,
     cheapest,
     is_weak,
     possible_loss,
@@ -69,7 +67,7 @@ def _of_group(evidence: Evidence, group: Group) -> str:
     if len(finished) == 1:
         return f"only {names[finished[0].name]} has finished, so there is nothing to compare"
     if evidence.seeds == 1:
-        highest = joined([_highest(one, group, evidence) for one in found])
+        highest = joined([highest(one, group, evidence) for one in found])
         unknown = "how far trainings differ by themselves is unknown and no level is declared better"
         return f"one seed, so {unknown} ({_SEEDS}); {highest}"
     clauses = [_winner(one, names, evidence) for one in found if one.beaten]
@@ -81,8 +79,8 @@ def _of_group(evidence: Evidence, group: Group) -> str:
             f"on {joined([title(one.metric) for one in undecided])} no two levels can be told apart, though "
             f"{'a difference' if len(undecided) == 1 else 'differences'} of up to {hidden} could hide"
         )
-    clauses += [_highest(one, group, evidence) for one in found if one.best is None]
-    clauses += [f"{_highest(one, group, evidence)} (not tested)" for one in found if not one.tests and one.best]
+    clauses += [highest(one, group, evidence) for one in found if one.best is None]
+    clauses += [f"{highest(one, group, evidence)} (not tested)" for one in found if not one.tests and one.best]
     saving = cheapest(group, found)
     if saving is not None:
         clauses.append(_saving(saving, names, found, evidence))
@@ -92,7 +90,7 @@ def _of_group(evidence: Evidence, group: Group) -> str:
     return f"{'; '.join(clauses)} ({_basis(evidence, found)})"
 
 
-def _highest(one: Verdict, group: Group, evidence: Evidence) -> str:
+def highest(one: Verdict, group: Group, evidence: Evidence) -> str:
     names, how = display(evidence, group), metric(one.metric)
     if one.best is None:
         return f"{title(one.metric)} looks the same with all"
@@ -107,7 +105,7 @@ def _winner(one: Verdict, names: Mapping[str, str], evidence: Evidence) -> str:
     """The best level and the nearest that it beats."""
     assert one.best is not None
     how, nearest = metric(one.metric), one.beaten[0]
-    beats = f"{names[nearest.second]} {_by(nearest)}"
+    beats = f"{names[nearest.second]} {by(nearest)}"
     if len(one.beaten) > 1:
         beats += f" and {count(len(one.beaten) - 1, 'other level')} by more"
     best = f"{subject(names[one.best.name], evidence)} ({number(one.best.mean(one.metric), how)})"
@@ -122,11 +120,11 @@ def _pair(one: Verdict, names: Mapping[str, str]) -> str:
     sharpest = min(one.others, key=lambda test: test.p_adjusted or 0.0)
     return (
         f"on {title(one.metric)} the highest cannot be told from the rest, "
-        f"but {names[sharpest.first]} beats {names[sharpest.second]} {_by(sharpest)}"
+        f"but {names[sharpest.first]} beats {names[sharpest.second]} {by(sharpest)}"
     )
 
 
-def _by(test: Comparison) -> str:
+def by(test: Comparison) -> str:
     """By how much, how surely."""
     how = metric(test.metric)
     low, high = sorted((abs(test.low), abs(test.high)))
@@ -156,47 +154,3 @@ def _basis(evidence: Evidence, found: Sequence[Verdict]) -> str:
     family = sum(len(group.comparisons) for group in evidence.groups)
     adjusted = [f"p adjusted for {count(family, 'comparison')}"] if family else []
     return ", ".join([count(evidence.seeds, "seed"), *asked, *adjusted])
-
-
-def details(evidence: Evidence) -> list[Block]:
-    """What the sentence left out: every metric of every dataset."""
-    blocks: list[Block] = []
-    if evidence.record.kind == "search":
-        return blocks
-    for group in evidence.groups:
-        items = [_detail(one, group, evidence) for one in verdicts(evidence, group)]
-        if len(evidence.groups) > 1 and items:
-            blocks.append(Text(f"On {dataset_name(group)}:"))
-        blocks += [Bullets(items)] if items else []
-    if evidence.seeds == 1:
-        blocks.append(
-            Text(
-                "Intervals and p-values with one seed are about these very trained models and other users: "
-                "they say nothing of the next training.",
-                "note",
-            )
-        )
-    return blocks
-
-
-def _detail(one: Verdict, group: Group, evidence: Evidence) -> tuple[str, str]:
-    names, how = display(evidence, group), metric(one.metric)
-    parts = [_highest(one, group, evidence).removeprefix(f"{title(one.metric)} ")]
-    if one.beaten:
-        parts.append("above " + joined([f"{names[test.second]} {_by(test)}" for test in one.beaten]))
-    if one.alike and one.tests and evidence.seeds > 1:
-        parts.append(f"not to be told from {joined([names[cell.name] for cell in one.alike])}")
-    if one.others:
-        shown = [f"{names[test.first]} above {names[test.second]} {_by(test)}" for test in one.others]
-        parts.append(joined(shown, at_most=4))
-    if one.hidden and evidence.seeds > 1:
-        parts.append(f"a difference of up to {number(one.hidden, how)} could hide between levels not told apart")
-    for test in one.against:
-        told = above(test) if evidence.seeds > 1 else None
-        unsure = "not to be told from" if evidence.seeds > 1 else "beside"
-        side = unsure if told is None else "above" if told else "below"
-        gap = f"{number(test.difference, how)} {span(test.low, test.high, how)}, {p_value(test.p_adjusted or 0.0)}"
-        parts.append(f"{side} {test.second} ({number(test.second_mean, how)}; difference {gap})")
-    if not one.tests:
-        parts.append("not tested: it is no mean over users")
-    return title(one.metric), "; ".join(parts) + "."

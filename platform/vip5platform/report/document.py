@@ -17,8 +17,9 @@ from vip5platform.report import (
     search,
     search_plots,
 )
-from vip5platform.report.answer import details, sentences
+from vip5platform.report.answer import sentences
 from vip5platform.report.blocks import Block, Drawings, Section, Text
+from vip5platform.report.details import details
 from vip5platform.report.names import count, dataset_name
 from vip5platform.report.search import Stored
 
