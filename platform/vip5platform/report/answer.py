@@ -67,9 +67,9 @@ def _of_group(evidence: Evidence, group: Group) -> str:
     if len(finished) == 1:
         return f"only {names[finished[0].name]} has finished, so there is nothing to compare"
     if evidence.seeds == 1:
-        highest = joined([highest(one, group, evidence) for one in found])
+        tops = joined([highest(one, group, evidence) for one in found])
         unknown = "how far trainings differ by themselves is unknown and no level is declared better"
-        return f"one seed, so {unknown} ({_SEEDS}); {highest}"
+        return f"one seed, so {unknown} ({_SEEDS}); {tops}"
     clauses = [_winner(one, names, evidence) for one in found if one.beaten]
     clauses += [_pair(one, names) for one in found if one.others and not one.beaten]
     undecided = [one for one in found if one.tests and not one.decided and one.best is not None]
