@@ -150,7 +150,7 @@ def quasi_t(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> 
 def pigeonhole(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> float:
     """Users, and the seeds of each level, drawn anew with replacement (Owen 2007)."""
     seeds, users = first.shape
-    draws = _DRAWS // 3  # slow
+    draws = _DRAWS // 5  # slow
     of_users = rng.multinomial(users, np.full(users, 1 / users), draws) / users
     drawn = np.zeros(draws)
     for sign, level in ((1, first), (-1, second)):

@@ -109,8 +109,8 @@ def compare(
     Seeds: draws of Student's t with the variance of the levels' means from seed to seed (see `luck_of`). The interval
     has the same second part, and `scipy.stats.bootstrap` over units as its first.
 
-    Seeds are not paired: that two levels share a seed's number makes their trainings no more alike, and unpaired seeds
-    give twice as many degrees of freedom. So a level may have seeds that the other lacks.
+    Seeds are not paired, which gives twice as many degrees of freedom, and lets a level have seeds that the other
+    lacks. Where equal seeds make trainings of both levels alike, the answer errs on the side of doubt.
 
     Args:
         names, metric: go into the result.
