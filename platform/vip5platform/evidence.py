@@ -69,7 +69,8 @@ class Cell:
 
     def units(self, name: str) -> dict[int, pd.Series]:
         """The value of each user, text or item, by seed."""
-        return {seed: unit_values(rows, name) for seed, rows in self._rows.items() if self.values(name)}
+        having = [seed for seed, result in self.results.items() if name in result.metrics]
+        return {seed: unit_values(self._rows[seed], name) for seed in having}
 
 
 def with_raw_items(rows: pd.DataFrame, dataset: Dataset | None) -> pd.DataFrame:
@@ -121,15 +122,6 @@ class Group:
             if found.metric == name and {found.first, found.second} == {first, second}:
                 return found if found.first == first else found.swapped()
         return None
-
-    def like_best(self, name: str) -> list[Cell]:
-        """The cells that cannot be told from the best, it included; all, where nothing is best."""
-        best = self.best(name)
-        having = [cell for cell in self.cells if cell.values(name)]
-        if best is None:
-            return having
-        tests = {cell.name: self.comparison(name, best.name, cell.name) for cell in having}
-        return [c for c in having if c is best or not ((test := tests[c.name]) and test.distinguishable)]
 
     def interval(self, cell: Cell, name: str) -> Interval:
         """The mean of a metric in a cell, with its interval over users and seeds (or seeds, where it has no users)."""
@@ -218,12 +210,23 @@ def _comparisons(group: Group, metrics: Sequence[str]) -> list[Comparison]:
     tests = []
     for name in metrics:
         units = {cell.name: cell.units(name) for cell in group.cells if cell.values(name)}
+        units = _alike(units)
         tests += all_pairs(units, name)
         best = group.best(name)
-        for baseline in group.baselines if best is not None else ():
+        for baseline in group.baselines if best is not None and best.name in units else ():
             if best is not None and name in baseline.metrics:
                 theirs = unit_values(with_raw_items(baseline.rows, group.dataset), name)
                 # One training of SASRec is one; what is not trained gives the same answers for every seed.
                 level = {0: theirs} if baseline.trained else dict.fromkeys(units[best.name], theirs)
                 tests.append(compare(units[best.name], level, names=(best.name, baseline.name), metric=name))
     return tests
+
+
+def _alike(units: dict[str, dict[int, pd.Series]]) -> dict[str, dict[int, pd.Series]]:
+    """The cells that were asked about the same users or texts as the first, two at least: others cannot be paired."""
+    index = next((series.index for level in units.values() for series in level.values()), pd.Index([]))
+    return {
+        name: level
+        for name, level in units.items()
+        if len(index) > 1 and all(series.index.sort_values().equals(index.sort_values()) for series in level.values())
+    }

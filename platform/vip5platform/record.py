@@ -55,7 +55,8 @@ class StudyRecord(BaseModel):
         command: that ran it, as one would type it.
         commit, dirty: of the checkout, if there was one.
         seconds: by stage, of the last run.
-        workers, gpus, cpus: of each trial.
+        workers: of each trial.
+        gpus, cpus: of each worker.
         parent: the MLflow run.
         tracking_uri: where that is.
     """
