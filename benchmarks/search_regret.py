@@ -98,7 +98,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search_regret", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=100, help="searches per sampler, each with a seed of its own")
+    parser.add_argument("--repeats", type=int, default=50, help="searches per sampler, each with a seed of its own")
     parser.add_argument("--budget", type=int, default=30, help="trials per search")
     parser.add_argument("--home", type=Path, default=Path("runs/search-regret"), help="where the grid's trials lie")
     parser.add_argument("--out", type=Path, help="write the table here, as Markdown, and the plot beside it")

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import canonical_json
@@ -84,14 +84,17 @@ class Proposer:
         return self._sample(chance or self.sampler == "random")
 
     def _sample(self, at_random: bool) -> dict[str, Any]:
-        """Ask a sampler, on a copy of the trials: what is stored comes with all its parameters or not at all."""
+        """Ask a sampler, on a copy of the trials: what is stored comes with all its parameters or not at all.
+
+        Samplers ignore failed trials, and of repeats there may be many.
+        """
         seed = int(self._rng().integers(2**31))
         if at_random:
             copy = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
         else:
             sampler = optuna.samplers.TPESampler(seed=seed)
             copy = optuna.create_study(directions=self.ledger.study.directions, sampler=sampler)
-            copy.add_trials(self.ledger.trials())
+            copy.add_trials([trial for trial in self.ledger.trials() if trial.state != TrialState.FAIL])
         return copy.ask(self.space.distributions).params
 
     def _rng(self) -> np.random.Generator:
