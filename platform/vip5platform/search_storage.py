@@ -65,7 +65,9 @@ def declared(search: Search, storage: optuna.storages.BaseStorage, key: str) -> 
     )
     declaration = canonical_json(_declaration(search))
     if study.user_attrs.get(DECLARATION, declaration) != declaration:
-        raise UserError(f"search {key!r}: its space, objectives or settings were others when it was started; give it another key")
+        raise UserError(
+            f"search {key!r}: its space, objectives or settings were others when it was started; give it another key"
+        )
     if DECLARATION not in study.user_attrs:  # new, or cut off just here
         study.set_user_attr(OBJECTIVES, list(search.objectives))
         study.set_user_attr(DECLARATION, declaration)
