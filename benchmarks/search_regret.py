@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging
 from vip5platform.search import TrialSearcher
-from vip5platform.search_proposals import Sampler
-from vip5platform.search_results import history
-from vip5platform.search_space import Space
+from vip5platform.search.proposals import Sampler
+from vip5platform.search.results import history
+from vip5platform.search.space import Space
 from vip5platform.study import Choice, Search, choice
 
 from vip5core.config import TrialConfig

@@ -52,18 +52,19 @@ class Survival:
     mismatches: list[str] = field(default_factory=list)
 
 
-def survive(folder: Path, kills: int, seed: int = 0, longest: float = 40.0) -> Survival:
+def survive(folder: Path, kills: int, seed: int = 0, first: float = 0.0, longest: float = 40.0) -> Survival:
     """Run the study in peace and in pieces under `folder`, and compare.
 
     Args:
-        kills: how many drivers are killed, each at a moment drawn evenly from its first `longest` seconds.
+        kills: how many drivers are killed, each at a moment drawn evenly between these seconds of its life.
+        first, longest: those seconds.
     """
     rng = random.Random(seed)
     peace, pieces = folder / "peace", folder / "pieces"
     _finish(peace)
     found = Survival()
     while len(found.kills) < kills:
-        moment = rng.uniform(0.0, longest)
+        moment = rng.uniform(first, longest)
         found.resumed += bool(list((pieces / "trials").glob("*.running.pt")))
         driver = _start(pieces)
         try:
@@ -163,7 +164,7 @@ def main() -> None:
     parser.add_argument("--longest", type=float, default=40.0, metavar="S", help="a driver is killed within S seconds")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = survive(Path(folder), given.kills, given.seed, given.longest)
+        found = survive(Path(folder), given.kills, given.seed, longest=given.longest)
     console = Console()
     console.print(f"{len(found.kills)} kills, at {found.kills} s; {found.resumed} starts found a trial in the middle")
     console.print(f"{len(found.mismatches)} mismatches")

@@ -21,7 +21,7 @@ from vip5core.data import Dataset
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError
 from vip5core.features import NO_PICTURE, FeatureStore
-from vip5core.fingerprint import code_version, fingerprint
+from vip5core.fingerprint import canonical_json, code_version, fingerprint
 from vip5core.model.backbone import backbone_fingerprint
 from vip5core.storage import remove_leftovers, writable_folder
 from vip5core.trial import TrialResult, TrialSpec
@@ -35,6 +35,7 @@ from vip5platform.plan import Ground, Options, common_settings
 from vip5platform.progress import TrialProgress, bars, console, say, stage, warn
 from vip5platform.record import RecordedTrial, StudyRecord, git_state, load_record
 from vip5platform.report import answer, note, show, summary, write_report
+from vip5platform.search import search_key
 from vip5platform.session import Resources, ray_session
 from vip5platform.study import Search, Study
 from vip5platform.tracking import Tracker, default_uri
@@ -269,6 +270,8 @@ def _key(declared: Study | Search, options: Options, grounds: Mapping[Ground, Pr
         stands_on.append(ground.dataset.fingerprint)
         if "backbone" not in varied:
             stands_on.append(backbone_fingerprint(ground.backbone))
+    if isinstance(declared, Search):
+        return search_key(declared, *stands_on, canonical_json({k: str(v) for k, v in common.items()}))
     return fingerprint(declared.name, stands_on, {k: str(v) for k, v in common.items()}, code_version())
 
 

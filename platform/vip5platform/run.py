@@ -22,7 +22,7 @@ from vip5platform.job import Job, Timeline, opened
 from vip5platform.plan import Ground, Options, PlannedTrial, encoders_of, plan_search, plan_trials
 from vip5platform.progress import say, stage, warn
 from vip5platform.record import RecordedTrial
-from vip5platform.search import TrialSearcher
+from vip5platform.search import TrialSearcher, history
 from vip5platform.study import Search, Study
 
 
@@ -185,7 +185,6 @@ def _run_search(search: Search, options: Options) -> bool:
             return ", ".join(f"{key} {value}" for key, value in settings.items()), settings
 
         share = None
-        failures: dict[str, str] = {}
         if searcher.missing:
             asked = {plan.ground: plan.example}
             with job.fleet(searcher.missing, {plan.ground: plan.encoders}, asked) as (share, at_once):
@@ -193,11 +192,12 @@ def _run_search(search: Search, options: Options) -> bool:
                     run_search(searcher, searcher.scheduler, home, share, at_once, observer)
                 if observer.missed:
                     job.catch_up([], observer)
-            failures = observer.failures
         else:
             say(f"{options.trials} trials were made before: nothing to train")
         specs = searcher.specs()
         job.record_finished([spec for spec in specs if spec.finished(home)], describe)
+        told = history(searcher.study).dropna(subset=["fingerprint"]).set_index("fingerprint")
+        states, reasons = told["state"].to_dict(), told["reason"].to_dict()
         recorded = [
             RecordedTrial(
                 cell=dict(describe(spec)[1]),
@@ -206,9 +206,16 @@ def _run_search(search: Search, options: Options) -> bool:
                 dataset=str(prepared.dataset.folder),
                 backbone=str(prepared.backbone),
                 fingerprint=spec.fingerprint,
-                failure=failures.get(spec.fingerprint, "" if spec.finished(home) else "ended early"),
+                failure=_why_unfinished(states.get(spec.fingerprint), reasons.get(spec.fingerprint)),
             )
             for spec in specs
         ]
         job.report(job.record(list(search.space), search.objectives, recorded, share))
-    return not failures
+    return "failed" not in states.values()
+
+
+def _why_unfinished(state: str | None, reason: object) -> str:
+    """What is to be said of a search's trial that left no result; nothing of one that did."""
+    if state == "complete":
+        return ""
+    return "ended early" if state == "pruned" else str(reason or "failed")

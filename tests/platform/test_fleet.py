@@ -14,8 +14,8 @@ from support.searches import asked
 from support.trials import small
 from vip5platform.fleet import Share, reason_of, run_search, run_trials
 from vip5platform.search import TrialSearcher
-from vip5platform.search_results import history
-from vip5platform.search_storage import load_search, search_file
+from vip5platform.search.results import history
+from vip5platform.search.storage import load_search, search_file
 from vip5platform.session import Resources
 from vip5platform.study import Range, Search, choice
 

@@ -21,8 +21,8 @@ from vip5platform.report import answer, note, show, summary, write_report
 from vip5platform.report import levels as level_table
 from vip5platform.report.paper_figures import published
 from vip5platform.report.paper_sizes import published_share
-from vip5platform.search_space import Space
-from vip5platform.search_storage import open_search
+from vip5platform.search.space import Space
+from vip5platform.search.storage import open_search
 from vip5platform.statistics import Comparison
 from vip5platform.study import Range, Search
 

@@ -13,9 +13,9 @@ import pytest
 from optuna.trial import TrialState
 from support.searches import SECRET, asked, finish, loss_of, run, trial_of
 from vip5platform.search import TrialSearcher
-from vip5platform.search_results import best_trial, history, importances, pareto_front
-from vip5platform.search_space import Space
-from vip5platform.search_storage import load_search, search_file, search_key
+from vip5platform.search.results import best_trial, history, importances, pareto_front
+from vip5platform.search.space import Space
+from vip5platform.search.storage import load_search, search_file, search_key
 from vip5platform.study import Range, Search, choice
 
 from vip5core.errors import UserError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -14,12 +15,13 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 from vip5platform import Study, factor, main
+from vip5platform.commands import main as vip5
 from vip5platform.tracking import EXPERIMENT, default_uri
 
 pytestmark = pytest.mark.slow
 
 SMALL = [
-    *("--dataset", "minimart:40", "--p5-epochs", "1", "--epochs", "2"),
+    *("--dataset", "minimart:40", "--p5-epochs", "1", "--epochs", "2", "--baselines", "popularity,random"),
     *("--set", "test_users=20", "validation_users=10", "train_candidates=5", "num_beams=10", "max_target_tokens=8"),
 ]
 
@@ -62,7 +64,8 @@ def test_a_study_runs_once_and_widens(tmp_path, capsys):
     first = finished_trials(home)
     assert len(first) == 2
     (folder,) = (home / "reports").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"table.md", "trials.csv", "rows.json", "plot.png"}
+    written = {"report.html", "report.md", "trials.csv", "comparisons.csv", "plot.png", "study.json"}
+    assert {path.name for path in folder.iterdir()} == {*written, ".lock"}
     trials = pd.read_csv(folder / "trials.csv")
     assert trials["encoder"].tolist() == ["RN50", "ViT-B/32"]
     assert trials["test/sequential/ndcg_at_10"].notna().all()
@@ -86,11 +89,46 @@ def test_a_study_runs_once_and_widens(tmp_path, capsys):
     assert len(runs) == 4
     assert len(set(runs["parent"].dropna())) == 1
 
+    # Another study shares the trials, a dry run knows it, and the report can be written again.
+    other = Study("tokens", "How many?", (factor("image_tokens", 0, 2),))
+    assert run(other, home, "--dry-run", "--levels", "image_tokens=2") == 0
+    assert "Nothing is left to train" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as left:
+        vip5(["report", "encoders", "--home", str(home)])
+    assert left.value.code == 0
+    assert "popularity" in capsys.readouterr().out
+
+    # By force: what was there is kept, and its run goes into MLflow's bin.
+    assert run(study("RN50"), home, "--force") == 0
+    forced = finished_trials(home)
+    assert forced.keys() == after.keys()
+    assert len([name for name in after if forced[name] != after[name]]) == 1
+    assert len(list((home / "trials" / ".replaced").iterdir())) == 1
+    assert len(child_runs(home)) == 4
+
     # Nothing is left but what the study wrote under its home.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]
     assert not list(home.rglob("*.part"))
-    assert not (home / "tune").exists()
+    assert not list(home.glob("tune-*"))
     assert processes() <= before
+
+
+def test_a_ground_that_cannot_be_had_is_a_hole_and_a_second_driver_is_refused(tmp_path, capsys):
+    home = tmp_path / "home"
+    ids = Study("ids", "Which ids?", (factor("dataset", "minimart:40", "minimart:nonsense"),), {"image_tokens": 0})
+    small = [*SMALL[2:], "--home", str(home)]
+    with pytest.raises(SystemExit) as left:
+        main(ids, small)
+    assert left.value.code == 1
+    assert "must be" in capsys.readouterr().out
+    (report,) = (home / "reports").rglob("report.md")
+    assert "minimart:nonsense" in report.read_text()
+    with (report.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SystemExit) as left:
+            main(ids, small)
+    assert left.value.code == 2
+    assert "running already" in capsys.readouterr().err
 
 
 def test_an_interrupted_study_says_so_and_leaves_no_run_running(tmp_path):
@@ -139,7 +177,7 @@ def test_a_killed_trial_leaves_a_hole_and_the_rest_goes_on(tmp_path, capsys):
     assert "its process died" in out
     assert len(finished_trials(home)) == 1
     assert sorted(child_runs(home)["status"]) == ["FAILED", "FINISHED", "FINISHED"]
-    assert "Failed:" in next((home / "reports").rglob("table.md")).read_text()
+    assert "its process died" in next((home / "reports").rglob("report.md")).read_text()
 
     assert run(study("RN50", "ViT-B/32"), home, "--epochs", "12") == 0
     assert "1 of 2 trials were finished before; 1 to train" in capsys.readouterr().out

@@ -33,8 +33,8 @@ class Stored:
 
 def stored(evidence: Evidence, home: Path) -> Stored:
     """Empty if the storage is not there: trials and reports may have been moved without it."""
-    from vip5platform.search_results import history, importances
-    from vip5platform.search_storage import load_search
+    from vip5platform.search.results import history, importances
+    from vip5platform.search.storage import load_search
 
     if evidence.record.kind != "search":
         return Stored()

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import canonical_json
 from vip5core.trial import TrialSpec
-from vip5platform.search_ledger import FINGERPRINT, IMPOSSIBLE, REASON, REPEAT_OF, Ledger
-from vip5platform.search_space import Space
+from vip5platform.search.ledger import FINGERPRINT, IMPOSSIBLE, REASON, REPEAT_OF, Ledger
+from vip5platform.search.space import Space
 
 Sampler = Literal["tpe", "random", "grid"]
 

@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from vip5core.errors import UserError
 from vip5core.fingerprint import canonical_json, code_version, fingerprint
-from vip5platform.search_space import directions
+from vip5platform.search.space import directions
 from vip5platform.study import Search
 
 #: User attributes of a stored search.

@@ -12,8 +12,8 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from vip5core.metrics.table import better
-from vip5platform.search_ledger import CACHED, FINGERPRINT, IMPOSSIBLE, REASON, REPEAT_OF, SECONDS
-from vip5platform.search_storage import OBJECTIVES
+from vip5platform.search.ledger import CACHED, FINGERPRINT, IMPOSSIBLE, REASON, REPEAT_OF, SECONDS
+from vip5platform.search.storage import OBJECTIVES
 
 #: Fewer finished trials say nothing of importances.
 _ENOUGH = 8

@@ -14,11 +14,11 @@ from vip5core.errors import UserError
 from vip5core.fingerprint import canonical_json
 from vip5core.trial import TrialResult, TrialSpec
 from vip5platform.fleet import arrived
-from vip5platform.search_ledger import CACHED, FINGERPRINT, Ledger, is_finite
-from vip5platform.search_proposals import Proposer, Sampler
-from vip5platform.search_pruning import PruningScheduler, pruner
-from vip5platform.search_space import Space
-from vip5platform.search_storage import OneWriter, declared, open_search
+from vip5platform.search.ledger import CACHED, FINGERPRINT, Ledger, is_finite
+from vip5platform.search.proposals import Proposer, Sampler
+from vip5platform.search.pruning import PruningScheduler, pruner
+from vip5platform.search.space import Space
+from vip5platform.search.storage import OneWriter, declared, open_search
 from vip5platform.study import Search
 from vip5platform.trial import TRIAL, parameters_of
 

@@ -1,0 +1,15 @@
+"""Search: Optuna chooses the trials, on validation alone, and no trial twice."""
+
+from vip5platform.search.results import best_trial, history, importances, pareto_front
+from vip5platform.search.searcher import TrialSearcher
+from vip5platform.search.storage import load_search, search_key
+
+__all__ = [
+    "TrialSearcher",
+    "best_trial",
+    "history",
+    "importances",
+    "load_search",
+    "pareto_front",
+    "search_key",
+]

@@ -1,0 +1,14 @@
+"""A study whose driver is killed at random moments ends as one that was not."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.survival import survive
+
+
+@pytest.mark.slow
+def test_a_study_in_pieces_ends_with_the_bytes_of_one_in_peace(tmp_path):
+    found = survive(tmp_path, kills=2, seed=3, first=15.0)
+    assert found.kills
+    assert found.mismatches == []
