@@ -182,7 +182,7 @@ def _run_search(search: Search, options: Options) -> bool:
 
         def describe(spec: TrialSpec) -> tuple[str, Mapping[str, str]]:
             settings = {key: str(getattr(spec.config, key)) for key in search.space}
-            return ", ".join(f"{key} {value}" for key, value in settings.items()), settings
+            return ", ".join(f"{key} {_short(value)}" for key, value in settings.items()), settings
 
         share = None
         if searcher.missing:
@@ -212,6 +212,14 @@ def _run_search(search: Search, options: Options) -> bool:
         ]
         job.report(job.record(list(search.space), search.objectives, recorded, share))
     return "failed" not in states.values()
+
+
+def _short(value: str) -> str:
+    """A searched value for a label: numbers to three digits."""
+    try:
+        return f"{float(value):.3g}"
+    except ValueError:
+        return value
 
 
 def _why_unfinished(state: str | None, reason: object) -> str:
