@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from support.raw import raw_histories
 from vip5platform.extract import store_folder
+from vip5platform.ground import Prepared
 from vip5platform.plan import Options, plan_trials
-from vip5platform.run import _as_pictured
 from vip5platform.study import Study, factor
 
 from vip5core.data import BuildOptions, Dataset, build_dataset
@@ -17,7 +17,6 @@ from vip5core.data.raw import Published
 from vip5core.encoders import PUBLISHED, EncoderChoice
 from vip5core.errors import UserError
 from vip5core.features import FeatureStore
-from vip5core.trial import StudyInputs
 
 HISTORIES = {f"u{n}": ["p", "q", "r", "s", "t"] for n in range(3)}
 STUDY = Study("encoders", "Which?", (factor("encoder", "RN50", "ViT-B/32"),))
@@ -43,16 +42,17 @@ def featured(tmp_path: Path) -> Dataset:
 
 def test_without_pictures_every_trial_is_text_only_and_the_same(bare: Dataset, shop: Dataset, untrained: Path) -> None:
     planned = plan_trials(STUDY, Options())
-    as_run = _as_pictured(planned, bare)
-    assert {trial.config.image_tokens for trial in as_run} == {0}
-    inputs = StudyInputs(bare.folder.parent, bare.folder, untrained, {})
-    assert len({inputs.spec(trial.config).fingerprint for trial in as_run}) == 1
-    assert _as_pictured(planned, shop) == planned
+    as_run = [Prepared(bare, untrained).trial(trial, bare.folder.parent) for trial in planned]
+    assert {trial.planned.config.image_tokens for trial in as_run} == {0}
+    assert len({trial.spec.fingerprint for trial in as_run}) == 1
+    assert not any(Prepared(shop, untrained).lacks_pictures(trial.config) for trial in planned)
 
 
-def test_features_that_came_with_a_dataset_are_used_as_they_are(featured: Dataset, tmp_path: Path) -> None:
+def test_features_that_came_with_a_dataset_are_used_as_they_are(
+    featured: Dataset, untrained: Path, tmp_path: Path
+) -> None:
     planned = plan_trials(STUDY, Options(settings=(("encoder_weights", PUBLISHED),)))
-    assert _as_pictured(planned, featured) == planned
+    assert not any(Prepared(featured, untrained).lacks_pictures(trial.config) for trial in planned)
     store = FeatureStore.load(store_folder(featured, EncoderChoice("RN50", PUBLISHED), tmp_path))
     assert featured.items["raw_id"].tolist() == list("tsrqp")
     assert store.features[:, 0].tolist() == [0, 0, 3, 2, 1, 0]
