@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vip5core.errors import UserError
 
-_WRITER = re.compile(r"\.([^.]*)-(\d+)-[0-9a-f]{8}\.part$")
+_WRITER = re.compile(r"-(\d+)-[0-9a-f]{8}\.part$")
 
 
 def writable_folder(path: Path, purpose: str) -> Path:
@@ -44,7 +44,8 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what processes of this machine that were killed left half-written in `folder`."""
     for path in folder.glob(".*.part"):
         found = _WRITER.search(path.name)
-        if found and found[1] == socket.gethostname() and not process_lives(int(found[2])):
+        ours = found and path.name[: found.start()].endswith(f".{socket.gethostname()}")
+        if found and ours and not process_lives(int(found[1])):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

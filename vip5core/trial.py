@@ -127,12 +127,24 @@ class TrialResult:
 
     @classmethod
     def load(cls, folder: Path) -> TrialResult:
-        data = json.loads((folder / _RESULT).read_text("utf-8"))
-        return cls(folder, TrialConfig(**data["config"]), data["metrics"], data["history"], data["record"])
+        """Raises: UserError if `folder` holds no trial that this code can read."""
+        try:
+            data = json.loads((folder / _RESULT).read_text("utf-8"))
+            return cls(folder, TrialConfig(**data["config"]), data["metrics"], data["history"], data["record"])
+        except (OSError, ValueError, KeyError) as error:  # pydantic's errors are ValueErrors
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"{str(folder)!r} holds no trial that can be read ({reason}): run its study again"
+            ) from None
 
     @property
     def per_user(self) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / _PER_USER)
+        """One row per user and task. Raises: UserError if they are gone."""
+        try:
+            return pd.read_parquet(self.folder / _PER_USER)
+        except (OSError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"the per-user results of {str(self.folder)!r} cannot be read ({reason})") from None
 
 
 def run_trial(

@@ -8,17 +8,20 @@ from pathlib import Path
 
 import pandas as pd
 import ray
+from ray.exceptions import RayError
 
 from vip5core.config import TrialConfig
 from vip5core.data import Dataset
 from vip5core.errors import UserError, unknown_name
 from vip5core.evaluation.baselines import BASELINES as SIMPLE
 from vip5core.evaluation.baselines import evaluate_baseline
+from vip5core.evaluation.results import RANKING_TASKS
 from vip5core.evaluation.sasrec import run_sasrec, sasrec_folder
 from vip5core.model.backbone import load_backbone
 from vip5core.prompts.prompt import Sample
 from vip5core.trial import TrialResult
 from vip5core.trial_inputs import TrialInputs
+from vip5platform.fleet import reason_of
 
 SASREC = "sasrec"
 BASELINES = (*SIMPLE, SASREC)
@@ -50,35 +53,47 @@ def check_baselines(names: Sequence[str]) -> None:
             raise unknown_name("baseline", name, BASELINES)
 
 
+def untrained_baselines(
+    names: Sequence[str], grounds: Sequence[tuple[Dataset, TrialConfig]], home: Path
+) -> list[tuple[Dataset, TrialConfig]]:
+    """Those datasets, each with the config whose questions are asked, whose SASRec is wanted and not there."""
+    if SASREC not in names:
+        return []
+    return [(d, c) for d, c in grounds if set(c.tasks) & set(RANKING_TASKS) and not sasrec_folder(d, c, home).is_dir()]
+
+
 def train_baselines(
-    names: Sequence[str],
-    grounds: Sequence[tuple[Dataset, TrialConfig]],
+    todo: Sequence[tuple[Dataset, TrialConfig]],
     home: Path,
     gpus: float,
     progress: Callable[[int, int, str], None] = lambda done, total, news: None,
-) -> None:
-    """Train what of the baselines has to be trained, each once ever, on the Ray that runs.
+) -> list[str]:
+    """Train SASRec where it is to be trained, on the Ray that runs.
 
     Args:
-        grounds: datasets, each with the config whose questions are asked.
+        todo: see `untrained_baselines`.
         home: they go to `home/baselines/`.
         gpus: that one may use.
         progress: called with (done, total, news).
+
+    Returns:
+        Why one could not be trained, for each of them.
     """
-    if SASREC not in names:
-        return
-    todo = [(d, c) for d, c in grounds if "sequential" in c.tasks and not sasrec_folder(d, c, home).is_dir()]
     progress(0, len(todo), "")
     train = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=1)(_sasrec)
     waiting = {train.remote(str(dataset.folder), config, str(home), gpus > 0): dataset for dataset, config in todo}
-    done = 0
+    done, reasons = 0, []
     while waiting:
         ready, _ = ray.wait(list(waiting))
         for reference in ready:
             dataset = waiting.pop(reference)
-            ray.get(reference)
+            try:
+                ray.get(reference)
+            except RayError as error:
+                reasons.append(f"{dataset.name}: {reason_of(error)}")
             done += 1
             progress(done, len(todo), dataset.name)
+    return reasons
 
 
 def _sasrec(dataset: str, config: TrialConfig, home: str, on_gpu: bool) -> None:

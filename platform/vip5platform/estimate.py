@@ -7,10 +7,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from vip5core.config import TrialConfig
 from vip5core.data import Dataset
+from vip5core.errors import UserError
 from vip5core.fingerprint import code_version
 from vip5core.trial import TrialResult, TrialSpec
 
@@ -24,7 +23,7 @@ def earlier_results(home: Path) -> list[TrialResult]:
     for file in sorted((home / "trials").glob("*/result.json")):
         try:
             found.append(TrialResult.load(file.parent))
-        except (OSError, ValueError, KeyError, ValidationError):  # of an older version of the code
+        except UserError:  # of an older version of the code
             continue
     return found
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from vip5core.data import Dataset
+from vip5core.errors import UserError
 from vip5core.metrics.table import metric
 from vip5core.trial import TrialResult
 from vip5platform.baselines import Baseline, find_baselines
@@ -184,25 +185,44 @@ def _group(name: str, trials: Sequence[RecordedTrial], record: StudyRecord, home
     cells: dict[str, list[RecordedTrial]] = {}
     for trial in trials:
         cells.setdefault(trial.name, []).append(trial)
-    datasets = {trial.dataset: Dataset.load(trial.dataset) for trial in trials if trial.dataset}
+    datasets = {folder: _dataset(folder, home) for folder in {trial.dataset for trial in trials if trial.dataset}}
     made = [_cell(of_cell, datasets, home) for of_cell in cells.values()]
     first = next((cell for cell in made if cell.results), None)
     baselines: Sequence[Baseline] = ()
     if first is not None and first.dataset is not None:
         config = next(iter(first.results.values())).config
-        backbone = next(Path(t.backbone) for t in cells[first.name] if t.backbone)
+        backbone = _here(next(t.backbone for t in cells[first.name] if t.backbone), home, "backbones")
         baselines = find_baselines(record.baselines, first.dataset, backbone, config, home)
     return Group(name, first.dataset if first else None, made, baselines)
 
 
-def _cell(trials: Sequence[RecordedTrial], datasets: Mapping[str, Dataset], home: Path) -> Cell:
+def _here(folder: str, home: Path, kind: str) -> Path:
+    """A folder of the record; where the whole home was moved, under the home as it is now."""
+    moved = home / kind / Path(folder).name
+    return moved if not Path(folder).is_dir() and moved.is_dir() else Path(folder)
+
+
+def _dataset(folder: str, home: Path) -> Dataset | None:
+    """A dataset of the record; None if it is gone: the trials' own results are still there."""
+    try:
+        return Dataset.load(_here(folder, home, "datasets"))
+    except UserError:
+        return None
+
+
+def _cell(trials: Sequence[RecordedTrial], datasets: Mapping[str, Dataset | None], home: Path) -> Cell:
     results, failures = {}, {}
     for trial in trials:
         folder = home / "trials" / trial.fingerprint
-        if trial.fingerprint and (folder / "result.json").is_file():
-            results[trial.seed] = TrialResult.load(folder)
-        else:
+        if not trial.fingerprint or not folder.is_dir():
             failures[trial.seed] = trial.failure or "not run"
+            continue
+        try:
+            results[trial.seed] = TrialResult.load(folder)
+            _ = results[trial.seed].per_user
+        except UserError as error:
+            results.pop(trial.seed, None)
+            failures[trial.seed] = str(error)
     return Cell(trials[0].name, trials[0].cell, results, failures, datasets.get(trials[0].dataset))
 
 

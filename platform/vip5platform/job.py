@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from vip5core.config import TrialConfig
 from vip5core.data import Dataset
+from vip5core.data.sources import dataset_folder, options_of
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError
 from vip5core.features import NO_PICTURE, FeatureStore
@@ -25,7 +26,7 @@ from vip5core.fingerprint import canonical_json, code_version, fingerprint
 from vip5core.model.backbone import backbone_fingerprint
 from vip5core.storage import remove_leftovers, writable_folder
 from vip5core.trial import TrialResult, TrialSpec
-from vip5platform.baselines import train_baselines
+from vip5platform.baselines import train_baselines, untrained_baselines
 from vip5platform.evidence import gather
 from vip5platform.extract import extract
 from vip5platform.fleet import Share
@@ -86,11 +87,19 @@ class Job:
     timeline: Timeline
 
     def record_finished(self, specs: Sequence[TrialSpec], describe: Describe) -> None:
-        """See to it that MLflow has all that is known of these finished trials."""
-        with self.timeline.measure("tracking"):
+        """See to it that MLflow has all that is known of these finished trials, if it is there."""
+        with self.timeline.measure("tracking"), self._if_mlflow_is_there():
             for spec in specs:
                 self.tracker.open(spec, *describe(spec))
                 self.tracker.finished(spec, TrialResult.load(spec.folder(self.home)))
+
+    @contextlib.contextmanager
+    def _if_mlflow_is_there(self) -> Iterator[None]:
+        try:
+            yield
+        except MlflowException as error:
+            reason = str(error).splitlines()[0][:120]
+            warn(f"MLflow does not answer ({reason}): run the same command again to record what it misses")
 
     @contextlib.contextmanager
     def fleet(
@@ -114,11 +123,19 @@ class Job:
                 for ground, choices in encoders.items():
                     self._extract(self.grounds[ground].dataset, choices, resources)
             with self.timeline.measure("baselines"), stage("SASRec") as update:
-                grounds = {self.grounds[g].dataset.folder: (self.grounds[g].dataset, c) for g, c in asked.items()}
-                train_baselines(self.options.baselines, list(grounds.values()), self.home, share.gpus, update)
+                for reason in train_baselines(self._untrained(asked), self.home, share.gpus, update):
+                    warn(f"SASRec could not be trained ({reason}): the report goes without it")
             yield share, share.at_once(resources)
             with self.timeline.measure("ray"):
                 stack.close()
+
+    def lacks_baselines(self, asked: Mapping[Ground, TrialConfig]) -> bool:
+        """Is a baseline still to be trained?"""
+        return bool(self._untrained(asked))
+
+    def _untrained(self, asked: Mapping[Ground, TrialConfig]) -> list[tuple[Dataset, TrialConfig]]:
+        grounds = {self.grounds[g].dataset.folder: (self.grounds[g].dataset, c) for g, c in asked.items()}
+        return untrained_baselines(self.options.baselines, list(grounds.values()), self.home)
 
     def _extract(self, dataset: Dataset, choices: Sequence[EncoderChoice], resources: Resources) -> None:
         with stage("image features") as update:
@@ -149,13 +166,10 @@ class Job:
 
     def catch_up(self, specs: Sequence[TrialSpec], observer: TrialObserver) -> None:
         """Record what the server missed while it was away, if it is there again."""
-        with contextlib.suppress(MlflowException):
-            for spec in specs:
-                if spec.finished(self.home):
-                    self.record_finished([spec], observer.describe)
-                elif spec.fingerprint in observer.failures:
-                    self.tracker.open(spec, *observer.describe(spec))
-                    self.tracker.failed(spec, observer.failures[spec.fingerprint])
+        self.record_finished([spec for spec in specs if spec.finished(self.home)], observer.describe)
+        for spec in specs:
+            if not spec.finished(self.home) and spec.fingerprint in observer.histories.keys() | observer.failures:
+                observer.catch_up(spec)
 
     def record(
         self, factors: Sequence[str], metrics: Sequence[str], trials: Sequence[RecordedTrial], share: Share | None
@@ -200,16 +214,13 @@ class Job:
         say(f"[dim]{self.timeline.total:.0f} s: {spent}[/]")
         for file in files:
             say(f"  {escape(short(file))}")
-        try:
+        with self._if_mlflow_is_there():
             self.tracker.close(
                 note=note(evidence),
                 tags={"vip5.answer": answer(evidence)[:5000]},
                 files=[*files, record.folder(self.home) / "study.json"],
                 metrics=summary(evidence),
             )
-        except MlflowException as error:
-            reason = str(error).splitlines()[0][:120]
-            warn(f"MLflow does not answer ({reason}): the report is written; run the same command again to record it")
         _say_where(self.tracker.uri)
 
 
@@ -222,7 +233,7 @@ def opened(
     Raises:
         UserError: if the same study is running already, or there is no MLflow.
     """
-    key = _key(declared, options, grounds)
+    key = _key(declared, options, home, grounds)
     folder = writable_folder(home / "reports" / f"{declared.name}-{key}", "report folder")
     for place in ("trials", "baselines", "datasets", "backbones", "features", f"reports/{folder.name}"):
         remove_leftovers(home / place)
@@ -253,25 +264,28 @@ def _alone(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UserError(f"{folder.name}: this study is running already; wait for it, or end it first") from None
         lock.write(str(os.getpid()))
         lock.flush()
         yield
 
 
-def _key(declared: Study | Search, options: Options, grounds: Mapping[Ground, Prepared]) -> str:
+def _key(declared: Study | Search, options: Options, home: Path, grounds: Mapping[Ground, Prepared]) -> str:
     """The identity of a question with its data, settings and code, whatever the levels and seeds."""
     common = common_settings(declared, options, options.backbone)
     varied = declared.varied if isinstance(declared, Study) else frozenset()
     ground = next(iter(grounds.values()))
-    stands_on = []
+    stands_on = [str(options.p5_epochs)]
     if not varied & {"dataset", "ids"}:
         stands_on.append(ground.dataset.fingerprint)
         if "backbone" not in varied:
             stands_on.append(backbone_fingerprint(ground.backbone))
+    elif "dataset" not in varied:  # the same data under several numberings
+        how = options_of(options.dataset)
+        stands_on.append(dataset_folder(options.dataset, options.source, home, how).name)
     if isinstance(declared, Search):
-        return search_key(declared, *stands_on, canonical_json({k: str(v) for k, v in common.items()}))
+        return search_key(declared, options.sampler, *stands_on, canonical_json({k: str(v) for k, v in common.items()}))
     return fingerprint(declared.name, stands_on, {k: str(v) for k, v in common.items()}, code_version())
 
 

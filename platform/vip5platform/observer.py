@@ -22,7 +22,8 @@ class TrialObserver:
 
     Attributes:
         failures: reason by fingerprint.
-        epochs: what each trial has reported, for a trial that leaves no folder.
+        ended_early: fingerprints of trials that a search has pruned.
+        histories: what each trial has reported, for one that leaves no folder.
         missed: did the server miss anything?
     """
 
@@ -31,6 +32,7 @@ class TrialObserver:
         self.describe = describe
         self.progress = progress
         self.failures: dict[str, str] = {}
+        self.ended_early: set[str] = set()
         self.histories: dict[str, list[Mapping[str, float]]] = {}
         self.missed = False
 
@@ -61,10 +63,21 @@ class TrialObserver:
         self.progress.failed(spec, reason)
 
     def pruned(self, spec: TrialSpec) -> None:
+        self.ended_early.add(spec.fingerprint)
         with self._recording():
             self._open(spec)
             self.tracker.pruned(spec)
         self.progress.pruned(spec)
+
+    def catch_up(self, spec: TrialSpec) -> None:
+        """Record what the server missed of a trial that failed or was pruned."""
+        with self._recording():
+            self._open(spec)
+            self.tracker.epochs(spec, self.histories.get(spec.fingerprint, []))
+            if spec.fingerprint in self.failures:
+                self.tracker.failed(spec, self.failures[spec.fingerprint])
+            elif spec.fingerprint in self.ended_early:
+                self.tracker.pruned(spec)
 
     def _open(self, spec: TrialSpec) -> None:
         self.tracker.open(spec, *self.describe(spec))

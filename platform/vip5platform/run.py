@@ -92,12 +92,12 @@ def _grounds(
 def _set_aside(trials: Sequence[StudyTrial], job: Job) -> None:
     """Make room for trials that are to be trained anew; what they came to before is kept in `trials/.replaced/`."""
     for spec in {trial.spec.fingerprint: trial.spec for trial in trials}.values():
+        job.tracker.discard(spec.fingerprint)  # first: its steps must not be taken for those to come
         spec.checkpoint(job.home).unlink(missing_ok=True)
         if spec.finished(job.home):
             kept = job.home / "trials" / ".replaced" / f"{spec.fingerprint}-{time.strftime('%Y%m%d-%H%M%S')}"
             kept.parent.mkdir(exist_ok=True)
             shutil.move(spec.folder(job.home), kept)
-            job.tracker.discard(spec.fingerprint)
 
 
 def _run_missing(trials: Sequence[StudyTrial], job: Job) -> tuple[dict[str, str], Share | None]:
@@ -115,14 +115,16 @@ def _run_missing(trials: Sequence[StudyTrial], job: Job) -> tuple[dict[str, str]
     todo = [trial for trial in unique.values() if not trial.spec.finished(job.home)]
     job.record_finished(done, describe)
     _say_what_is_done(len(done), todo, job)
-    if not todo:
+    asked = {trial.planned.ground: trial.planned.config for trial in reversed(trials)}
+    if not todo and not job.lacks_baselines(asked):
         return {}, None
     by_ground: dict[Ground, list[TrialConfig]] = {}
     for trial in todo:
         by_ground.setdefault(trial.planned.ground, []).append(trial.planned.config)
     encoders = {ground: encoders_of(configs) for ground, configs in by_ground.items()}
-    asked = {trial.planned.ground: trial.planned.config for trial in reversed(trials)}
-    with job.fleet(len(todo), encoders, asked) as (share, at_once):
+    with job.fleet(max(1, len(todo)), encoders, asked) as (share, at_once):
+        if not todo:
+            return {}, None
         with job.watched(describe, len(todo)) as observer:
             run_trials([trial.spec for trial in todo], job.home, share, at_once, observer)
         if observer.missed:
@@ -191,7 +193,7 @@ def _run_search(search: Search, options: Options) -> bool:
                 with job.watched(describe, searcher.missing) as observer:
                     run_search(searcher, searcher.scheduler, home, share, at_once, observer)
                 if observer.missed:
-                    job.catch_up([], observer)
+                    job.catch_up(searcher.specs(), observer)
         else:
             say(f"{options.trials} trials were made before: nothing to train")
         specs = searcher.specs()

@@ -35,18 +35,33 @@ def units_of(results: Sequence[TrialResult], name: str) -> dict[int, pd.Series]:
 
 
 def load_runs(names: Sequence[str], home: Path, tracking_uri: str | None) -> list[TrialResult]:
-    """Finished trials by folder, fingerprint (or its beginning), or MLflow run id.
+    """Finished trials of one setting, by folder, fingerprint (or its beginning), or MLflow run id.
 
     Raises:
-        UserError: for one that is not there, or a beginning that several share.
+        UserError: for one that is not there, a beginning that several share, or runs that are not one setting with
+            several seeds.
     """
-    return [TrialResult.load(_folder(name.strip(), home, tracking_uri)) for name in names if name.strip()]
+    runs = [TrialResult.load(_folder(name.strip(), home, tracking_uri)) for name in names if name.strip()]
+    if not runs:
+        raise UserError(f"{','.join(names)!r} names no run: give a fingerprint, an MLflow run's id or a folder")
+    settings = [run.config.model_dump(exclude={"seed"}) for run in runs]
+    for run, other in zip(runs, settings, strict=True):
+        if other != settings[0]:
+            key = next(key for key in other if other[key] != settings[0][key])
+            raise UserError(
+                f"{runs[0].folder.name} and {run.folder.name} differ in {key}, not in their seeds alone: they are no "
+                "level; name the runs of one setting on each side"
+            )
+    if len({run.config.seed for run in runs}) < len(runs):
+        raise UserError(f"{','.join(names)}: two runs have the same seed; name one run of each seed")
+    return runs
 
 
 def _folder(name: str, home: Path, tracking_uri: str | None) -> Path:
     if (Path(name) / "result.json").is_file():
         return Path(name)
-    found = [file.parent for file in (home / "trials").glob(f"{glob.escape(name)}*/result.json")]
+    inside = "" if "/" in name else f"{glob.escape(name)}*/result.json"
+    found = [file.parent for file in (home / "trials").glob(inside)] if inside else []
     if len(found) == 1:
         return found[0]
     if found:

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,7 +88,8 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resour
 
 
 def process_folder(parent: Path, prefix: str) -> Path:
-    """A new folder of this process; those of processes that were killed are removed."""
+    """A new folder of this process; those of processes of this machine that were killed are removed."""
+    prefix = f"{prefix}{socket.gethostname()}-"
     for folder in parent.glob(f"{prefix}*-*"):
         process = folder.name.removeprefix(prefix).partition("-")[0]
         if process.isdigit() and not process_lives(int(process)):

@@ -170,8 +170,11 @@ class Tracker:
     def finished(self, spec: TrialSpec, result: TrialResult) -> None:
         """All that a finished trial's folder says, and the folder as artifacts."""
         run = self.children[spec.fingerprint]
-        known = self.client.get_run(run).data
+        found = self.client.get_run(run)
+        known = found.data
         if _WHOLE in known.tags:
+            if found.info.status != _FINISHED:  # cut off between the mark and the end
+                self.client.set_terminated(run, _FINISHED)
             return
         self.epochs(spec, list(result.history))
         record = result.record
@@ -182,7 +185,8 @@ class Tracker:
             "vip5.device": record["device"],
             **{f"version.{package}": version for package, version in record["versions"].items()},
         }
-        self.client.log_artifacts(run, str(result.folder))
+        with _artifacts():
+            self.client.log_artifacts(run, str(result.folder))
         final = {
             key: value
             for key, value in result.metrics.items()
@@ -209,8 +213,9 @@ class Tracker:
 
     def close(self, *, note: str, tags: Mapping[str, str], files: list[Path], metrics: Mapping[str, float]) -> None:
         """End the parent with what the study came to."""
-        for file in files:
-            self.client.log_artifact(self.parent, str(file))
+        with _artifacts():
+            for file in files:
+                self.client.log_artifact(self.parent, str(file))
         self.client.log_batch(
             self.parent, tags=[RunTag(key, value) for key, value in {**tags, MLFLOW_RUN_NOTE: note}.items()]
         )
@@ -237,6 +242,21 @@ class Tracker:
 def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
     now = int(time.time() * 1000)
     return [Metric(key, value, now, step) for key, value in values.items()]
+
+
+@contextmanager
+def _artifacts() -> Iterator[None]:
+    """Stores of artifacts fail in ways of their own: a full disk, a refusal by HTTP, a cloud's client.
+
+    Raises:
+        MlflowException: whatever it was.
+    """
+    try:
+        yield
+    except MlflowException:
+        raise
+    except Exception as error:
+        raise MlflowException(f"artifacts: {type(error).__name__}: {error}") from error
 
 
 @contextmanager

@@ -115,7 +115,19 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     )
     subprocess.run([sys.executable, "-c", write, str(tmp_path)], check=False)
     assert len(list(tmp_path.glob(".*.part"))) == 2
+    elsewhere = tmp_path / ".file.another.machine-1-0123abcd.part"
+    elsewhere.touch()
     with whole_file(tmp_path / "mine") as aside:
         aside.write_text("z")
         remove_leftovers(tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == [aside.name]
+        assert {path.name for path in tmp_path.iterdir()} == {aside.name, elsewhere.name}
+
+
+def test_leftovers_are_known_on_a_machine_whose_name_has_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "node1.cluster.local")
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    (tmp_path / f".x.npy.node1.cluster.local-{gone.pid}-0123abcd.part").touch()
+    (tmp_path / f".x.npy.local-{gone.pid}-0123abcd.part").touch()
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f".x.npy.local-{gone.pid}-0123abcd.part"]

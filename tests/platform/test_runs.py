@@ -28,6 +28,32 @@ def test_a_trial_goes_by_its_fingerprint_its_beginning_or_its_folder(tmp_path):
     assert not (tmp_path / "mlflow.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["/nowhere/at/all"], "no finished trial"),
+        ([""], "names no run"),
+        (["a", "b"], "differ in reduction_factor, not in their seeds alone"),
+        (["a", "a"], "two runs have the same seed"),
+        (["torn"], "holds no trial that can be read"),
+    ],
+)
+def test_what_is_no_setting_with_several_seeds_is_refused(tmp_path, given, says):
+    finished_trial(tmp_path, "a", [1])
+    finished_trial(tmp_path, "b", [1], config=small(reduction_factor=2, seed=1))
+    (tmp_path / "trials" / "torn").mkdir()
+    (tmp_path / "trials" / "torn" / "result.json").write_text('{"config": {"unknown": 1}}')
+    with pytest.raises(UserError, match=says):
+        load_runs(given, tmp_path, None)
+
+
+def test_rows_that_are_gone_are_a_users_error(tmp_path):
+    run = finished_trial(tmp_path, "a", [1])
+    (run.folder / "per_user.parquet").unlink()
+    with pytest.raises(UserError, match="per-user results"):
+        units_of([run], NDCG)
+
+
 def test_what_has_no_value_per_user_cannot_be_compared(tmp_path):
     with pytest.raises(UserError, match="has no value per user; choose among"):
         units_of([finished_trial(tmp_path, "a", [1])], "cost/seconds")

@@ -216,6 +216,30 @@ def test_a_failed_trial_is_told_with_its_reason_and_spends_budget(searcher):
     assert [row.state for row in rest] == ["complete", "complete"]
 
 
+@pytest.mark.parametrize(
+    ("reason", "again"),
+    [
+        ("its process died: killed, or out of memory", True),
+        ("OSError: [Errno 28] No space left on device", True),
+        ("DivergedError: the training loss is nan in epoch 1", False),
+        ("valid/loss is nan", False),
+    ],
+)
+def test_what_failed_for_want_of_memory_or_disk_is_tried_again_by_the_next_run(searcher, reason, again):
+    one = searcher(trials=3)
+    failed = asked(one, "a")
+    one.note_reason("a", reason)
+    one.on_trial_complete("a", error=True)
+    run(one)
+    one.close()
+    two = searcher(trials=3)
+    assert two.missing == again
+    assert [spec.fingerprint for spec in run(two)] == [failed.fingerprint] * again
+    assert len(two.specs()) == 3
+    two.close()
+    assert searcher(trials=3).missing == 0
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
 def test_an_objective_that_is_no_number_is_a_failure(searcher, tmp_path, value):
     one = searcher(trials=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -24,17 +25,14 @@ def test_what_a_ray_of_its_own_has(ray_two_cpus):
 def test_folders_of_processes_that_were_killed_are_removed_and_those_of_others_kept(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
-    (tmp_path / f"tune-{gone.pid}-abc" / "inside").mkdir(parents=True)
-    for kept in (f"tune-{os.getpid()}-abc", "tune-mine", f"other-{gone.pid}-abc"):
+    here = socket.gethostname()
+    (tmp_path / f"tune-{here}-{gone.pid}-abc" / "inside").mkdir(parents=True)
+    others = {f"tune-{here}-{os.getpid()}-abc", "tune-mine", f"other-{here}-{gone.pid}-abc", f"tune-x-{gone.pid}-abc"}
+    for kept in others:
         (tmp_path / kept).mkdir()
     fresh = process_folder(tmp_path, "tune-")
-    assert fresh.name.startswith(f"tune-{os.getpid()}-")
-    assert {path.name for path in tmp_path.iterdir()} == {
-        fresh.name,
-        f"tune-{os.getpid()}-abc",
-        "tune-mine",
-        f"other-{gone.pid}-abc",
-    }
+    assert fresh.name.startswith(f"tune-{here}-{os.getpid()}-")
+    assert {path.name for path in tmp_path.iterdir()} == {fresh.name, *others}
 
 
 @pytest.mark.parametrize(("workers", "gpus"), [(1, 1.0), (1, 0.25), (2, 1.0)])

@@ -147,6 +147,30 @@ def test_a_cut_between_the_last_metrics_and_the_end_doubles_nothing(tmp_path, mo
 
 
 @pytest.mark.slow
+def test_a_run_that_has_all_but_its_end_is_ended(tmp_path):
+    spec, result = trial(tmp_path)
+    log = tracker(tmp_path)
+    log.open(spec, "RN50", {})
+    log.finished(spec, result)
+    run = log.children[spec.fingerprint]
+    log.client.update_run(run, status="KILLED")  # by whoever found it running, its driver killed in the last moment
+    again = tracker(tmp_path)
+    again.open(spec, "RN50", {})
+    again.finished(spec, result)
+    assert again.client.get_run(run).info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_artifacts_that_cannot_be_written_are_an_error_of_mlflow(tmp_path, monkeypatch):
+    spec, result = trial(tmp_path)
+    log = tracker(tmp_path)
+    log.open(spec, "RN50", {})
+    monkeypatch.setattr(log.client, "log_artifacts", lambda *given: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(MlflowException, match="No space left"):
+        log.finished(spec, result)
+
+
+@pytest.mark.slow
 def test_runs_of_a_driver_that_was_killed_are_ended_and_those_of_a_living_one_are_not(tmp_path):
     spec, _ = trial(tmp_path)
     dead, alive = tracker(tmp_path, "dead"), tracker(tmp_path, "alive")

@@ -55,6 +55,17 @@ def test_a_finished_trial_is_not_trained_again(text_only):
 
 
 @pytest.mark.slow
+def test_the_same_trial_twice_gives_the_same_bytes_and_another_seed_others(text_only, tmp_path):
+    def bytes_of(seed: int, home: str) -> tuple[bytes, bytes]:
+        spec = text_only.spec(small(seed=seed, dropout=0.1))
+        folder = run_trial(spec, tmp_path / home, ignore)
+        return (folder / "trainable.safetensors").read_bytes(), (folder / "per_user.parquet").read_bytes()
+
+    assert bytes_of(0, "first") == bytes_of(0, "second")
+    assert bytes_of(1, "first")[0] != bytes_of(0, "first")[0]
+
+
+@pytest.mark.slow
 def test_a_trial_that_was_cut_off_goes_on_to_the_same_end(text_only, tmp_path):
     spec = text_only.spec(small())
 

@@ -48,7 +48,9 @@ def _report(given: argparse.Namespace) -> int:
     from vip5platform.record import find_record
     from vip5platform.report import show, write_report
 
-    home = given.home.resolve()
+    folder = Path(given.study)
+    # A report's folder lies in the home of its study, wherever that is.
+    home = folder.resolve().parents[1] if (folder / "study.json").is_file() else given.home.resolve()
     record = find_record(given.study, home)
     with stage("report"):
         evidence = gather(record, home)
@@ -69,13 +71,7 @@ def _compare(given: argparse.Namespace) -> int:
     from vip5platform.statistics import compare, with_holm
 
     home = given.home.resolve()
-    sides = []
-    for text in (given.first, given.second):
-        runs = load_runs(text.split(","), home, given.tracking_uri)
-        seeds = [run.config.seed for run in runs]
-        if len(set(seeds)) < len(seeds):
-            raise UserError(f"{text}: two runs have the same seed; name one run of each seed")
-        sides.append(runs)
+    sides = [load_runs(text.split(","), home, given.tracking_uri) for text in (given.first, given.second)]
     shared = [name for name in sides[0][0].metrics if all(name in run.metrics for runs in sides for run in runs)]
     names = given.metric or [name for name in TESTED if name in shared]
     if not names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -14,6 +15,9 @@ from vip5core.fingerprint import canonical_json
 from vip5core.trial import TrialResult
 
 #: User attributes of a stored trial. A trial with one of the last two was proposed, but is none of its own.
+#: How the reasons of failures begin that would come again.
+_FOR_GOOD, _NOT_A_VALUE = ("DivergedError", "UserError"), re.compile(r" is (nan|-?inf|None)$")
+
 FINGERPRINT, SECONDS, REASON, CACHED = "fingerprint", "seconds", "reason", "cached"
 REPEAT_OF, IMPOSSIBLE = "repeat_of", "impossible"
 
@@ -74,6 +78,18 @@ class Ledger:
         del self.known[trial.user_attrs[FINGERPRINT]]
         self.known[fingerprint] = trial.number
         self.set(trial, FINGERPRINT, fingerprint)
+
+    def retryable(self) -> list[FrozenTrial]:
+        """Trials that failed for want of memory, disk or luck, and were not tried again since; they are forgotten."""
+        latest = {trial.user_attrs[FINGERPRINT]: trial for trial in self.trials() if FINGERPRINT in trial.user_attrs}
+        found = []
+        for trial in latest.values():
+            reason = str(trial.user_attrs.get(REASON, ""))
+            if trial.state == TrialState.FAIL and not reason.startswith(_FOR_GOOD) and not _NOT_A_VALUE.search(reason):
+                self.known.pop(trial.user_attrs[FINGERPRINT], None)
+                self.asked.pop(canonical_json(trial.params), None)
+                found.append(trial)
+        return found
 
     def set(self, trial: FrozenTrial, name: str, value: Any) -> None:
         """Set a user attribute of a running trial."""

@@ -67,6 +67,11 @@ class Proposer:
             self._enter(parameters, {REPEAT_OF: same})
         return None
 
+    def again(self, failed: FrozenTrial) -> tuple[FrozenTrial, TrialSpec]:
+        """A new trial with the parameters of one that failed."""
+        spec = self.spec_of(failed.params)
+        return self._enter(failed.params, {FINGERPRINT: spec.fingerprint}), spec
+
     def _enter(self, parameters: dict[str, Any], attributes: dict[str, Any]) -> FrozenTrial:
         return self.ledger.add(parameters, self.space.distributions, attributes)
 

@@ -87,6 +87,7 @@ class TrialSearcher(Searcher):
         self._ledger = Ledger(self.study, search.objectives)
         self._proposer = Proposer(self.space, self._spec, self._ledger, sampler, seed)
         self._cut_off = [trial for trial in self._ledger.trials() if trial.state == TrialState.RUNNING]
+        self._again = self._ledger.retryable()
         self._specs: dict[str, TrialSpec] = {}  # by parameters, as JSON
         self._running: dict[str, tuple[FrozenTrial, TrialSpec]] = {}  # by Tune's id
         self._reasons: dict[str, str] = {}
@@ -114,7 +115,8 @@ class TrialSearcher(Searcher):
 
     def specs(self) -> list[TrialSpec]:
         """The distinct trials of the search, those of earlier runs included, in the order of their proposals."""
-        return [self._spec(trial.params) for trial in self._ledger.trials() if FINGERPRINT in trial.user_attrs]
+        found = [self._spec(trial.params) for trial in self._ledger.trials() if FINGERPRINT in trial.user_attrs]
+        return list({spec.fingerprint: spec for spec in found}.values())  # one that failed may have been tried again
 
     def _spec(self, parameters: dict[str, Any]) -> TrialSpec:
         """Raises: UserError for an impossible combination."""
@@ -156,6 +158,8 @@ class TrialSearcher(Searcher):
             if trial.user_attrs[FINGERPRINT] != spec.fingerprint:
                 self._ledger.rename(trial, spec.fingerprint)
             return trial, spec
+        if self._again:
+            return self._proposer.again(self._again.pop(0))
         if len(self._ledger.known) >= self.trials:
             return None
         new = self._proposer.new_trial()
