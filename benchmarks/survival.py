@@ -30,7 +30,7 @@ from vip5platform import Study, factor, main
 main(Study("survival", "Which?", (factor("image_tokens", 0, 1, 2),)), sys.argv[1:])
 """
 _SMALL = (
-    *("--dataset", "minimart:40", "--p5-epochs", "1", "--epochs", "6", "--baselines", "popularity", "--set"),
+    *("--dataset", "minimart:40", "--p5-epochs", "1", "--epochs", "20", "--baselines", "popularity", "--set"),
     *("test_users=20", "validation_users=10", "train_candidates=5", "num_beams=10", "max_target_tokens=8"),
     *("dropout=0.1",),
 )
@@ -161,10 +161,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.survival", description=__doc__)
     parser.add_argument("--kills", type=int, default=10, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments")
+    parser.add_argument("--first", type=float, default=5.0, metavar="S", help="a driver lives for S seconds at least")
     parser.add_argument("--longest", type=float, default=40.0, metavar="S", help="a driver is killed within S seconds")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = survive(Path(folder), given.kills, given.seed, longest=given.longest)
+        found = survive(Path(folder), given.kills, given.seed, given.first, given.longest)
     console = Console()
     console.print(f"{len(found.kills)} kills, at {found.kills} s; {found.resumed} starts found a trial in the middle")
     console.print(f"{len(found.mismatches)} mismatches")
