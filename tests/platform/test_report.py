@@ -19,6 +19,7 @@ from vip5platform.evidence import Cell, Evidence, Group
 from vip5platform.record import RecordedTrial, StudyRecord
 from vip5platform.report import answer, note, show, summary, write_report
 from vip5platform.report import levels as level_table
+from vip5platform.report.levels import columns
 from vip5platform.report.paper_figures import published
 from vip5platform.report.paper_sizes import published_share
 from vip5platform.search.space import Space
@@ -266,6 +267,14 @@ def test_the_best_is_bold_by_each_metrics_own_direction(tmp_path):
     assert found["b", "train (s)"] == ("5.0", True, "")
     assert found["popularity", "NDCG@10"] == ("0.9000", False, "")
     assert found["popularity", "train (s)"][0] == "–"
+
+
+def test_what_was_asked_stands_first_in_the_table(tmp_path):
+    values = {NDCG: 0.4, "probe/neighbours": 70.0, "probe/neighbours_chance": 6.0, SECONDS: 9.0}
+    cells = [cell(tmp_path, {"encoder": level}, [values]) for level in "ab"]
+    heads = list(columns(study([Group("toy", None, cells, [])], metrics=("probe/neighbours",))))
+    assert heads[0] == "probe"
+    assert heads[1:] == ["sequential", "cost"]
 
 
 def test_levels_that_look_alike_are_not_ranked(tmp_path):

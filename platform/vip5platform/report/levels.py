@@ -35,7 +35,8 @@ def columns(evidence: Evidence) -> dict[str, list[str]]:
         if name not in wanted.setdefault(group, []):
             wanted[group].append(name)
     shown = {group: [name for name in names if name in measured] for group, names in wanted.items()}
-    return {group: names for group, names in shown.items() if names}
+    first = sorted(shown, key=lambda group: not set(shown[group]) & set(asked))  # what was asked, then the rest
+    return {group: shown[group] for group in first if shown[group]}
 
 
 def _group(name: str) -> str:
