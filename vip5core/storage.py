@@ -14,6 +14,9 @@ from pathlib import Path
 
 from vip5core.errors import UserError
 
+#: How libraries say it that have errors of their own: safetensors, and torch.save.
+_SIGNS_OF_A_FULL_DISK = ("os error 28", "PytorchStreamWriter failed writing")
+
 _WRITER = re.compile(r"-(\d+)-[0-9a-f]{8}\.part$")
 
 
@@ -72,11 +75,13 @@ def _space_for(target: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not full and not any(sign in str(error) for sign in _SIGNS_OF_A_FULL_DISK):
             raise
+        reason = error.strerror if isinstance(error, OSError) else "No space left on device"
         raise UserError(
-            f"{str(target.parent)!r} has no room for {target.name} ({error.strerror}): free some space or choose "
+            f"{str(target.parent)!r} has no room for {target.name} ({reason}): free some space or choose "
             "another folder, and run the same command again; nothing half-written is left"
         ) from None
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +41,9 @@ from vip5platform.search import search_key
 from vip5platform.session import Resources, ray_session
 from vip5platform.study import Search, Study
 from vip5platform.tracking import Tracker, default_uri
+
+#: A disk with less than this is full, in bytes.
+_NO_ROOM = 2**20
 
 _ROOT = Path(__file__).parents[2]
 
@@ -253,8 +257,13 @@ def opened(
             tracker = Tracker(uri, home, f"{declared.question} · {names}", key, tags)
         try:
             yield Job(declared, options, home, grounds, key, tracker, timeline)
-        except BaseException:
+        except BaseException as error:
             tracker.abandon()
+            # Libraries fail on a full disk in ways of their own, Tune by reading an error that it could not write.
+            if isinstance(error, Exception) and shutil.disk_usage(home).free < _NO_ROOM:
+                raise UserError(
+                    f"{str(home)!r} has no room left: free some space, and run the same command again to go on"
+                ) from error
             raise
 
 

@@ -107,6 +107,20 @@ def test_a_folder_is_replaced_in_one_step_or_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["data", "new"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing file data/3"),
+    ],
+)
+def test_a_full_disk_is_known_in_the_words_of_other_libraries(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(UserError, match="has no room for weights"), whole_file(tmp_path / "weights"):
+        raise error
+    with pytest.raises(RuntimeError, match="something else"), whole_file(tmp_path / "weights"):
+        raise RuntimeError("something else")
+
+
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
     write = (
         "import os, sys; from pathlib import Path; from vip5core.storage import whole_file, whole_folder\n"

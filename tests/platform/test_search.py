@@ -220,7 +220,8 @@ def test_a_failed_trial_is_told_with_its_reason_and_spends_budget(searcher):
     ("reason", "again"),
     [
         ("its process died: killed, or out of memory", True),
-        ("OSError: [Errno 28] No space left on device", True),
+        ("UserError: '/home' has no room for x (No space left on device): free some space", True),
+        ("UserError: no T5 can be read from '/t5'", False),
         ("DivergedError: the training loss is nan in epoch 1", False),
         ("valid/loss is nan", False),
     ],

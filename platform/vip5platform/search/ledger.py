@@ -15,8 +15,8 @@ from vip5core.fingerprint import canonical_json
 from vip5core.trial import TrialResult
 
 #: User attributes of a stored trial. A trial with one of the last two was proposed, but is none of its own.
-#: How the reasons of failures begin that would come again.
-_FOR_GOOD, _NOT_A_VALUE = ("DivergedError", "UserError"), re.compile(r" is (nan|-?inf|None)$")
+#: Reasons of failures that would come again.
+_FOR_GOOD = re.compile(r"^DivergedError|^UserError(?!.* has no room for )| is (nan|-?inf|None)$")
 
 FINGERPRINT, SECONDS, REASON, CACHED = "fingerprint", "seconds", "reason", "cached"
 REPEAT_OF, IMPOSSIBLE = "repeat_of", "impossible"
@@ -85,7 +85,7 @@ class Ledger:
         found = []
         for trial in latest.values():
             reason = str(trial.user_attrs.get(REASON, ""))
-            if trial.state == TrialState.FAIL and not reason.startswith(_FOR_GOOD) and not _NOT_A_VALUE.search(reason):
+            if trial.state == TrialState.FAIL and not _FOR_GOOD.search(reason):
                 self.known.pop(trial.user_attrs[FINGERPRINT], None)
                 self.asked.pop(canonical_json(trial.params), None)
                 found.append(trial)
