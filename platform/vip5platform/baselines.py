@@ -62,38 +62,39 @@ def untrained_baselines(
     return [(d, c) for d, c in grounds if set(c.tasks) & set(RANKING_TASKS) and not sasrec_folder(d, c, home).is_dir()]
 
 
-def train_baselines(
-    todo: Sequence[tuple[Dataset, TrialConfig]],
-    home: Path,
-    gpus: float,
-    progress: Callable[[int, int, str], None] = lambda done, total, news: None,
-) -> list[str]:
-    """Train SASRec where it is to be trained, on the Ray that runs.
+class TrainingBaselines:
+    """SASRec in training, beside the trials on the Ray that runs.
 
     Args:
         todo: see `untrained_baselines`.
         home: they go to `home/baselines/`.
         gpus: that one may use.
-        progress: called with (done, total, news).
-
-    Returns:
-        Why one could not be trained, for each of them.
     """
-    progress(0, len(todo), "")
-    train = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=1)(_sasrec)
-    waiting = {train.remote(str(dataset.folder), config, str(home), gpus > 0): dataset for dataset, config in todo}
-    done, reasons = 0, []
-    while waiting:
-        ready, _ = ray.wait(list(waiting))
-        for reference in ready:
-            dataset = waiting.pop(reference)
-            try:
-                ray.get(reference)
-            except RayError as error:
-                reasons.append(f"{dataset.name}: {reason_of(error)}")
-            done += 1
-            progress(done, len(todo), dataset.name)
-    return reasons
+
+    def __init__(self, todo: Sequence[tuple[Dataset, TrialConfig]], home: Path, gpus: float) -> None:
+        train = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=1)(_sasrec)
+        self._waiting = {train.remote(str(data.folder), config, str(home), gpus > 0): data for data, config in todo}
+
+    def wait(self, progress: Callable[[int, int, str], None] = lambda done, total, news: None) -> list[str]:
+        """Until all are trained.
+
+        Args:
+            progress: called with (done, total, news).
+
+        Returns:
+            Why one could not be trained, for each of them.
+        """
+        total, reasons = len(self._waiting), []
+        while self._waiting:
+            progress(total - len(self._waiting), total, "")
+            ready, _ = ray.wait(list(self._waiting))
+            for reference in ready:
+                dataset = self._waiting.pop(reference)
+                try:
+                    ray.get(reference)
+                except RayError as error:
+                    reasons.append(f"{dataset.name}: {reason_of(error)}")
+        return reasons
 
 
 def _sasrec(dataset: str, config: TrialConfig, home: str, on_gpu: bool) -> None:
@@ -107,7 +108,7 @@ def find_baselines(
 
     Args:
         backbone: whose tokenizer the prompts are made with.
-        home: where `train_baselines` put those that are trained.
+        home: where those that are trained lie.
     """
     found = []
     questions = _questions(dataset, backbone, config)

@@ -27,7 +27,7 @@ from vip5core.fingerprint import canonical_json, code_version, fingerprint
 from vip5core.model.backbone import backbone_fingerprint
 from vip5core.storage import remove_leftovers, writable_folder
 from vip5core.trial import TrialResult, TrialSpec
-from vip5platform.baselines import train_baselines, untrained_baselines
+from vip5platform.baselines import TrainingBaselines, untrained_baselines
 from vip5platform.evidence import gather
 from vip5platform.extract import extract
 from vip5platform.fleet import Share
@@ -126,10 +126,11 @@ class Job:
             with self.timeline.measure("features"):
                 for ground, choices in encoders.items():
                     self._extract(self.grounds[ground].dataset, choices, resources)
-            with self.timeline.measure("baselines"), stage("SASRec") as update:
-                for reason in train_baselines(self._untrained(asked), self.home, share.gpus, update):
-                    warn(f"SASRec could not be trained ({reason}): the report goes without it")
+            baselines = TrainingBaselines(self._untrained(asked), self.home, share.gpus)
             yield share, share.at_once(resources)
+            with self.timeline.measure("baselines"), stage("SASRec") as update:
+                for reason in baselines.wait(update):
+                    warn(f"SASRec could not be trained ({reason}): the report goes without it")
             with self.timeline.measure("ray"):
                 stack.close()
 
