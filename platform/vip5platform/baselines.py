@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,15 @@ def untrained_baselines(
     return [(d, c) for d, c in grounds if set(c.tasks) & set(RANKING_TASKS) and not sasrec_folder(d, c, home).is_dir()]
 
 
+def trained_baselines(
+    names: Sequence[str], asked: Mapping[str, tuple[Dataset, TrialConfig]], home: Path
+) -> dict[str, str]:
+    """The name of the folder of each group's SASRec, if it is wanted; see `StudyRecord.sasrec`."""
+    if SASREC not in names:
+        return {}
+    return {group: sasrec_folder(dataset, config, home).name for group, (dataset, config) in asked.items()}
+
+
 class TrainingBaselines:
     """SASRec in training, beside the trials on the Ray that runs.
 
@@ -102,21 +111,21 @@ def _sasrec(dataset: str, config: TrialConfig, home: str, on_gpu: bool) -> None:
 
 
 def find_baselines(
-    names: Sequence[str], dataset: Dataset, backbone: Path, config: TrialConfig, home: Path
+    names: Sequence[str], dataset: Dataset, backbone: Path, config: TrialConfig, sasrec: Path | None
 ) -> list[Baseline]:
     """The baselines that are there, answering what `config` asks of `dataset`.
 
     Args:
         backbone: whose tokenizer the prompts are made with.
-        home: where those that are trained lie.
+        sasrec: the folder of the one that is trained, if there is one.
     """
     found = []
     questions = _questions(dataset, backbone, config)
     for name in names:
         if name in SIMPLE:
             found.append(Baseline(name, *evaluate_baseline(name, dataset, questions, config)))
-        elif (folder := sasrec_folder(dataset, config, home)).is_dir():
-            result = TrialResult.load(folder)
+        elif sasrec is not None and sasrec.is_dir():
+            result = TrialResult.load(sasrec)
             found.append(Baseline(name, result.metrics, result.per_user))
     return found
 

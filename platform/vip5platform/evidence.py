@@ -192,7 +192,8 @@ def _group(name: str, trials: Sequence[RecordedTrial], record: StudyRecord, home
     if first is not None and first.dataset is not None:
         config = next(iter(first.results.values())).config
         backbone = _here(next(t.backbone for t in cells[first.name] if t.backbone), home, "backbones")
-        baselines = find_baselines(record.baselines, first.dataset, backbone, config, home)
+        trained = home / "baselines" / record.sasrec[name] if name in record.sasrec else None
+        baselines = find_baselines(record.baselines, first.dataset, backbone, config, trained)
     return Group(name, first.dataset if first else None, made, baselines)
 
 

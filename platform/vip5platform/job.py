@@ -27,7 +27,7 @@ from vip5core.fingerprint import canonical_json, code_version, fingerprint
 from vip5core.model.backbone import backbone_fingerprint
 from vip5core.storage import remove_leftovers, writable_folder
 from vip5core.trial import TrialResult, TrialSpec
-from vip5platform.baselines import TrainingBaselines, untrained_baselines
+from vip5platform.baselines import TrainingBaselines, trained_baselines, untrained_baselines
 from vip5platform.evidence import gather
 from vip5platform.extract import extract
 from vip5platform.fleet import Share
@@ -80,6 +80,7 @@ class Job:
         key: the identity of the question, data, settings and code, whatever the levels and seeds.
         tracker: the MLflow runs.
         timeline: where the time goes.
+        asked: a trial of each ground, whose questions the baselines answer; the first of a dataset comes last.
     """
 
     declared: Study | Search
@@ -89,6 +90,7 @@ class Job:
     key: str
     tracker: Tracker
     timeline: Timeline
+    asked: Mapping[Ground, TrialConfig] = field(default_factory=dict)
 
     def record_finished(self, specs: Sequence[TrialSpec], describe: Describe) -> None:
         """See to it that MLflow has all that is known of these finished trials, if it is there."""
@@ -106,15 +108,12 @@ class Job:
             warn(f"MLflow does not answer ({reason}): run the same command again to record what it misses")
 
     @contextlib.contextmanager
-    def fleet(
-        self, trials: int, encoders: Mapping[Ground, Sequence[EncoderChoice]], asked: Mapping[Ground, TrialConfig]
-    ) -> Iterator[tuple[Share, int]]:
+    def fleet(self, trials: int, encoders: Mapping[Ground, Sequence[EncoderChoice]]) -> Iterator[tuple[Share, int]]:
         """A Ray with all that the trials need: features, and the baselines beside them.
 
         Args:
             trials: how many there are to run.
             encoders: whose features they need.
-            asked: a trial of each ground, whose questions the baselines answer.
 
         Yields:
             Each trial's share, and how many run side by side.
@@ -126,7 +125,7 @@ class Job:
             with self.timeline.measure("features"):
                 for ground, choices in encoders.items():
                     self._extract(self.grounds[ground].dataset, choices, resources)
-            baselines = TrainingBaselines(self._untrained(asked), self.home, share.gpus)
+            baselines = TrainingBaselines(self._untrained(), self.home, share.gpus)
             yield share, share.at_once(resources)
             with self.timeline.measure("baselines"), stage("SASRec") as update:
                 for reason in baselines.wait(update):
@@ -134,13 +133,16 @@ class Job:
             with self.timeline.measure("ray"):
                 stack.close()
 
-    def lacks_baselines(self, asked: Mapping[Ground, TrialConfig]) -> bool:
+    @property
+    def lacks_baselines(self) -> bool:
         """Is a baseline still to be trained?"""
-        return bool(self._untrained(asked))
+        return bool(self._untrained())
 
-    def _untrained(self, asked: Mapping[Ground, TrialConfig]) -> list[tuple[Dataset, TrialConfig]]:
-        grounds = {self.grounds[g].dataset.folder: (self.grounds[g].dataset, c) for g, c in asked.items()}
-        return untrained_baselines(self.options.baselines, list(grounds.values()), self.home)
+    def _untrained(self) -> list[tuple[Dataset, TrialConfig]]:
+        return untrained_baselines(self.options.baselines, list(self._by_group().values()), self.home)
+
+    def _by_group(self) -> dict[str, tuple[Dataset, TrialConfig]]:
+        return {g.dataset: (self.grounds[g].dataset, config) for g, config in self.asked.items()}
 
     def _extract(self, dataset: Dataset, choices: Sequence[EncoderChoice], resources: Resources) -> None:
         with stage("image features") as update:
@@ -202,6 +204,7 @@ class Job:
             seconds={name: round(seconds, 1) for name, seconds in self.timeline.seconds.items()},
             parent=self.tracker.parent,
             tracking_uri=self.tracker.uri,
+            sasrec=trained_baselines(self.options.baselines, self._by_group(), self.home),
         )
 
     def _common(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -59,6 +59,7 @@ class StudyRecord(BaseModel):
         gpus, cpus: of each worker.
         parent: the MLflow run.
         tracking_uri: where that is.
+        sasrec: by group, the folder of its SASRec in `baselines/`; later code would look for another.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -81,7 +82,7 @@ class StudyRecord(BaseModel):
     seconds: dict[str, float] = {}
     parent: str = ""
     tracking_uri: str = ""
-    extra: dict[str, Any] = {}
+    sasrec: dict[str, str] = {}
 
     def folder(self, home: Path) -> Path:
         return home / "reports" / f"{self.name}-{self.key}"

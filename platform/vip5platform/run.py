@@ -115,14 +115,14 @@ def _run_missing(trials: Sequence[StudyTrial], job: Job) -> tuple[dict[str, str]
     todo = [trial for trial in unique.values() if not trial.spec.finished(job.home)]
     job.record_finished(done, describe)
     _say_what_is_done(len(done), todo, job)
-    asked = {trial.planned.ground: trial.planned.config for trial in reversed(trials)}
-    if not todo and not job.lacks_baselines(asked):
+    job.asked = {trial.planned.ground: trial.planned.config for trial in reversed(trials)}
+    if not todo and not job.lacks_baselines:
         return {}, None
     by_ground: dict[Ground, list[TrialConfig]] = {}
     for trial in todo:
         by_ground.setdefault(trial.planned.ground, []).append(trial.planned.config)
     encoders = {ground: encoders_of(configs) for ground, configs in by_ground.items()}
-    with job.fleet(max(1, len(todo)), encoders, asked) as (share, at_once):
+    with job.fleet(max(1, len(todo)), encoders) as (share, at_once):
         if not todo:
             return {}, None
         with job.watched(describe, len(todo)) as observer:
@@ -186,10 +186,10 @@ def _run_search(search: Search, options: Options) -> bool:
             settings = {key: str(getattr(spec.config, key)) for key in search.space}
             return ", ".join(f"{key} {_short(value)}" for key, value in settings.items()), settings
 
+        job.asked = {plan.ground: plan.example}
         share = None
         if searcher.missing:
-            asked = {plan.ground: plan.example}
-            with job.fleet(searcher.missing, {plan.ground: plan.encoders}, asked) as (share, at_once):
+            with job.fleet(searcher.missing, {plan.ground: plan.encoders}) as (share, at_once):
                 with job.watched(describe, searcher.missing) as observer:
                     run_search(searcher, searcher.scheduler, home, share, at_once, observer)
                 if observer.missed:
