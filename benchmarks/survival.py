@@ -7,6 +7,7 @@ per-user results, metrics and MLflow's records of both are compared; times and m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -52,32 +53,47 @@ class Survival:
     mismatches: list[str] = field(default_factory=list)
 
 
-def survive(folder: Path, kills: int, seed: int = 0, first: float = 0.0, longest: float = 40.0) -> Survival:
+def survive(folder: Path, kills: int, seed: int = 0) -> Survival:
     """Run the study in peace and in pieces under `folder`, and compare.
 
     Args:
-        kills: how many drivers are killed, each at a moment drawn evenly between these seconds of its life.
-        first, longest: those seconds.
+        kills: how many drivers are killed: three of four within four seconds after a trial has written a checkpoint,
+            every fourth anywhere in its first twenty seconds.
+        seed: of the moments.
     """
     rng = random.Random(seed)
     peace, pieces = folder / "peace", folder / "pieces"
     _finish(peace)
     found = Survival()
     while len(found.kills) < kills:
-        moment = rng.uniform(first, longest)
-        found.resumed += bool(list((pieces / "trials").glob("*.running.pt")))
+        found.resumed += bool(_checkpoints(pieces))
+        begin = time.monotonic()
         driver = _start(pieces)
+        in_training = len(found.kills) % 4 != 3
+        moment = rng.uniform(0.0, 4.0 if in_training else 20.0)
+        before = _checkpoints(pieces)
+        while in_training and driver.poll() is None and _checkpoints(pieces) == before:
+            time.sleep(0.05)
         try:
             driver.wait(moment)
             break  # it was faster: nothing is left to kill
         except subprocess.TimeoutExpired:
             os.kill(driver.pid, signal.SIGKILL)
             driver.wait()
-            found.kills.append(round(moment, 1))
+            found.kills.append(round(time.monotonic() - begin, 1))
             time.sleep(1.0)  # until Ray has noticed
-    found.resumed += bool(list((pieces / "trials").glob("*.running.pt")))
+    found.resumed += bool(_checkpoints(pieces))
     _finish(pieces)
     found.mismatches = [*_compare_trials(peace, pieces), *_compare_runs(peace, pieces), *_leftovers(pieces)]
+    return found
+
+
+def _checkpoints(home: Path) -> dict[str, int]:
+    """The checkpoints of trials in the middle, with their times."""
+    found = {}
+    for path in (home / "trials").glob("*.running.pt"):
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            found[path.name] = path.stat().st_mtime_ns
     return found
 
 
@@ -161,11 +177,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.survival", description=__doc__)
     parser.add_argument("--kills", type=int, default=10, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments")
-    parser.add_argument("--first", type=float, default=5.0, metavar="S", help="a driver lives for S seconds at least")
-    parser.add_argument("--longest", type=float, default=40.0, metavar="S", help="a driver is killed within S seconds")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = survive(Path(folder), given.kills, given.seed, given.first, given.longest)
+        found = survive(Path(folder), given.kills, given.seed)
     console = Console()
     console.print(f"{len(found.kills)} kills, at {found.kills} s; {found.resumed} starts found a trial in the middle")
     console.print(f"{len(found.mismatches)} mismatches")
