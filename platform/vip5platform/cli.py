@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from vip5core.errors import UserError
 from vip5platform.environment import set_environment
+from vip5platform.leave import leave_with
 from vip5platform.study import Search, Study
 
 
@@ -114,21 +114,17 @@ def main(declared: Study | Search, arguments: Sequence[str] | None = None) -> No
     """
     given = vars(parser(declared).parse_args(arguments))
     set_environment(given["address"])
-    try:
+
+    def work() -> int:
         given["levels"] = tuple(given.get("levels", ()))
         given["settings"] = tuple(_pair(text) for group in given["settings"] for text in group)
         # Imported late: torch, Ray and MLflow take seconds, and --help should not.
         from vip5platform.plan import Options
         from vip5platform.run import run
 
-        code = 0 if run(declared, Options(**given)) else 1
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        code = 130
-    sys.exit(code)
+        return 0 if run(declared, Options(**given)) else 1
+
+    leave_with(work)
 
 
 def _levels(text: str) -> tuple[str, tuple[str, ...]]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.markup import escape
+
 from vip5core.config import TrialConfig
 from vip5core.errors import UserError
 from vip5core.storage import writable_folder
@@ -51,7 +53,7 @@ def _run_study(study: Study, options: Options) -> bool:
     timeline = Timeline()
     planned = plan_trials(study, options)
     check_given(options, {trial.ground.dataset for trial in planned})
-    say(f"[bold]{study.question}[/]")
+    say(f"[bold]{escape(study.question)}[/]")
     if options.dry_run:
         show_plan(planned, options)
         return True
@@ -162,7 +164,7 @@ def _run_search(search: Search, options: Options) -> bool:
     timeline = Timeline()
     plan = plan_search(search, options)
     check_given(options, [plan.ground.dataset])
-    say(f"[bold]{search.question}[/]")
+    say(f"[bold]{escape(search.question)}[/]")
     if options.dry_run:
         show_search_plan(search, plan, options)
         return True

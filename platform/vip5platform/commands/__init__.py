@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from vip5core.errors import UserError
 from vip5platform.commands import datasets, studies
+from vip5platform.leave import leave_with
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,12 +24,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0, done; 1, some pictures or trials are missing; 2, a mistake in what was given; 130, interrupted.
     """
     given = parser().parse_args(arguments)
-    try:
-        code = given.run(given)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        code = 130
-    sys.exit(code)
+    leave_with(lambda: given.run(given))

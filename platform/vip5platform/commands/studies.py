@@ -66,8 +66,8 @@ def _compare(given: argparse.Namespace) -> int:
 
     set_environment(None)
     from vip5core.metrics.table import metric
+    from vip5platform.lookup import TESTED, load_runs, units_of
     from vip5platform.progress import console, say
-    from vip5platform.runs import TESTED, load_runs, units_of
     from vip5platform.statistics import compare, with_holm
 
     home = given.home.resolve()

@@ -7,7 +7,7 @@ import pytest
 from support.finished import NDCG, finished_trial
 from support.trials import small
 from vip5platform.commands import main
-from vip5platform.runs import load_runs, units_of
+from vip5platform.lookup import load_runs, units_of
 
 from vip5core.errors import UserError
 
