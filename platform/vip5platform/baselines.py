@@ -12,15 +12,14 @@ from ray.exceptions import RayError
 
 from vip5core.config import TrialConfig
 from vip5core.data import Dataset
-from vip5core.errors import UserError, unknown_name
+from vip5core.errors import unknown_name
 from vip5core.evaluation.baselines import BASELINES as SIMPLE
 from vip5core.evaluation.baselines import evaluate_baseline
+from vip5core.evaluation.evaluate import questions
 from vip5core.evaluation.results import RANKING_TASKS
 from vip5core.evaluation.sasrec import run_sasrec, sasrec_folder
-from vip5core.model.backbone import load_backbone
-from vip5core.prompts.prompt import Sample
+from vip5core.prompts import default_templates
 from vip5core.trial import TrialResult
-from vip5core.trial_inputs import TrialInputs
 from vip5platform.fleet import reason_of
 
 SASREC = "sasrec"
@@ -110,29 +109,18 @@ def _sasrec(dataset: str, config: TrialConfig, home: str, on_gpu: bool) -> None:
     run_sasrec(Dataset.load(dataset), config, Path(home), device="cuda" if on_gpu else "cpu")
 
 
-def find_baselines(
-    names: Sequence[str], dataset: Dataset, backbone: Path, config: TrialConfig, sasrec: Path | None
-) -> list[Baseline]:
+def find_baselines(names: Sequence[str], dataset: Dataset, config: TrialConfig, sasrec: Path | None) -> list[Baseline]:
     """The baselines that are there, answering what `config` asks of `dataset`.
 
     Args:
-        backbone: whose tokenizer the prompts are made with.
         sasrec: the folder of the one that is trained, if there is one.
     """
     found = []
-    questions = _questions(dataset, backbone, config)
+    asked = questions(dataset, default_templates(), config, "test", config.test_users)
     for name in names:
         if name in SIMPLE:
-            found.append(Baseline(name, *evaluate_baseline(name, dataset, questions, config)))
+            found.append(Baseline(name, *evaluate_baseline(name, dataset, asked, config)))
         elif sasrec is not None and sasrec.is_dir():
             result = TrialResult.load(sasrec)
             found.append(Baseline(name, result.metrics, result.per_user))
     return found
-
-
-def _questions(dataset: Dataset, backbone: Path, config: TrialConfig) -> dict[str, list[Sample]]:
-    try:
-        inputs = TrialInputs(dataset, load_backbone(backbone), None)
-        return inputs.evaluator(config).questions("test", config.test_users)
-    except UserError:
-        return {}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vip5core.config import TrialConfig
-from vip5core.data import Dataset
 from vip5core.errors import UserError
 from vip5core.fingerprint import code_version
 from vip5core.trial import TrialResult, TrialSpec
@@ -48,21 +47,19 @@ def estimate_seconds(config: TrialConfig, dataset: str, earlier: Iterable[TrialR
     return statistics.median(rates[max(rates)]) * config.epochs if rates else None
 
 
-def of_other_code(specs: Iterable[TrialSpec], earlier: Sequence[TrialResult]) -> int:
-    """How many of these trials were finished before by another version of the code, which does not count."""
+def of_other_code(specs: Iterable[TrialSpec], datasets: Mapping[Path, str], earlier: Sequence[TrialResult]) -> int:
+    """How many of these trials were finished before by another version of the code, which does not count.
+
+    Args:
+        datasets: the fingerprint of each dataset's folder.
+    """
     now = code_version()
     known = {
         _question(result.config, result.record["dataset"]["fingerprint"])
         for result in earlier
         if result.record.get("code") != now
     }
-    datasets: dict[Path, str] = {}
-    count = 0
-    for spec in specs:
-        if spec.dataset not in datasets:
-            datasets[spec.dataset] = Dataset.load(spec.dataset).fingerprint
-        count += _question(spec.config, datasets[spec.dataset]) in known
-    return count
+    return sum(_question(spec.config, datasets[spec.dataset]) in known for spec in specs)
 
 
 def _question(config: TrialConfig, dataset: str) -> str:

@@ -191,22 +191,16 @@ def _group(name: str, trials: Sequence[RecordedTrial], record: StudyRecord, home
     baselines: Sequence[Baseline] = ()
     if first is not None and first.dataset is not None:
         config = next(iter(first.results.values())).config
-        backbone = _here(next(t.backbone for t in cells[first.name] if t.backbone), home, "backbones")
         trained = home / "baselines" / record.sasrec[name] if name in record.sasrec else None
-        baselines = find_baselines(record.baselines, first.dataset, backbone, config, trained)
+        baselines = find_baselines(record.baselines, first.dataset, config, trained)
     return Group(name, first.dataset if first else None, made, baselines)
 
 
-def _here(folder: str, home: Path, kind: str) -> Path:
-    """A folder of the record; where the whole home was moved, under the home as it is now."""
-    moved = home / kind / Path(folder).name
-    return moved if not Path(folder).is_dir() and moved.is_dir() else Path(folder)
-
-
 def _dataset(folder: str, home: Path) -> Dataset | None:
-    """A dataset of the record; None if it is gone: the trials' own results are still there."""
+    """A dataset of the record, also where the whole home was moved; None if it is gone."""
+    moved = home / "datasets" / Path(folder).name
     try:
-        return Dataset.load(_here(folder, home, "datasets"))
+        return Dataset.load(moved if moved.is_dir() else folder)
     except UserError:
         return None
 

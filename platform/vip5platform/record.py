@@ -21,7 +21,7 @@ class RecordedTrial(BaseModel):
         cell: its levels, by factor; empty for a search.
         seed: which repetition.
         group: the dataset as it was asked for: trials of one group answered the same questions.
-        dataset, backbone: their folders; empty if the ground could not be had.
+        dataset: its folder; empty if the ground could not be had.
         fingerprint: the trial's; empty likewise.
         failure: why there is no result, where there is none.
     """
@@ -32,7 +32,6 @@ class RecordedTrial(BaseModel):
     seed: int
     group: str
     dataset: str = ""
-    backbone: str = ""
     fingerprint: str = ""
     failure: str = ""
 

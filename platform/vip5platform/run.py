@@ -138,7 +138,8 @@ def _say_what_is_done(done: int, todo: Sequence[StudyTrial], job: Job) -> None:
     if done:
         rest = f"; {len(todo)} to train" if todo else ": nothing to train"
         say(f"{done} of {done + len(todo)} trials were finished before{rest}")
-    other = of_other_code([trial.spec for trial in todo], earlier_results(job.home)) if todo else 0
+    datasets = {ground.dataset.folder: ground.dataset.fingerprint for ground in job.grounds.values()}
+    other = of_other_code([trial.spec for trial in todo], datasets, earlier_results(job.home)) if todo else 0
     if other:
         say(f"{other} of them were finished by another version of the code, which does not count for this one")
 
@@ -154,7 +155,6 @@ def _recorded(
     return RecordedTrial(
         **common,
         dataset=str(ground.dataset.folder),
-        backbone=str(ground.backbone),
         fingerprint=trial.spec.fingerprint,
         failure=failures.get(trial.spec.fingerprint, ""),
     )
@@ -208,7 +208,6 @@ def _run_search(search: Search, options: Options) -> bool:
                 seed=spec.config.seed,
                 group=plan.ground.dataset,
                 dataset=str(prepared.dataset.folder),
-                backbone=str(prepared.backbone),
                 fingerprint=spec.fingerprint,
                 failure=_why_unfinished(states.get(spec.fingerprint), reasons.get(spec.fingerprint)),
             )

@@ -34,7 +34,7 @@ def test_trials_of_other_code_are_counted_not_used(tmp_path, shop):
     finished_trial(tmp_path, "old", [1], dataset=shop.fingerprint, code="older")
     finished_trial(tmp_path, "now", [1], dataset=shop.fingerprint, code=code_version(), config=small(seed=1))
     other = TrialSpec(small(seed=1), shop.folder, tmp_path, None, "other")
-    assert of_other_code([spec, other], earlier_results(tmp_path)) == 1
+    assert of_other_code([spec, other], {shop.folder: shop.fingerprint}, earlier_results(tmp_path)) == 1
     assert not spec.finished(tmp_path)
 
 

@@ -20,6 +20,7 @@ from vip5core.model import VIP5
 from vip5core.prompts import Batch, PromptTables, Sample, compile_samples, evaluation_samples, pad
 from vip5core.prompts.batches import group_by_length
 from vip5core.prompts.prompt import Layout
+from vip5core.prompts.templates import TemplateSet
 from vip5core.training.group import Group
 from vip5core.training.loss import target_losses
 
@@ -29,6 +30,34 @@ _TOKENS_AT_A_TIME = {"cpu": 16_384, "cuda": 32_768}
 
 #: What a batch costs beside its source tokens, in tokens: each of its decoding steps reads the decoder's weights.
 _OVERHEAD_TOKENS = {"cpu": 300, "cuda": 20_000}
+
+
+def questions(
+    dataset: Dataset, templates: TemplateSet, config: TrialConfig, split: str, limit: int | None
+) -> dict[str, list[Sample]]:
+    """The prompts of each task of `config`, for all users or a sample of `limit`: the same in every trial and seed.
+
+    Raises:
+        UserError: if there is nothing to ask.
+    """
+    asked: dict[str, list[Sample]] = {}
+    for task in config.tasks:
+        rng = np.random.default_rng([dataset.n_users, split == "test", TASKS.index(task)])
+        template = templates[getattr(config, f"{task}_template")]
+        if task in RANKING_TASKS:
+            subjects = np.arange(1, dataset.n_users + 1)
+        else:
+            subjects = np.flatnonzero(dataset.explanations["split"] == split)
+        if limit is not None and len(subjects) > limit:
+            subjects = np.sort(rng.choice(subjects, limit, replace=False))
+        if len(subjects):
+            asked[task] = evaluation_samples(dataset, template, split, subjects, config.max_history)
+    if not asked:
+        raise UserError(
+            f"tasks={','.join(config.tasks)}: this dataset has no {split} explanations to ask for; "
+            "add sequential or direct"
+        )
+    return asked
 
 
 class Evaluator:
@@ -66,29 +95,8 @@ class Evaluator:
             self.ranker = ConstrainedRanker(item_trie(tables), dataset, beams, config.exclude_history)
 
     def questions(self, split: str, limit: int | None) -> dict[str, list[Sample]]:
-        """The prompts of each task, for all users or a sample of `limit`: the same one in every trial and seed.
-
-        Raises:
-            UserError: if there is nothing to ask.
-        """
-        questions: dict[str, list[Sample]] = {}
-        for task in self.config.tasks:
-            rng = np.random.default_rng([self.dataset.n_users, split == "test", TASKS.index(task)])
-            template = self.tables.templates[getattr(self.config, f"{task}_template")]
-            if task in RANKING_TASKS:
-                subjects = np.arange(1, self.dataset.n_users + 1)
-            else:
-                subjects = np.flatnonzero(self.dataset.explanations["split"] == split)
-            if limit is not None and len(subjects) > limit:
-                subjects = np.sort(rng.choice(subjects, limit, replace=False))
-            if len(subjects):
-                questions[task] = evaluation_samples(self.dataset, template, split, subjects, self.config.max_history)
-        if not questions:
-            raise UserError(
-                f"tasks={','.join(self.config.tasks)}: this dataset has no {split} explanations to ask for; "
-                "add sequential or direct"
-            )
-        return questions
+        """See the function `questions`."""
+        return questions(self.dataset, self.tables.templates, self.config, split, limit)
 
     def validate(self, model: VIP5) -> dict[str, float]:
         """`valid/` metrics on the validation sample, with the loss of each task; `valid/loss` is their mean."""

@@ -16,16 +16,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vip5core.config import TASKS, TrialConfig
+from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
+from vip5core.evaluation.evaluate import questions
 from vip5core.evaluation.rank import allowed_items
 from vip5core.evaluation.results import RANKING_TASKS, ranking_rows, summarise
 from vip5core.evaluation.sasrec.network import SasrecOptions
 from vip5core.evaluation.sasrec.training import FittedSasrec, Progress, train_sasrec
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.metrics.ranking import UNRANKED, rank_by_score
-from vip5core.prompts import Sample, default_templates, evaluation_samples
+from vip5core.prompts import Sample, default_templates
 from vip5core.storage import whole_folder
 
 _DEFAULTS = SasrecOptions()
@@ -135,22 +136,15 @@ def _tasks(config: TrialConfig) -> list[str]:
 
 
 def _questions(dataset: Dataset, config: TrialConfig) -> dict[str, list[Sample]]:
-    """What `Evaluator.questions("test", config.test_users)` asks of the ranking tasks, without a tokenizer.
+    """What the ranking tasks of `config` ask on the test.
 
     Raises:
         UserError: if there is no ranking task.
     """
     if not _tasks(config):
         raise UserError(f"tasks={','.join(config.tasks)}: SASRec ranks items; ask it for sequential or direct")
-    questions = {}
-    for task in _tasks(config):
-        users = np.arange(1, dataset.n_users + 1)
-        if config.test_users is not None and dataset.n_users > config.test_users:
-            rng = np.random.default_rng([dataset.n_users, True, TASKS.index(task)])
-            users = np.sort(rng.choice(users, config.test_users, replace=False))
-        template = default_templates()[getattr(config, f"{task}_template")]
-        questions[task] = evaluation_samples(dataset, template, "test", users, config.max_history)
-    return questions
+    asked = questions(dataset, default_templates(), config, "test", config.test_users)
+    return {task: samples for task, samples in asked.items() if task in RANKING_TASKS}
 
 
 def _about(fitted: FittedSasrec) -> dict[str, float]:
