@@ -18,19 +18,21 @@ import pandas as pd
 import torch
 from rich.console import Console
 from rich.table import Table
-from vip5platform.backbone import backbone_folder
-from vip5platform.plan import EMBEDDED
-from vip5platform.progress import stage
-from vip5platform.statistics import compare, unit_values
+from vip5platform.analysis.significance import compare, unit_values
+from vip5platform.cluster.pretraining import backbone_folder
+from vip5platform.console import stage
+from vip5platform.study.plan import EMBEDDED
 
 from benchmarks.simulated_studies import TESTS, World, mean_squares, ours, rejections
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
 from vip5core.errors import UserError
-from vip5core.metrics.table import metric
-from vip5core.model.backbone import TINY
-from vip5core.trial import StudyInputs, TrialResult, run_trial
+from vip5core.metrics import metric
+from vip5core.trial.result import TrialResult
+from vip5core.trial.run import run_trial
+from vip5core.trial.spec import StudyInputs
+from vip5core.vocabulary import TINY
 
 METRICS = ("test/sequential/ndcg_at_10", "test/direct/ndcg_at_10", "test/explanation/sentence_bleu_4")
 SEEDS = (1, 2, 3, 5)

@@ -19,9 +19,10 @@ from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
 from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_image
-from vip5core.model.backbone import save_backbone
-from vip5core.training.p5_stage import fresh_tiny
-from vip5core.trial import StudyInputs, TrialResult, TrialSpec
+from vip5core.model import save_backbone
+from vip5core.trial.p5_stage import fresh_tiny
+from vip5core.trial.result import TrialResult
+from vip5core.trial.spec import StudyInputs, TrialSpec
 
 _PICTURES, _BATCH = 1_000, 64
 #: Trials so small that nearly all of their wall time is the platform's.
@@ -41,8 +42,8 @@ _TRIVIAL = {
 def extraction(subject: Subject) -> list[Finding]:
     """ViT-B/32 at its real size with random weights, decoding included: Ray Data against one plain process."""
     set_environment(None)
-    from vip5platform.extract import extract
-    from vip5platform.session import ray_session
+    from vip5platform.cluster.feature_extraction import extract
+    from vip5platform.cluster.ray_cluster import ray_session
 
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
@@ -113,8 +114,9 @@ class _Ignore:
 def trials(subject: Subject) -> list[Finding]:
     """Wall seconds that a trial costs beside its own, in a reused process and as a group of two workers."""
     set_environment(None)
-    from vip5platform.fleet import Share, run_trials
-    from vip5platform.session import ray_session
+    from vip5platform.cluster.ray_cluster import ray_session
+    from vip5platform.cluster.resources import TrialResources
+    from vip5platform.cluster.tune import run_trials
 
     findings = []
     with tempfile.TemporaryDirectory() as folder:
@@ -131,7 +133,7 @@ def trials(subject: Subject) -> list[Finding]:
                 seed = 100 * len(findings)
                 specs = [inputs.spec(TrialConfig(**_TRIVIAL, seed=seed + number)) for number in range(count)]
                 seen, begin = _Ignore(), time.perf_counter()
-                run_trials(specs, home, Share(workers, 1, 0), 1, seen)
+                run_trials(specs, home, TrialResources(workers, 1, 0), 1, seen)
                 findings.append(
                     Finding(f"overhead, {name}", "s/trial", (time.perf_counter() - begin - seen.own) / count)
                 )

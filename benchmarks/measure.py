@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from vip5core.training.cost import Stopwatch
+from vip5core.profiling import Stopwatch
 
 T = TypeVar("T")
 

@@ -22,21 +22,23 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging
+from vip5platform import Choice, Search, choice
 from vip5platform.search import TrialSearcher
-from vip5platform.search.proposals import Sampler
 from vip5platform.search.results import history
+from vip5platform.search.samplers import Sampler
 from vip5platform.search.space import Space
-from vip5platform.study import Choice, Search, choice
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
+from vip5core.data.feature_store import assemble, store_fingerprint, write_shard
 from vip5core.data.sources import prepare
 from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_image
-from vip5core.features import assemble, store_fingerprint, write_shard
 from vip5core.fingerprint import sha256_bytes
-from vip5core.metrics.table import metric
-from vip5core.training.p5_stage import make_p5_backbone, p5_config, p5_fingerprint
-from vip5core.trial import StudyInputs, TrialResult, run_trial
+from vip5core.metrics import metric
+from vip5core.trial.p5_stage import make_p5_backbone, p5_config, p5_fingerprint
+from vip5core.trial.result import TrialResult
+from vip5core.trial.run import run_trial
+from vip5core.trial.spec import StudyInputs
 
 SPACE = {
     "learning_rate": choice(2e-3, 6e-3, 2e-2, 6e-2),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import stats
-from vip5platform.statistics import compare
+from vip5platform.analysis.significance import compare
 
 from vip5core.metrics.ranking import gains
 

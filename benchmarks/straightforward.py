@@ -6,11 +6,9 @@ import numpy as np
 import torch
 
 from benchmarks.subject import Subject
-from vip5core.prompts import Batch, Sample
-from vip5core.prompts.batches import IGNORED
-from vip5core.prompts.render import render
-from vip5core.prompts.tokenizer import PLACEHOLDER
-from vip5core.training.loss import target_losses
+from vip5core.model import target_losses
+from vip5core.parity.render import render
+from vip5core.prompts import IGNORED, PLACEHOLDER, Batch, Sample
 
 
 def straightforward_loss(subject: Subject, samples: list[Sample]) -> torch.Tensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from vip5platform.record import find_record
+from vip5platform.analysis.record import find_record
 
 _ROOT = Path(__file__).parents[1]
 _SWEEPS = sorted((_ROOT / "sweeps").glob("*.py"))

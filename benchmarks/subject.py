@@ -15,13 +15,12 @@ from transformers import PreTrainedTokenizerBase, T5Config, T5ForConditionalGene
 from benchmarks.measure import Clock
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
-from vip5core.encoders.zoo import ENCODERS
-from vip5core.features import FeatureStore
-from vip5core.model import VIP5
-from vip5core.model.backbone import TINY, Backbone, built_in_config
-from vip5core.prompts.tokenizer import load_tokenizer
-from vip5core.training.p5_stage import fresh_tiny
-from vip5core.trial_inputs import TrialInputs
+from vip5core.data.feature_store import FeatureStore
+from vip5core.model import VIP5, Backbone, built_in_config
+from vip5core.prompts import load_tokenizer
+from vip5core.trial.components import TrialInputs
+from vip5core.trial.p5_stage import fresh_tiny
+from vip5core.vocabulary import ENCODERS, TINY
 
 #: T5-small's: the embedded tokenizer's vocabulary is filled up to it, so that the output layer costs what T5's does.
 _VOCABULARY = 32_128

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from benchmarks.measure import Clock, Finding, at_least, interleaved
 from benchmarks.straightforward import straightforward_loss
 from benchmarks.subject import Subject
+from vip5core.distributed import WorkerGroup
 from vip5core.prompts import Sample
-from vip5core.training.group import Group
 from vip5core.training.loop import accumulate
 from vip5core.training.optim import Optimizer
 
@@ -44,7 +44,7 @@ def our_step(subject: Subject, optimizer: Optimizer, clock: Clock) -> Callable[[
     data = subject.inputs.training_data(subject.config)
 
     def step(samples: list[Sample]) -> None:
-        accumulate(subject.model, samples, data, subject.config, Group(), clock)
+        accumulate(subject.model, samples, data, subject.config, WorkerGroup(), clock)
         optimizer.step()
 
     return step

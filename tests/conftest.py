@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from vip5core.data import Dataset, prepare
+from vip5core.data.dataset import Dataset
+from vip5core.data.sources import prepare
 
 # A busy machine is no failure, and examples that failed are not kept in files.
 settings.register_profile("vip5", deadline=None, database=None)

@@ -1,107 +1,237 @@
-"""One frozen object says all about a trial; its hash is the trial's identity."""
+"""Every setting of a trial, declared once: its default, its bounds and what it does.
+
+Each group of settings is what one part of the code needs; `TrialConfig` is all of them, so that it can be handed to any
+of these parts as it is. Documentation and `--help` are made from this file by `setting_descriptions`.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, get_args
+import types
+import typing
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vip5core.data.candidates import CANDIDATES
-from vip5core.encoders.zoo import ENCODERS
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import code_version, fingerprint
-from vip5core.metrics.table import metric
-from vip5core.model.adapters import SHARED
-from vip5core.model.options import ModelOptions
-from vip5core.prompts.sampling import SamplingOptions
-from vip5core.prompts.tables import MAX_FIELD_TOKENS
-from vip5core.prompts.templates import default_templates
-from vip5core.training.optim import OptimOptions
+from vip5core.metrics import metric
+from vip5core.templates import default_templates
+from vip5core.vocabulary import (
+    ADAPTER_POSITIONS,
+    CANDIDATES,
+    ENCODERS,
+    MAX_FIELD_TOKENS,
+    SHARED,
+    TASKS,
+    AdapterPosition,
+    Task,
+    Tuning,
+)
 
-Task = Literal["sequential", "direct", "explanation"]
-TASKS: tuple[Task, ...] = get_args(Task)
-Position = Literal["self", "cross", "feed_forward"]
 Count = Annotated[int, Field(ge=0)]
 
 
-class TrialConfig(BaseModel):
-    """Every choice of a trial. Defaults are the paper's, but where a comment says why not.
+class TaskOptions(BaseModel):
+    """What the model is asked to do."""
 
-    Unknown keys and impossible values are refused: `TrialConfig.from_settings` says which, and what would do.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    tasks: tuple[Task, ...] = TASKS
+    """The tasks that are trained and tested."""
+
+
+class ImageOptions(BaseModel):
+    """Which image features the model sees."""
+
+    model_config = TaskOptions.model_config
+
+    encoder: str = "ViT-B/32"
+    """The visual encoder: RN50, RN101, ViT-B/32, ViT-B/16 or ViT-L/14."""
+
+    encoder_weights: str = "openai"
+    """Its weights: openai, a weights file or a folder of them, provided (features that came with the dataset), or tiny
+    (a small encoder of the same family with fixed random weights)."""
+
+    feature_scaling: Literal["standard", "raw"] = "standard"
+    """How features enter the mapping network: centred and scaled for each encoder, or raw, as in the official code."""
+
+    images: Literal["own", "shuffled"] = "own"
+    """Show each item its own image, or that of another item: the control that separates the image from more tokens."""
+
+
+class ModelOptions(TaskOptions):
+    """What is put on the backbone, and what of it is trained."""
+
+    image_tokens: int = Field(2, ge=0, le=8)
+    """Tokens that an image takes in the prompt; 0 makes a text-only model."""
+
+    mapping_norm: bool = True
+    """Close the mapping network with an RMS norm."""
+
+    tuning: Tuning = "adapter"
+    """What is trained: adapters and layer norms, everything (full), the mapping network alone (frozen), LoRA or IA3."""
+
+    reduction_factor: int = Field(8, ge=1)
+    """Width of the backbone divided by the width of an adapter."""
+
+    adapter_positions: tuple[AdapterPosition, ...] = ADAPTER_POSITIONS
+    """The sub-layers that have adapters."""
+
+    adapter_sharing: Literal["shared", "per_task"] = "shared"
+    """One adapter for all tasks, or one for each."""
+
+    adapter_start: Literal["identity", "paper"] = "identity"
+    """How adapters start: changing nothing, or at random as in the official code, which disturbs the backbone."""
+
+    extra_embeddings: Literal["frozen", "trained"] = "frozen"
+    """Whether whole-word and category embeddings are trained; the official code leaves them frozen."""
+
+    lora_rank: int = Field(8, ge=1)
+    """Rank of LoRA's updates."""
+
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout of the backbone in training."""
+
+    @property
+    def uses_images(self) -> bool:
+        return self.image_tokens > 0
+
+    @property
+    def adapter_tasks(self) -> tuple[str, ...]:
+        """The names of the adapters at each position."""
+        return self.tasks if self.adapter_sharing == "per_task" else (SHARED,)
+
+
+class OptimOptions(BaseModel):
+    """How parameters move."""
+
+    model_config = TaskOptions.model_config
+
+    learning_rate: float = Field(1e-3, gt=0)
+    """The peak learning rate."""
+
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of all steps over which the rate rises from 0; after it the rate falls linearly to 0."""
+
+    weight_decay: float = Field(0.01, ge=0)
+    """Weight decay of AdamW; biases are exempt."""
+
+    decay_norms: bool = True
+    """Decay layer norms too, as the official code does."""
+
+    clip: float = Field(5.0, gt=0)
+    """Largest norm of the gradient."""
+
+    embedding_rate: float = Field(1.0, gt=0)
+    """Learning rate of embedding tables, as a multiple of learning_rate."""
+
+    adam_epsilon: float = Field(1e-8, gt=0)
+    """Epsilon of AdamW; the official code has 1e-6."""
+
+
+class SamplingOptions(TaskOptions):
+    """Which prompts an epoch trains on."""
+
+    samples_per_user: tuple[Count, Count, Count, Count] = (5, 5, 5, 5)
+    """Prompts of each user per epoch: next item, "is it next?", "would it suit?", choice among candidates. An
+    explanation gives one."""
+
+    train_candidates: int = Field(CANDIDATES, ge=2)
+    """Items to choose from in a training prompt, the target included."""
+
+    history_window: Literal["any", "paper"] = "any"
+    """Which items of a history are targets: any but the first, or one of the last three, as in the official code."""
+
+    max_history: int = Field(50, ge=1)
+    """Newest items of a history that a prompt shows."""
+
+
+class EvaluationOptions(TaskOptions):
+    """How a trained model is asked and read."""
+
+    protocol: Literal["constrained", "exact", "paper"] = "constrained"
+    """How items are ranked: by beam search over existing items, by the likelihood of every item (slow), or by free
+    beams, as in the official code."""
+
+    num_beams: int = Field(20, ge=10)
+    """Beams of the search, which is also the length of a ranked list."""
+
+    exclude_history: bool = True
+    """Leave items that a user already has out of the ranking; the official code ranks them too."""
+
+    sequential_template: str = "A-3"
+    """Template that asks for the next item."""
+
+    direct_template: str = "B-5"
+    """Template that asks for a choice among candidates."""
+
+    explanation_template: str = "C-3"
+    """Template that asks for an explanation."""
+
+    validation_users: int = Field(200, ge=1)
+    """Users of the validation sample, the same in each epoch."""
+
+    test_users: int | None = Field(None, ge=1)
+    """Users of the test; none: all."""
+
+
+class TrainingOptions(BaseModel):
+    """How long, in which portions and towards what a trial is trained."""
+
+    model_config = TaskOptions.model_config
+
+    epochs: int = Field(20, ge=1)
+    """Epochs of training; the best one on validation is tested."""
+
+    batch_size: int = Field(36, ge=1)
+    """Prompts of a training step, over all workers."""
+
+    loss: Literal["token_mean", "paper"] = "token_mean"
+    """Mean over a target's tokens, or divided by its length twice, as in the official code."""
+
+    max_source_tokens: int = Field(1024, ge=32, le=1024)
+    """Longest prompt; the oldest items of a history are cut first."""
+
+    max_target_tokens: int = Field(64, ge=4, le=MAX_FIELD_TOKENS)
+    """Longest target, and longest generated text."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the model's arithmetic."""
+
+    select_by: str = "valid/loss"
+    """The valid/ metric by which the best epoch is chosen."""
+
+
+class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOptions, ModelOptions, ImageOptions):
+    """Everything that a trial is asked; its hash, with the data's and the code's, is the trial's identity.
+
+    Unknown settings and impossible values are refused: `from_settings` says which, and what would do.
+
+    >>> config = TrialConfig.from_settings({"reduction_factor": "4", "tasks": "sequential,direct"})
+    >>> config.reduction_factor, config.tasks, config.epochs
+    (4, ('sequential', 'direct'), 20)
+    >>> TrialConfig.from_settings({"reduction_facto": 4})
+    Traceback (most recent call last):
+    ...
+    vip5core.errors.UserError: unknown setting 'reduction_facto': did you mean 'reduction_factor'? known: ...
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    # what is asked
-    tasks: tuple[Task, ...] = ("sequential", "direct", "explanation")
     seed: int = Field(0, ge=0)
+    """Seed of everything random in the trial."""
 
-    # pictures
-    encoder: str = "ViT-B/32"
-    encoder_weights: str = "openai"  # or a weights file or folder, or tiny: the built-in twins
-    image_tokens: int = Field(2, ge=0, le=8)  # 0: text-only; more than 8 for 100 candidates overrun the prompt
-    mapping_norm: bool = True
-    feature_scaling: Literal["standard", "raw"] = "standard"  # raw is published; see FeatureStore.scaled
-    # The control that tells the picture from more tokens: shuffled shows each item another item's picture.
-    pictures: Literal["own", "shuffled"] = "own"
+    backbone: str = "t5-small"
+    """The T5: a name on the hub, a folder, or built in (tiny, mini)."""
 
-    # model
-    backbone: str = "t5-small"  # of the hub, a folder, or tiny: made by the P5 stage
-    tuning: Literal["adapter", "full", "frozen", "lora", "ia3"] = "adapter"
-    reduction_factor: int = Field(8, ge=1)
-    adapter_positions: tuple[Position, ...] = ("self", "cross", "feed_forward")
-    adapter_sharing: Literal["shared", "per_task"] = "shared"
-    adapter_start: Literal["identity", "published"] = "identity"  # published disturbs the backbone from step 0
-    extra_embeddings: Literal["frozen", "trained"] = "frozen"
-    lora_rank: int = Field(8, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
-
-    # training
-    epochs: int = Field(20, ge=1)
-    batch_size: int = Field(36, ge=1)  # per step, over all workers
-    learning_rate: float = Field(1e-3, gt=0)
-    warmup: float = Field(0.1, ge=0, lt=1)
-    weight_decay: float = Field(0.01, ge=0)
-    decay_norms: bool = True
-    clip: float = Field(5.0, gt=0)
-    embedding_rate: float = Field(1.0, gt=0)  # rate of embedding tables, as a multiple of learning_rate
-    adam_epsilon: float = Field(1e-8, gt=0)  # published: 1e-6
-    loss: Literal["token_mean", "published"] = "token_mean"  # published divides by the length twice
-    samples_per_user: tuple[Count, Count, Count, Count] = (
-        5,
-        5,
-        5,
-        5,
-    )  # next item, is it next?, would it do?, choice
-    train_candidates: int = Field(CANDIDATES, ge=2)  # items to choose from in training prompts
-    history_window: Literal["any", "published"] = "any"  # published asks for the last three items only
-    max_history: int = Field(50, ge=1)
-    max_source_tokens: int = Field(1024, ge=32, le=1024)
-    max_target_tokens: int = Field(64, ge=4, le=MAX_FIELD_TOKENS)
-    precision: Literal["float32", "bfloat16"] = "float32"
-
-    # evaluation
-    protocol: Literal["constrained", "exact", "published"] = (
-        "constrained"  # exact: no beam, every item's likelihood; slow
-    )
-    num_beams: int = Field(20, ge=10)  # fewer would leave HR@10 short
-    exclude_history: bool = True  # published ranks what the user already has, too
-    sequential_template: str = "A-3"
-    direct_template: str = "B-5"
-    explanation_template: str = "C-3"
-    validation_users: int = Field(200, ge=1)  # a seeded sample, each epoch
-    test_users: int | None = Field(None, ge=1)  # None: all
-    select_by: str = "valid/loss"
-    # At the end, ask what the image tokens say; see evaluation.probe. Ignored by text-only trials, so that a study of
-    # pictures can have such a level.
     probe: bool = False
+    """After training, measure what the image tokens tell about an item; ignored by text-only trials."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         if self.encoder not in ENCODERS:
             raise unknown_name("encoder", self.encoder, ENCODERS)
         if not self.tasks:
-            raise UserError("tasks=(): name at least one of sequential, direct, explanation")
+            raise UserError(f"tasks=(): name at least one of {', '.join(TASKS)}")
         templates = default_templates()
         for field, group in (
             ("sequential_template", "next_item"),
@@ -113,17 +243,17 @@ class TrialConfig(BaseModel):
                 raise unknown_name(field, getattr(self, field), known)
         if self.tuning == "frozen" and not self.uses_images and self.extra_embeddings == "frozen":
             raise UserError("tuning='frozen' with image_tokens=0: nothing is left to train; choose another tuning")
-        if not self.select_by.startswith("valid/"):
-            raise UserError(f"select_by={self.select_by!r}: a trial is chosen on validation, so name a valid/ metric")
-        metric(self.select_by)
-        if self.select_by.count("/") == 2 and self.select_by.split("/")[1] not in self.tasks:
+        chosen_by = metric(self.select_by)
+        if chosen_by.split != "valid":
+            raise UserError(f"select_by={self.select_by!r}: epochs are chosen on validation; name a valid/ metric")
+        if chosen_by.task is not None and chosen_by.task not in self.tasks:
             raise UserError(f"select_by={self.select_by!r}: that task is not among tasks={','.join(self.tasks)}")
         if "explanation" not in self.tasks and not any(self._samples_of_tasks()):
             raise UserError(
                 f"samples_per_user={self.samples_per_user}: gives {','.join(self.tasks)} nothing to train on"
             )
-        if self.protocol == "published" and self.exclude_history:
-            raise UserError("protocol='published' ranks the user's history too: say exclude_history=false with it")
+        if self.protocol == "paper" and self.exclude_history:
+            raise UserError("protocol='paper' ranks the user's history too: set exclude_history=false with it")
         return self
 
     def _samples_of_tasks(self) -> tuple[int, ...]:
@@ -133,15 +263,15 @@ class TrialConfig(BaseModel):
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> TrialConfig:
-        """A config from keys and values, the values as text or as themselves.
+        """A config from settings and their values, given as text or as themselves.
 
         Raises:
-            UserError: naming the key, the value, the rule and the nearest valid name.
+            UserError: naming the setting, the value, the rule and the nearest valid name.
         """
         for key in settings:
             if key not in cls.model_fields:
                 raise unknown_name("setting", key, cls.model_fields)
-        values = {key: _listed(cls, key, value) for key, value in settings.items()}
+        values = {key: _parse_text(cls, key, value) for key, value in settings.items()}
         try:
             return cls(**values)
         except ValidationError as error:
@@ -152,58 +282,93 @@ class TrialConfig(BaseModel):
                 f"{key}={settings.get(key)!r}: {rule}; default: {cls.model_fields[key].default!r}"
             ) from None
 
-    @property
-    def uses_images(self) -> bool:
-        return self.image_tokens > 0
-
-    @property
-    def model(self) -> ModelOptions:
-        return ModelOptions(
-            tuning=self.tuning,
-            image_tokens=self.image_tokens,
-            mapping_norm=self.mapping_norm,
-            reduction_factor=self.reduction_factor,
-            adapter_positions=self.adapter_positions,
-            adapter_tasks=self.tasks if self.adapter_sharing == "per_task" else (SHARED,),
-            adapter_start=self.adapter_start,
-            extra_embeddings=self.extra_embeddings,
-            lora_rank=self.lora_rank,
-        )
-
-    @property
-    def optim(self) -> OptimOptions:
-        return OptimOptions(
-            self.learning_rate,
-            self.warmup,
-            self.weight_decay,
-            self.decay_norms,
-            self.clip,
-            self.adam_epsilon,
-            self.embedding_rate,
-        )
-
-    @property
-    def sampling(self) -> SamplingOptions:
-        return SamplingOptions(
-            self.tasks, self.samples_per_user, self.train_candidates, self.history_window, self.max_history
-        )
-
     def fingerprint(self, dataset: str, backbone: str, features: str | None) -> str:
         """The trial's identity: config, dataset, backbone and features by content, and the code.
 
         Paths and names of the backbone and the weights do not count, their content does.
         """
         settings = self.model_dump(mode="json", exclude={"backbone", "encoder_weights"})
-        if not self.uses_images:  # then nothing of the pictures matters
-            for key in ("encoder", "mapping_norm", "feature_scaling", "pictures", "probe"):
+        if not self.uses_images:  # then nothing of the images matters
+            for key in ("encoder", "mapping_norm", "feature_scaling", "images", "probe"):
                 settings.pop(key)
         return fingerprint(settings, dataset, backbone, features, code_version())
 
 
-def _listed(cls: type[BaseModel], key: str, value: Any) -> Any:
-    """Text with commas as a list, for the settings that are lists."""
+def _parse_text(cls: type[BaseModel], key: str, value: Any) -> Any:
+    """Text with commas as a list, for the settings that are lists; `none` for those that can be left open."""
     if isinstance(value, str) and isinstance(cls.model_fields[key].default, tuple):
         return [part.strip() for part in value.split(",") if part.strip()]
     if value == "none" and cls.model_fields[key].default is None:
         return None
     return value
+
+
+@dataclass(frozen=True)
+class SettingDescription:
+    """A setting as help and documentation show it.
+
+    Attributes:
+        group: what the settings around it are about.
+        name: as `--set` takes it.
+        default: as `--set` takes it.
+        values: which ones are allowed.
+        text: what it does.
+    """
+
+    group: str
+    name: str
+    default: str
+    values: str
+    text: str
+
+
+def setting_descriptions() -> list[SettingDescription]:
+    """Every setting of `TrialConfig`, group by group, in the order of their declaration."""
+    groups = [
+        TaskOptions,
+        ImageOptions,
+        ModelOptions,
+        OptimOptions,
+        TrainingOptions,
+        SamplingOptions,
+        EvaluationOptions,
+    ]
+    described: dict[str, SettingDescription] = {}
+    for group in [*groups, TrialConfig]:
+        about = "Other settings." if group is TrialConfig else (group.__doc__ or "").strip()
+        for name, field in group.model_fields.items():
+            default = _as_text(field.default)
+            text = " ".join((field.description or "").split())
+            described.setdefault(name, SettingDescription(about, name, default, _allowed_values(field), text))
+    return list(described.values())
+
+
+def _as_text(value: Any) -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, tuple):
+        return ",".join(map(_as_text, value))
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _allowed_values(field: Any) -> str:
+    """The choices or bounds of a setting, in words."""
+    kind = field.annotation
+    if typing.get_origin(kind) is tuple:
+        parts = [part for part in typing.get_args(kind) if part is not Ellipsis]
+        choices = typing.get_args(parts[0]) if typing.get_origin(parts[0]) is Literal else ()
+        return "list of " + ", ".join(choices) if choices else f"{len(parts)} numbers from 0"
+    if typing.get_origin(kind) is Literal:
+        return ", ".join(typing.get_args(kind))
+    optional = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    bounds = [
+        f"{sign} {getattr(rule, name)}"
+        for name, sign in signs.items()
+        for rule in field.metadata
+        if hasattr(rule, name)
+    ]
+    if bounds:
+        return " and ".join(bounds) + (", or none" if optional else "")
+    return "true, false" if kind is bool else ""

@@ -1,9 +1,12 @@
-"""The one exception for mistakes a user can mend."""
+"""Errors: mistakes that a user can mend, and failures as values that can be kept and shown."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
 
 
 class UserError(Exception):
@@ -16,9 +19,84 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class DiskFullError(UserError):
+    """The disk or quota is used up: the same command goes on once there is room."""
+
+
+class DivergedError(Exception):
+    """The loss is not a finite number any more."""
+
+
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not in a list, with the nearest one that is."""
     names = list(known)
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return UserError(f"unknown {kind} {given!r}: {hint}known: {', '.join(names)}")
+
+
+def first_line(error: BaseException, at_most: int = 300) -> str:
+    """What an error says in its first line that is not empty, cut at `at_most` characters; its type if it says nothing.
+
+    >>> first_line(ValueError("\\n  not a number\\nat line 3"))
+    'not a number'
+    >>> first_line(KeyError())
+    'KeyError'
+    """
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)[:at_most]
+
+
+#: What can end a trial without a result.
+FailureKind = Literal[
+    "user_error",  # its settings or inputs are wrong
+    "disk_full",
+    "diverged",  # its loss, or an objective, is not a finite number
+    "process_died",  # killed, or its node was lost
+    "out_of_memory",
+    "no_result",  # it ended well and left nothing
+    "unavailable",  # its dataset or backbone could not be prepared
+    "not_run",  # the study ended before it
+    "error",  # anything else that its code raised
+]
+#: Failures that another try may not meet again.
+_RETRYABLE: frozenset[FailureKind] = frozenset(
+    {"disk_full", "process_died", "out_of_memory", "no_result", "not_run", "error"}
+)
+
+
+class Failure(BaseModel):
+    """Why a trial left no result.
+
+    Attributes:
+        kind: of failure; programs decide by it.
+        message: one line for people. Nothing reads it to decide anything.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: FailureKind
+    message: str
+
+    @property
+    def retryable(self) -> bool:
+        """Is another try worth it? Not where the same settings would fail again."""
+        return self.kind in _RETRYABLE
+
+    @classmethod
+    def of(cls, error: BaseException | None) -> Failure:
+        """The failure that an exception stands for, as this process raised it (see `cluster.failures` for Ray's)."""
+        if error is None:
+            return cls(kind="error", message="it failed without an error message")
+        kinds: list[tuple[type[BaseException], FailureKind]] = [
+            (DiskFullError, "disk_full"),
+            (UserError, "user_error"),
+            (DivergedError, "diverged"),
+            (MemoryError, "out_of_memory"),
+        ]
+        kind = next((kind for known, kind in kinds if isinstance(error, known)), "error")
+        said = first_line(error)
+        message = (
+            said if isinstance(error, UserError) or said == type(error).__name__ else f"{type(error).__name__}: {said}"
+        )
+        return cls(kind=kind, message=message)

@@ -12,10 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vip5core.errors import UserError
+import filelock
+
+from vip5core.errors import DiskFullError, UserError
 
 #: How libraries say it that have errors of their own: safetensors, and torch.save.
 _SIGNS_OF_A_FULL_DISK = ("os error 28", "PytorchStreamWriter failed writing")
+
+#: What a file system says that cannot lock.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 _WRITER = re.compile(r"-(\d+)-[0-9a-f]{8}\.part$")
 
@@ -48,14 +53,14 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.glob(".*.part"):
         found = _WRITER.search(path.name)
         ours = found and path.name[: found.start()].endswith(f".{socket.gethostname()}")
-        if found and ours and not process_lives(int(found[1])):
+        if found and ours and not process_alive(int(found[1])):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
 
 
-def process_lives(process: int) -> bool:
+def process_alive(process: int) -> bool:
     """Is there a process of this number on this machine?"""
     try:
         os.kill(process, 0)
@@ -71,7 +76,7 @@ def _space_for(target: Path) -> Iterator[None]:
     """Turn a full disk into a line for the user; other errors pass.
 
     Raises:
-        UserError: if the block meets the end of the disk or of a quota.
+        DiskFullError: if the block meets the end of the disk or of a quota.
     """
     try:
         yield
@@ -80,14 +85,14 @@ def _space_for(target: Path) -> Iterator[None]:
         if not full and not any(sign in str(error) for sign in _SIGNS_OF_A_FULL_DISK):
             raise
         reason = error.strerror if isinstance(error, OSError) else "No space left on device"
-        raise UserError(
+        raise DiskFullError(
             f"{str(target.parent)!r} has no room for {target.name} ({reason}): free some space or choose "
             "another folder, and run the same command again; nothing half-written is left"
         ) from None
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a folder beside `target` that takes its name when the block ends well, and vanishes when not.
 
     If `target` exists by then (another process was faster with the same content), it is left as it is.
@@ -126,7 +131,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` that replaces it when the block ends well, and vanishes when not."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
@@ -136,3 +141,30 @@ def whole_file(target: Path) -> Iterator[Path]:
         os.replace(aside, target)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive_lock(path: Path, refusal: str) -> Iterator[None]:
+    """Hold the lock file `path`, which the system frees when this process ends, however it ends.
+
+    A file system that cannot lock is used without: then it is up to the user.
+
+    Args:
+        path: of the lock file; it stays.
+        refusal: what to tell the user if another process has it.
+
+    Raises:
+        UserError: if another process has it.
+    """
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(refusal) from None
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+    try:
+        yield
+    finally:
+        lock.release()

@@ -3,7 +3,7 @@
 A study or a search is a declaration; `main` is its command line.
 """
 
-from vip5platform.cli import main
-from vip5platform.study import Choice, Factor, Range, Search, Study, choice, factor
+from vip5platform.cli.sweep import main
+from vip5platform.declarations import Choice, Factor, Range, Search, Study, choice, factor
 
 __all__ = ["Choice", "Factor", "Range", "Search", "Study", "choice", "factor", "main"]

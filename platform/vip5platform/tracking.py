@@ -29,12 +29,13 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from vip5core.errors import UserError
-from vip5core.storage import process_lives
-from vip5core.trial import TrialResult, TrialSpec
+from vip5core.storage import process_alive
+from vip5core.trial.result import TrialResult
+from vip5core.trial.spec import TrialSpec
 
 EXPERIMENT = "vip5"
 _KEY, _FINGERPRINT = "vip5.study_key", "vip5.fingerprint"
-_WHOLE = "vip5.whole"  # a run that has all that there is to record
+_COMPLETE = "vip5.whole"  # a run that has all that there is to record
 _DRIVER = "vip5.driver"  # host and process that writes a parent
 _OUTCOME = "vip5.outcome"
 _EPOCH = "epoch"
@@ -54,7 +55,7 @@ def fingerprint_of_run(run: str, uri: str) -> str | None:
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         return None  # asking would create it
     try:
-        with _impatient():
+        with _fail_fast():
             return MlflowClient(tracking_uri=uri).get_run(run).data.tags.get(_FINGERPRINT)
     except MlflowException:
         return None
@@ -82,10 +83,10 @@ class Tracker:
         self.children: dict[str, str] = {}  # fingerprint -> run id
         self._logged: dict[str, set[int]] = {}  # run id -> epochs that it has
         try:
-            with _impatient():
+            with _fail_fast():
                 self.client = MlflowClient(tracking_uri=uri)
                 self.experiment = self._experiment(home)
-                self._bury_the_dead()
+                self._close_orphaned_runs()
             driver = f"{socket.gethostname()}:{os.getpid()}"
             self.parent = self._run(f"tags.`{_KEY}` = '{key}'", name, {_KEY: key, **tags, _DRIVER: driver})
         except Exception as error:
@@ -104,11 +105,11 @@ class Tracker:
         tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on traces of chats
         return self.client.create_experiment(EXPERIMENT, artifact_location=where, tags=tags)
 
-    def _bury_the_dead(self) -> None:
+    def _close_orphaned_runs(self) -> None:
         """End the runs of drivers of this machine that are no more: a killed process leaves its runs RUNNING."""
         for parent in self._search(f"attributes.status = '{_RUNNING}' and tags.`{_KEY}` LIKE '%'"):
             host, _, process = parent.data.tags.get(_DRIVER, "").partition(":")
-            if host == socket.gethostname() and process.isdigit() and not process_lives(int(process)):
+            if host == socket.gethostname() and process.isdigit() and not process_alive(int(process)):
                 children = (
                     f"attributes.status = '{_RUNNING}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}'"
                 )
@@ -119,14 +120,14 @@ class Tracker:
         return list(self.client.search_runs([self.experiment], where, max_results=1000, order_by=["start_time ASC"]))
 
     def _run(self, found_by: str, name: str, tags: Mapping[str, str]) -> str:
-        """The run that `found_by` finds, opened again, or a new one."""
+        """The run that `found_by` finds, open_study_run again, or a new one."""
         known = self._search(found_by)
         for double in known[1:]:  # of a server whose answer to the first creation was lost
             self.client.delete_run(double.info.run_id)
         if known:
             run = known[0]
             self.client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-            if _WHOLE not in run.data.tags:
+            if _COMPLETE not in run.data.tags:
                 self.client.update_run(run.info.run_id, status=_RUNNING, name=name)
         else:
             run = self.client.create_run(self.experiment, tags={**tags, **_SOURCE, MLFLOW_RUN_NAME: name})
@@ -172,7 +173,7 @@ class Tracker:
         run = self.children[spec.fingerprint]
         found = self.client.get_run(run)
         known = found.data
-        if _WHOLE in known.tags:
+        if _COMPLETE in known.tags:
             if found.info.status != _FINISHED:  # cut off between the mark and the end
                 self.client.set_terminated(run, _FINISHED)
             return
@@ -193,7 +194,7 @@ class Tracker:
             if not key.startswith("valid/") and key not in known.metrics
         }
         self.client.log_batch(run, metrics=_metrics(final, len(result.history)))
-        self._end(run, _FINISHED, "finished", {**facts, _WHOLE: "1"})
+        self._end(run, _FINISHED, "finished", {**facts, _COMPLETE: "1"})
 
     def failed(self, spec: TrialSpec, reason: str) -> None:
         self._end(self.children[spec.fingerprint], _FAILED, "failed", {"vip5.failure": reason})
@@ -228,9 +229,9 @@ class Tracker:
             self.client.set_terminated(run.info.run_id, _KILLED)
         self.client.set_terminated(self.parent, _FINISHED)
 
-    def abandon(self) -> None:
+    def mark_killed(self) -> None:
         """End whatever still runs: the study was cut off."""
-        with _impatient():
+        with _fail_fast():
             for run in [*self.children.values(), self.parent]:
                 try:
                     if self.client.get_run(run).info.status == _RUNNING:
@@ -260,7 +261,7 @@ def _artifacts() -> Iterator[None]:
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
+def _fail_fast() -> Iterator[None]:
     """One answer is enough to know that a server is there; by default MLflow's client asks for a minute."""
     name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
     before = os.environ.get(name)

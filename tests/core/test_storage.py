@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from vip5core.errors import UserError
-from vip5core.storage import remove_leftovers, replaced_folder, whole_file, whole_folder, writable_folder
+from vip5core.storage import atomic_file, atomic_folder, remove_leftovers, replaced_folder, writable_folder
 
 
 def test_a_folder_takes_its_name_only_when_the_block_ends(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "target"
-    with whole_folder(target) as aside:
+    with atomic_folder(target) as aside:
         (aside / "part").write_text("x")
         assert not target.exists()
         assert aside.parent == target.parent  # a rename within one file system
@@ -29,7 +29,7 @@ def test_a_folder_takes_its_name_only_when_the_block_ends(tmp_path: Path) -> Non
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_a_failed_folder_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
     def fail() -> None:
-        with whole_folder(tmp_path / "target") as aside:
+        with atomic_folder(tmp_path / "target") as aside:
             (aside / "part").write_text("x")
             raise error
 
@@ -40,9 +40,9 @@ def test_a_failed_folder_leaves_nothing(tmp_path: Path, error: type[BaseExceptio
 
 def test_of_two_processes_the_faster_one_wins(tmp_path: Path) -> None:
     target = tmp_path / "target"
-    with whole_folder(target) as slow:
+    with atomic_folder(target) as slow:
         (slow / "by").write_text("slow")
-        with whole_folder(target) as fast:
+        with atomic_folder(target) as fast:
             (fast / "by").write_text("fast")
     assert (target / "by").read_text() == "fast"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
@@ -51,7 +51,7 @@ def test_of_two_processes_the_faster_one_wins(tmp_path: Path) -> None:
 def test_a_file_is_replaced_only_when_the_block_ends(tmp_path: Path) -> None:
     target = tmp_path / "state"
     target.write_text("old")
-    with whole_file(target) as aside:
+    with atomic_file(target) as aside:
         aside.write_text("new")
         assert target.read_text() == "old"
     assert target.read_text() == "new"
@@ -63,7 +63,7 @@ def test_a_failed_file_leaves_the_old_one(tmp_path: Path, error: type[BaseExcept
     target.write_text("old")
 
     def fail() -> None:
-        with whole_file(target) as aside:
+        with atomic_file(target) as aside:
             aside.write_text("half")
             raise error
 
@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_written_is_a_users_error(tmp_path: Path) -> Non
     assert list((tmp_path / "new" / "folder").iterdir()) == []
 
 
-@pytest.mark.parametrize("make", [whole_folder, whole_file, replaced_folder])
+@pytest.mark.parametrize("make", [atomic_folder, atomic_file, replaced_folder])
 def test_a_full_disk_is_told_in_a_line_and_leaves_what_was_there(
     make: Callable[[Path], AbstractContextManager[Path]], tmp_path: Path
 ) -> None:
@@ -115,23 +115,23 @@ def test_a_folder_is_replaced_in_one_step_or_stays(tmp_path: Path) -> None:
     ],
 )
 def test_a_full_disk_is_known_in_the_words_of_other_libraries(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(UserError, match="has no room for weights"), whole_file(tmp_path / "weights"):
+    with pytest.raises(UserError, match="has no room for weights"), atomic_file(tmp_path / "weights"):
         raise error
-    with pytest.raises(RuntimeError, match="something else"), whole_file(tmp_path / "weights"):
+    with pytest.raises(RuntimeError, match="something else"), atomic_file(tmp_path / "weights"):
         raise RuntimeError("something else")
 
 
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
     write = (
-        "import os, sys; from pathlib import Path; from vip5core.storage import whole_file, whole_folder\n"
-        "with whole_folder(Path(sys.argv[1]) / 'folder.1') as f, whole_file(Path(sys.argv[1]) / 'file') as g:\n"
+        "import os, sys; from pathlib import Path; from vip5core.storage import atomic_file, atomic_folder\n"
+        "with atomic_folder(Path(sys.argv[1]) / 'folder.1') as f, atomic_file(Path(sys.argv[1]) / 'file') as g:\n"
         "    (f / 'x').write_text('x'); g.write_text('y'); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", write, str(tmp_path)], check=False)
     assert len(list(tmp_path.glob(".*.part"))) == 2
     elsewhere = tmp_path / ".file.another.machine-1-0123abcd.part"
     elsewhere.touch()
-    with whole_file(tmp_path / "mine") as aside:
+    with atomic_file(tmp_path / "mine") as aside:
         aside.write_text("z")
         remove_leftovers(tmp_path)
         assert {path.name for path in tmp_path.iterdir()} == {aside.name, elsewhere.name}

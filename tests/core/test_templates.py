@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from vip5core.errors import UserError
-from vip5core.prompts import default_templates
-from vip5core.prompts.templates import SOURCE_FIELDS, load_templates, parse
+from vip5core.templates import SOURCE_FIELDS, default_templates, load_templates, parse
 
 # id -> fields of the source, fields of the target (VIP5, appendix)
 PAPER = {

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 from vip5platform.environment import set_environment
 
-from vip5core.data import Dataset
+from vip5core.data.dataset import Dataset
 from vip5core.model.backbone import save_backbone
-from vip5core.training.p5_stage import fresh_tiny
-from vip5core.trial import StudyInputs
+from vip5core.trial.p5_stage import fresh_tiny
+from vip5core.trial.spec import StudyInputs
 
 # Before anything imports Ray.
 set_environment(None)
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from vip5platform.session import Resources, ray_session  # noqa: E402
+from vip5platform.cluster.ray_cluster import ray_session  # noqa: E402
+from vip5platform.cluster.resources import ClusterResources  # noqa: E402
 
 
 @pytest.fixture(scope="module")

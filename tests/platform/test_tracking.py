@@ -14,7 +14,8 @@ from support.trials import small
 from vip5platform.tracking import EXPERIMENT, Tracker, default_uri, fingerprint_of_run
 
 from vip5core.errors import UserError
-from vip5core.trial import TrialResult, TrialSpec
+from vip5core.trial.result import TrialResult
+from vip5core.trial.spec import TrialSpec
 
 METRIC = "test/sequential/ndcg_at_10"
 
@@ -94,7 +95,7 @@ def test_a_failed_trial_and_an_abandoned_study_leave_no_run_running(tmp_path):
     log.open(spec, "failed", {})
     log.failed(spec, "DivergedError: nan")
     log.open(other, "cut off", {})
-    log.abandon()
+    log.mark_killed()
     assert {name: status for name, status, _ in runs(tmp_path)} == {
         "failed": "FAILED",
         "cut off": "KILLED",

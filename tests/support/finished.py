@@ -12,7 +12,7 @@ import pandas as pd
 from support.trials import small
 from vip5core.config import TrialConfig
 from vip5core.evaluation.results import summarise
-from vip5core.trial import TrialResult
+from vip5core.trial.result import TrialResult
 
 NDCG = "test/sequential/ndcg_at_10"
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from vip5core.model import VIP5, ModelOptions, build_vip5
-from vip5core.model.official import load_official
+from vip5core.config import ModelOptions
+from vip5core.model import VIP5, build_vip5
+from vip5core.parity.checkpoint import load_official
 from vip5core.prompts.batches import Batch
 
 GOLDEN = Path(__file__).parent / "golden_files"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from vip5core.data import BuildOptions, Dataset, build_dataset
+from vip5core.data.build import BuildOptions, build_dataset
+from vip5core.data.dataset import Dataset
 from vip5core.data.raw import RawData
 from vip5core.errors import UserError
 

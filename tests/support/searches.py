@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vip5platform.cluster.trainable import spec_of
 from vip5platform.search import TrialSearcher
-from vip5platform.trial import spec_of
 
 from support.trials import small
 from vip5core.config import TrialConfig
-from vip5core.trial import TrialSpec
+from vip5core.trial.spec import TrialSpec
 
 #: A value of the test that must never be seen outside a trial's folder.
 SECRET = 0.123454321

@@ -10,13 +10,14 @@ import pandas as pd
 import torch
 
 from vip5core.config import TrialConfig
-from vip5core.data import Dataset
-from vip5core.features import FeatureStore
+from vip5core.data.dataset import Dataset
+from vip5core.data.feature_store import FeatureStore
 from vip5core.model.backbone import Backbone
-from vip5core.prompts import PromptTables, Sample, Template, default_templates, embedded_tokenizer
+from vip5core.prompts import PromptTables, Sample, train_tokenizer
 from vip5core.prompts.tables import dataset_texts
-from vip5core.training.p5_stage import fresh_tiny
-from vip5core.trial_inputs import TrialInputs
+from vip5core.templates import Template, default_templates
+from vip5core.trial.components import TrialInputs
+from vip5core.trial.p5_stage import fresh_tiny
 
 PICTURELESS = (3, 17)  # items whose picture could not be read
 
@@ -59,7 +60,7 @@ def fresh_backbone(dataset: Dataset, dropout: float = 0.0, seed: int = 0) -> Bac
 
 @functools.lru_cache(maxsize=2)
 def _tokenizer_of(texts: tuple[str, ...]) -> Any:
-    return embedded_tokenizer(texts, vocabulary=400)
+    return train_tokenizer(texts, vocabulary=400)
 
 
 def shop_tokenizer(dataset: Dataset) -> Any:

@@ -12,8 +12,8 @@ from torch import nn
 
 from support.shop import small_config, small_inputs, state_of
 from vip5core.config import TrialConfig
-from vip5core.data import Dataset
-from vip5core.training.group import DistributedGroup, Group
+from vip5core.data.dataset import Dataset
+from vip5core.distributed import DistributedGroup, WorkerGroup
 from vip5core.training.loop import fit
 
 
@@ -22,7 +22,7 @@ def group_config() -> TrialConfig:
     return small_config(epochs=1, learning_rate=1e-3, adam_epsilon=1e-3, extra_embeddings="trained", test_users=9)
 
 
-def train_in(group: Group, dataset: Path) -> dict:
+def train_in(group: WorkerGroup, dataset: Path) -> dict:
     """What one worker of `group` ends with."""
     config, shop = group_config(), Dataset.load(dataset)
     inputs = small_inputs(shop)
@@ -40,7 +40,7 @@ def train_in(group: Group, dataset: Path) -> dict:
     }
 
 
-def summed_gradients(group: Group) -> list[torch.Tensor]:
+def summed_gradients(group: WorkerGroup) -> list[torch.Tensor]:
     """Gradients after summing, where each worker lacks one of them."""
     parameters = [nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(3))]
     parameters[group.rank].grad = torch.full_like(parameters[group.rank], 1.0 + group.rank)

@@ -1,7 +1,1 @@
-"""From raw files to a `Dataset`: a folder of Parquet tables with a manifest."""
-
-from vip5core.data.build import BuildOptions, build_dataset
-from vip5core.data.dataset import Dataset
-from vip5core.data.sources import SOURCES, prepare
-
-__all__ = ["SOURCES", "BuildOptions", "Dataset", "build_dataset", "prepare"]
+"""From raw files to a dataset: a folder of Parquet tables, images and a manifest; and the image features that belong to it."""

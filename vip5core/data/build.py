@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vip5core.data.candidates import CANDIDATES, draw_candidates
+from vip5core.data.candidates import draw_candidates
 from vip5core.data.dataset import MANIFEST, SCHEMA_VERSION, Manifest, write_table
 from vip5core.data.filters import (
     DUPLICATES,
@@ -21,13 +21,14 @@ from vip5core.data.filters import (
     k_core,
     resolve_repeats,
 )
-from vip5core.data.ids import LEAKY, assign_item_ids
-from vip5core.data.published import import_features
+from vip5core.data.ids import assign_item_ids
+from vip5core.data.imported_features import import_features
 from vip5core.data.raw import Details, DropLedger, RawData
-from vip5core.data.split import MIN_INTERACTIONS, SPLITS, leave_one_out, with_positions
+from vip5core.data.split import MIN_INTERACTIONS, leave_one_out, with_positions
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import fingerprint, sha256_bytes
-from vip5core.storage import whole_folder
+from vip5core.storage import atomic_folder
+from vip5core.vocabulary import CANDIDATES, LEAKY_ID_SCHEMES, SPLITS
 
 #: Text that a T5 tokenizer would read as a control token; it must not come in through a title.
 _CONTROL_TOKENS = re.compile(r"</?\s*(s|pad|unk|extra_id_\d+)\s*>", re.IGNORECASE)
@@ -109,7 +110,7 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     users = details.users[details.users["raw_id"].isin(set(interactions["user"]))].reset_index(drop=True)
 
     training = interactions[interactions["split"] == "train"]
-    item_of = assign_item_ids(options.id_scheme, items["raw_id"], training, options.seed, raw.published.item_ids)
+    item_of = assign_item_ids(options.id_scheme, items["raw_id"], training, options.seed, raw.provided.item_ids)
     user_of = {raw_id: number for number, raw_id in enumerate(users["raw_id"], start=1)}
 
     items = items.assign(item=items["raw_id"].map(item_of)).sort_values("item").reset_index(drop=True)
@@ -126,12 +127,12 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     histories = [group.to_numpy() for _, group in interactions.groupby("user")["item"]]
     negatives = {
         user_of[user]: [item_of[item] for item in names if item in item_of]
-        for user, names in raw.published.negatives.items()
+        for user, names in raw.provided.negatives.items()
         if user in user_of
     }
     candidates = draw_candidates(histories, len(items), options.seed, options.candidates, negatives)
 
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         images = _copy_images(items, folder, ledger)
         items["image"] = pd.Series([name for name, _ in images], dtype=object)
         items["image_sha256"] = pd.Series([digest for _, digest in images], dtype=object)
@@ -149,7 +150,7 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
             (folder / "truth").mkdir(exist_ok=True)
             ids = {"items": item_of, "users": user_of}[name]
             frame.assign(id=frame["raw_id"].map(ids)).to_parquet(folder / "truth" / f"{name}.parquet", index=False)
-        features = import_features(raw.published.features, items["raw_id"], folder, ledger)
+        features = import_features(raw.provided.features, items["raw_id"], folder, ledger)
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             source=raw.source,
@@ -160,14 +161,14 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
                 "interactions": len(interactions),
                 "items_with_image": int(items["image"].notna().sum()),
                 "items_with_title": titled,
-                "lists_with_published_negatives": len(negatives),
+                "lists_with_provided_negatives": len(negatives),
                 **{f"explanations_{split}": int((explanations["split"] == split).sum()) for split in SPLITS},
             },
             tables=tables,
             images=fingerprint([digest for _, digest in images]),
             features=features,
             id_scheme=options.id_scheme,
-            ids_leak=options.id_scheme in LEAKY,
+            ids_leak=options.id_scheme in LEAKY_ID_SCHEMES,
             split="leave_one_out",
             k_core=options.k_core,
             duplicates=options.duplicates,

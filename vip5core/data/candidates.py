@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-#: One positive and 99 negatives, as in the paper. The official code draws the negatives anew at every access,
-#: in testing too, so that no two of its evaluations rank the same lists.
-CANDIDATES = 100
+from vip5core.vocabulary import CANDIDATES
 
 
 def draw_candidates(

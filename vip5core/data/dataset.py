@@ -220,6 +220,24 @@ class Dataset:
         return np.bincount(training["item"], minlength=self.n_items + 1)
 
 
+def open_dataset(folder: Path | str) -> Dataset:
+    """A dataset that is read and checked once by a process, however many trials, reports and keys ask for it.
+
+    Raises:
+        UserError: see `Dataset.load`.
+    """
+    folder = Path(folder).resolve()
+    manifest = folder / MANIFEST
+    changed = manifest.stat().st_mtime_ns if manifest.is_file() else 0
+    return _open_once(folder, changed)
+
+
+@functools.lru_cache(maxsize=4)
+def _open_once(folder: Path, changed: int) -> Dataset:
+    del changed  # a dataset whose manifest was replaced, as by `vip5 images`, is another one
+    return Dataset.load(folder)
+
+
 def _manifest(path: Path, again: str) -> Manifest:
     try:
         text = path.read_text("utf-8")

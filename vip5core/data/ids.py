@@ -2,7 +2,7 @@
 
 The number is text that the model reads and writes, so its digits carry meaning. Ids that run along user
 histories with the held-out items included give the answer away: the published numbers of P5 and VIP5 rest on
-such ids (`published`). All other schemes know the training part alone; `vip5core.data.leak` measures the difference.
+such ids (`provided`). All other schemes know the training part alone; `vip5core.data.leak` measures the difference.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ import numpy as np
 import pandas as pd
 
 from vip5core.errors import UserError, unknown_name
-
-#: Schemes whose numbers may tell the held-out items.
-LEAKY = ("published",)
+from vip5core.vocabulary import ID_SCHEMES, PROVIDED
 
 
 def random_ids(items: pd.Series, training: pd.DataFrame, seed: int) -> dict[str, int]:
@@ -48,7 +46,7 @@ def collaborative_ids(items: pd.Series, training: pd.DataFrame, seed: int) -> di
     return {raw: number for number, raw in enumerate(clustered_order(items, training, seed), start=1)}
 
 
-ID_SCHEMES: dict[str, Callable[[pd.Series, pd.DataFrame, int], dict[str, int]]] = {
+_SCHEMES: dict[str, Callable[[pd.Series, pd.DataFrame, int], dict[str, int]]] = {
     "random": random_ids,
     "sequential": sequential_ids,
     "collaborative": collaborative_ids,
@@ -56,31 +54,31 @@ ID_SCHEMES: dict[str, Callable[[pd.Series, pd.DataFrame, int], dict[str, int]]] 
 
 
 def assign_item_ids(
-    scheme: str, items: pd.Series, training: pd.DataFrame, seed: int, published: Mapping[str, int] | None = None
+    scheme: str, items: pd.Series, training: pd.DataFrame, seed: int, provided: Mapping[str, int] | None = None
 ) -> dict[str, int]:
     """Raw item id to number, 1 to len(items).
 
     Args:
-        scheme: a name in `ID_SCHEMES`, or `published`.
+        scheme: a name in `vip5core.vocabulary.ID_SCHEMES`.
         items: every raw item id.
         training: the training interactions (user, item, position), raw ids.
         seed: of the random parts.
-        published: the source's own numbers; the scheme `published` keeps their order, and the numbers themselves if
+        provided: the source's own numbers; the scheme `provided` keeps their order, and the numbers themselves if
             they are 1, 2, … without a gap.
 
     Raises:
-        UserError: for an unknown scheme, or `published` where the source has no numbers.
+        UserError: for an unknown scheme, or `provided` where the source has no numbers.
     """
-    if scheme == "published":
-        missing = items[~items.isin(set(published or {}))]
-        if published is None or len(missing):
+    if scheme == PROVIDED:
+        missing = items[~items.isin(set(provided or {}))]
+        if provided is None or len(missing):
             example = f", such as {missing.iloc[0]!r}" if len(missing) else ""
             raise UserError(
-                f"id scheme 'published': the source numbers {len(items) - len(missing)} of {len(items)} items"
-                f"{example}; choose another: {', '.join(ID_SCHEMES)}"
+                f"id scheme 'provided': the source numbers {len(items) - len(missing)} of {len(items)} items"
+                f"{example}; choose another: {', '.join(_SCHEMES)}"
             )
-        ordered = sorted(items, key=lambda raw: (published[raw], raw))
+        ordered = sorted(items, key=lambda raw: (provided[raw], raw))
         return {raw: number for number, raw in enumerate(ordered, start=1)}
-    if scheme not in ID_SCHEMES:
-        raise unknown_name("id scheme", scheme, [*ID_SCHEMES, *LEAKY])
-    return ID_SCHEMES[scheme](items.sort_values(kind="stable"), training, seed)
+    if scheme not in _SCHEMES:
+        raise unknown_name("id scheme", scheme, ID_SCHEMES)
+    return _SCHEMES[scheme](items.sort_values(kind="stable"), training, seed)

@@ -61,11 +61,11 @@ class Details:
 
 
 @dataclass(frozen=True)
-class Published:
+class Provided:
     """What a source that others prepared has decided already.
 
     Attributes:
-        item_ids: the number of each raw item id; the id scheme `published` takes their order.
+        item_ids: the number of each raw item id; the id scheme `provided` takes their order.
         negatives: by raw user id, the raw item ids to rank the held-out item against.
         features: by encoder, by raw item id, the file of its picture's feature (`.npy`).
     """
@@ -85,17 +85,17 @@ class RawData:
         details: from the interactions that are kept to what the source knows about their items and users. Asked once,
             after filtering: so a reader of a dump never holds texts of rows that are dropped.
         ledger: what was dropped or mended while reading.
-        published: what the source has decided already.
+        provided: what the source has decided already.
     """
 
     source: dict[str, str]
     interactions: pd.DataFrame
     details: Callable[[pd.DataFrame], Details]
     ledger: DropLedger = field(default_factory=DropLedger)
-    published: Published = field(default_factory=Published)
+    provided: Provided = field(default_factory=Provided)
 
 
-def described(
+def describe_items_and_users(
     interactions: pd.DataFrame,
     items: Mapping[str, Mapping[str, object]] | None = None,
     names: Mapping[str, str] | None = None,

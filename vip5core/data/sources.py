@@ -10,15 +10,17 @@ from typing import Any
 
 from vip5core.data.build import BuildOptions, build_dataset
 from vip5core.data.raw import RawData
-from vip5core.data.readers.amazon import amazon
-from vip5core.data.readers.minimart import DEFAULT_USERS, minimart
-from vip5core.data.readers.movielens import movielens_1m, movielens_100k, movielens_latest
+from vip5core.data.readers.amazon.reader import amazon
+from vip5core.data.readers.minimart.reader import DEFAULT_USERS, minimart
+from vip5core.data.readers.movielens.reader import movielens_1m, movielens_100k, movielens_latest
 from vip5core.data.readers.pinterest import pinterest
-from vip5core.data.readers.release import vip5_release
-from vip5core.data.readers.tables import tables
+from vip5core.data.readers.release.reader import vip5_release
+from vip5core.data.readers.tables.reader import tables
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import code_version, fingerprint
+from vip5core.home import Home
 from vip5core.storage import writable_folder
+from vip5core.vocabulary import PROVIDED
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ SOURCES: dict[str, Source] = {
     "amazon-2018": Source(_amazon, "CATEGORY_5.json.gz and meta_CATEGORY.json.gz", BuildOptions(k_core=5)),
     "amazon-2023": Source(_amazon, "CATEGORY.jsonl.gz and meta_CATEGORY.jsonl.gz", BuildOptions(k_core=5)),
     "vip5-release": Source(
-        _vip5_release, "sequential_data.txt, datamaps.json, …", BuildOptions(id_scheme="published", repeats="keep")
+        _vip5_release, "sequential_data.txt, datamaps.json, …", BuildOptions(id_scheme=PROVIDED, repeats="keep")
     ),
     "movielens-100k": Source(_whole(movielens_100k), f"ml-100k/, {_MOVIES}"),
     "movielens-1m": Source(_whole(movielens_1m), f"ml-1m/, {_MOVIES}"),
@@ -157,7 +159,7 @@ def _folder(folder: Path | None, name: str, files: str) -> Path:
     return folder
 
 
-def prepare(dataset: str, source: Path | None, home: Path, options: BuildOptions | None = None) -> Path:
+def prepare(dataset: str, source: Path | None, home: Home, options: BuildOptions | None = None) -> Path:
     """Prepare `dataset` under `home`, or find it there.
 
     Args:
@@ -181,12 +183,12 @@ def prepare(dataset: str, source: Path | None, home: Path, options: BuildOptions
     return out
 
 
-def dataset_folder(dataset: str, source: Path | None, home: Path, options: BuildOptions) -> Path:
+def dataset_folder(dataset: str, source: Path | None, home: Home, options: BuildOptions) -> Path:
     """Where `prepare` puts this dataset, or has put it."""
     if (Path(dataset) / "manifest.json").is_file():
         return Path(dataset)
-    key = fingerprint(dataset, _listing(source, home), vars(options), code_version())
-    return home / "datasets" / f"{dataset.partition(':')[0]}-{key}"
+    key = fingerprint(dataset, _listing(source, home.root), vars(options), code_version())
+    return home.datasets / f"{dataset.partition(':')[0]}-{key}"
 
 
 def _listing(source: Path | None, home: Path) -> list[list[str | int]]:

@@ -8,8 +8,6 @@ import pandas as pd
 #: Training needs a history and a target of its own beside the two held-out items.
 MIN_INTERACTIONS = 4
 
-SPLITS = ("train", "valid", "test")
-
 
 def with_positions(interactions: pd.DataFrame) -> pd.DataFrame:
     """Sort by user and time (ties keep the source's order) and add `position`, 0 for a user's first."""

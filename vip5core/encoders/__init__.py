@@ -1,11 +1,9 @@
 """Visual encoders: CLIP image towers by open_clip, and tiny twins of them."""
 
 from vip5core.encoders.images import UnreadableImage, decode_image, open_image
-from vip5core.encoders.zoo import ENCODERS, PUBLISHED, Encoder, EncoderChoice, Preparation, load_encoder
+from vip5core.encoders.zoo import Encoder, EncoderChoice, Preparation, load_encoder
 
 __all__ = [
-    "ENCODERS",
-    "PUBLISHED",
     "Encoder",
     "EncoderChoice",
     "Preparation",

@@ -25,44 +25,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
-from vip5core.errors import UserError, unknown_name
+from vip5core.errors import UserError, first_line, unknown_name
 from vip5core.fingerprint import fingerprint, sha256_bytes, sha256_file
+from vip5core.vocabulary import ENCODERS, PROVIDED, EncoderSpec
 
 _TINY_CONFIGS = Path(__file__).with_name("tiny")
 _TINY_SEED = 2305_14302
-
-
-@dataclass(frozen=True)
-class EncoderSpec:
-    """One encoder of the zoo.
-
-    Attributes:
-        name: as the paper writes it.
-        architecture: open_clip's name for OpenAI's model.
-        file: OpenAI's name of the weights file.
-        feature_width: of the image feature.
-    """
-
-    name: str
-    architecture: str
-    file: str
-    feature_width: int
-
-
-ENCODERS = {
-    spec.name: spec
-    for spec in (
-        EncoderSpec("RN50", "RN50-quickgelu", "RN50.pt", 1024),
-        EncoderSpec("RN101", "RN101-quickgelu", "RN101.pt", 512),
-        EncoderSpec("ViT-B/32", "ViT-B-32-quickgelu", "ViT-B-32.pt", 512),
-        EncoderSpec("ViT-B/16", "ViT-B-16-quickgelu", "ViT-B-16.pt", 512),
-        EncoderSpec("ViT-L/14", "ViT-L-14-quickgelu", "ViT-L-14.pt", 768),
-    )
-}
-
-
-#: Weights of an encoder that nobody here runs: its features came with the dataset.
-PUBLISHED = "published"
 
 
 @dataclass(frozen=True)
@@ -71,7 +39,7 @@ class EncoderChoice:
 
     Attributes:
         name: a name in `ENCODERS`.
-        weights: `openai`, `tiny`, a path (see the module's docstring), or `published`: features that came with the
+        weights: `openai`, `tiny`, a path (see the module's docstring), or `provided`: features that came with the
             dataset are used, and nothing is encoded.
     """
 
@@ -91,18 +59,18 @@ class EncoderChoice:
         return f"tiny-{self.spec.architecture}" if self.weights == "tiny" else self.spec.architecture
 
     def weights_file(self) -> Path | None:
-        """The local weights file, or None for `openai`, `tiny` and `published`.
+        """The local weights file, or None for `openai`, `tiny` and `provided`.
 
         Raises:
             UserError: if it is not there.
         """
-        if self.weights in ("openai", "tiny", PUBLISHED):
+        if self.weights in ("openai", "tiny", PROVIDED):
             return None
         path = Path(self.weights).expanduser()
         path = path / self.spec.file if path.is_dir() else path
         if not path.is_file():
             raise UserError(
-                f"encoder_weights={self.weights!r}: must be openai, tiny, {PUBLISHED}, a weights file, "
+                f"encoder_weights={self.weights!r}: must be openai, tiny, {PROVIDED}, a weights file, "
                 f"or a folder that holds {self.spec.file}"
             )
         return path
@@ -189,9 +157,8 @@ def load_encoder(choice: EncoderChoice, device: torch.device | str = "cpu") -> E
             try:
                 model = open_clip.create_model(choice.architecture, pretrained=str(file) if file else "openai")
             except Exception as error:
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise UserError(
-                    f"weights {choice.weights!r} of {spec.name} cannot be loaded ({reason}): "
+                    f"weights {choice.weights!r} of {spec.name} cannot be loaded ({first_line(error)}): "
                     "give a weights file or folder, or encoder_weights=tiny"
                 ) from None
     return Encoder(model.visual).eval().to(device)

@@ -1,1 +1,1 @@
-"""Evaluation: models and baselines answer the same questions, by the same code."""
+"""Evaluation: what a model is asked, how its answers are ranked and read, and what they come to."""

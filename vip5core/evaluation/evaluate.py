@@ -9,20 +9,27 @@ import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from vip5core.config import TASKS, TrialConfig
+from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.decoding import StepDecoder, greedy
+from vip5core.distributed import WorkerGroup
 from vip5core.errors import UserError
-from vip5core.evaluation.rank import ConstrainedRanker, PublishedRanker, item_trie
-from vip5core.evaluation.results import RANKING_TASKS, ranking_rows, summarise, text_rows
-from vip5core.metrics.ranking import rank_of
-from vip5core.model import VIP5
-from vip5core.prompts import Batch, PromptTables, Sample, compile_samples, evaluation_samples, pad
-from vip5core.prompts.batches import group_by_length
-from vip5core.prompts.prompt import Layout
-from vip5core.prompts.templates import TemplateSet
-from vip5core.training.group import Group
-from vip5core.training.loss import target_losses
+from vip5core.evaluation.rank import ConstrainedRanker, PaperRanker, item_trie
+from vip5core.evaluation.results import ranking_rows, summarise, text_rows
+from vip5core.metrics import rank_of
+from vip5core.model import VIP5, target_losses
+from vip5core.prompts import (
+    Batch,
+    Layout,
+    PromptTables,
+    Sample,
+    compile_samples,
+    evaluation_samples,
+    group_by_length,
+    pad,
+)
+from vip5core.templates import TemplateSet
+from vip5core.vocabulary import RANKING_TASKS, TASKS
 
 #: Users and source tokens decoded together.
 _USERS_AT_A_TIME = {"cpu": 64, "cuda": 128}
@@ -79,17 +86,17 @@ class Evaluator:
         layout: Layout,
         tokenizer: PreTrainedTokenizerBase,
         config: TrialConfig,
-        group: Group | None = None,
+        group: WorkerGroup | None = None,
     ) -> None:
         self.dataset = dataset
         self.tables = tables
         self.layout = layout
         self.tokenizer = tokenizer
         self.config = config
-        self.group = group or Group()
-        self.ranker: ConstrainedRanker | PublishedRanker
-        if config.protocol == "published":
-            self.ranker = PublishedRanker(tokenizer, dataset.n_items, config.num_beams)
+        self.group = group or WorkerGroup()
+        self.ranker: ConstrainedRanker | PaperRanker
+        if config.protocol == "paper":
+            self.ranker = PaperRanker(tokenizer, dataset.n_items, config.num_beams)
         else:  # as many beams as items leave none out: the ranking by likelihood of the whole catalogue
             beams = config.num_beams if config.protocol == "constrained" else dataset.n_items
             self.ranker = ConstrainedRanker(item_trie(tables), dataset, beams, config.exclude_history)

@@ -15,14 +15,11 @@ from transformers import PreTrainedTokenizerBase
 
 from vip5core.data.dataset import Dataset
 from vip5core.decoding import BeamOptions, FreeExpansion, StepDecoder, Trie, TrieExpansion, beam_search
-from vip5core.metrics.published import parse_item_list
 from vip5core.model import VIP5
-from vip5core.prompts.batches import Batch
-from vip5core.prompts.prompt import Sample
-from vip5core.prompts.tables import PromptTables
+from vip5core.prompts import Batch, PromptTables, Sample
 
 #: The official search: mean log-probability per token, stopped at K finished hypotheses.
-PUBLISHED_BEAMS = {"length_penalty": 1.0, "early_stopping": True, "max_new_tokens": 49}
+PAPER_BEAMS = {"length_penalty": 1.0, "early_stopping": True, "max_new_tokens": 49}
 
 
 def item_trie(tables: PromptTables) -> Trie:
@@ -81,7 +78,7 @@ class ConstrainedRanker:
         return [RankedList([item for item in row if item]) for row in items]
 
 
-class PublishedRanker:
+class PaperRanker:
     """The official protocol: free beams, read as numbers; what names no item, or one again, is counted.
 
     Args:
@@ -93,7 +90,7 @@ class PublishedRanker:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, n_items: int, num_beams: int) -> None:
         self.tokenizer = tokenizer
         self.n_items = n_items
-        self.options = BeamOptions(num_beams, **PUBLISHED_BEAMS)  # type: ignore[arg-type]
+        self.options = BeamOptions(num_beams, **PAPER_BEAMS)  # type: ignore[arg-type]
 
     def __call__(
         self, model: VIP5, batch: Batch, states: Tensor, samples: Sequence[Sample], split: str
@@ -116,6 +113,21 @@ class PublishedRanker:
             return 1 <= int(text) <= self.n_items
         except ValueError:
             return False
+
+
+def parse_item_list(generated: Sequence[str]) -> list[tuple[int, int]]:
+    """Items and scores of a user's generated strings, best first.
+
+    A string counts if Python's `int` takes it. The score is minus its place. An item that comes again keeps the *last*
+    of its places, although it stands in the list where it came first: a repeated target is thereby ranked lower.
+    """
+    scores: dict[int, int] = {}
+    for place, text in enumerate(generated, start=1):
+        try:
+            scores[int(text)] = -place
+        except ValueError:
+            continue
+    return list(scores.items())
 
 
 def allowed_items(dataset: Dataset, sample: Sample, split: str, exclude_history: bool) -> np.ndarray:

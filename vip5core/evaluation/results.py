@@ -5,7 +5,7 @@ One row per user and task:
     task, template, split, user, item
     rank, reciprocal_rank      of the target, for ranking tasks; rank 0: not in the list
     invalid, duplicates        beams of the free-running protocol that named no item, or one a second time
-    prediction, reference, sentence_bleu_4, rouge_l      for explanations
+    prediction, reference, and each metric that has a value per text      for explanations
 """
 
 from __future__ import annotations
@@ -15,11 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vip5core.metrics.ranking import UNRANKED, ranking_metrics
-from vip5core.metrics.text import rouge, sentence_bleu, text_metrics
-from vip5core.prompts.prompt import Sample
-
-RANKING_TASKS = ("sequential", "direct")
+from vip5core.metrics import UNRANKED, metrics_of
+from vip5core.prompts import Sample
 
 
 def ranking_rows(
@@ -45,8 +42,9 @@ def text_rows(
     """Rows of the explanation task."""
     frame = _who(samples, split)
     frame["prediction"], frame["reference"] = list(predictions), list(references)
-    frame["sentence_bleu_4"] = [sentence_bleu(r, p) for r, p in zip(references, predictions, strict=True)]
-    frame["rouge_l"] = rouge(references, predictions)["rouge_l"] if len(frame) else []
+    for known in metrics_of("explanation"):
+        if known.per_unit is not None:  # stored, for texts take long to score
+            frame[known.name] = known.per_unit(frame)
     return frame
 
 
@@ -63,21 +61,15 @@ def _who(samples: Sequence[Sample], split: str) -> pd.DataFrame:
 
 
 def summarise(rows: pd.DataFrame, beams: int) -> dict[str, float]:
-    """The metrics of per-user rows of one split, named `<split>/<task>/<metric>`.
+    """Every metric of per-user rows that is declared for their task, named `<split>/<task>/<metric>`.
 
     Args:
         beams: how many each user had, for the shares of invalid and duplicate ones.
     """
     metrics: dict[str, float] = {}
     for (split, task), part in rows.groupby(["split", "task"], sort=False):
-        if task in RANKING_TASKS:
-            values = ranking_metrics(part["rank"].to_numpy())
-            if "invalid" in part and part["invalid"].notna().all():
-                values["invalid_share"] = float(part["invalid"].mean()) / beams
-                values["duplicate_share"] = float(part["duplicates"].mean()) / beams
-        else:
-            values = text_metrics(part["reference"].tolist(), part["prediction"].tolist())
-            # BLEU of a corpus is no mean over its texts, so levels are compared by the mean of the texts' own.
-            values["sentence_bleu_4"] = float(part["sentence_bleu_4"].mean())
-        metrics |= {f"{split}/{task}/{name}": value for name, value in values.items()}
+        of_task = part.assign(beams=beams)
+        for known in metrics_of(str(task)):
+            if known.can_be_computed(of_task):
+                metrics[f"{split}/{task}/{known.name}"] = known.value(of_task)
     return metrics

@@ -7,58 +7,38 @@ NDCG@k = mean of 1 / log2(rank + 1) where rank ≤ k, else 0   (one relevant ite
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Rank of a target that the ranking does not contain.
 UNRANKED = 0
 
-HIT_RATE_CUTOFFS = (1, 5, 10)
-NDCG_CUTOFFS = (5, 10)
-
-
-def hit_rate(ranks: np.ndarray, k: int) -> float:
-    """Share of users whose target is among the first k.
-
-    >>> hit_rate(np.array([1, 7, UNRANKED]), k=5)
-    0.3333333333333333
-    """
-    return float(hits(ranks, k).mean())
-
-
-def ndcg(ranks: np.ndarray, k: int) -> float:
-    """Normalised discounted cumulative gain of one relevant item per user.
-
-    >>> ndcg(np.array([1, 3, UNRANKED]), k=5)
-    0.5
-    """
-    return float(gains(ranks, k).mean())
-
 
 def hits(ranks: np.ndarray, k: int) -> np.ndarray:
-    """1 for each user whose target is among the first k, else 0: their mean is HR@k. Shape: [users]."""
+    """1 for each user whose target is among the first k, else 0: their mean is HR@k. Shape: [users].
+
+    >>> hits(np.array([1, 7, UNRANKED]), k=5)
+    array([1., 0., 0.])
+    """
     return ((ranks != UNRANKED) & (ranks <= k)).astype(float)
 
 
 def gains(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Each user's discounted gain within the first k: their mean is NDCG@k. Shape: [users]."""
+    """Each user's discounted gain within the first k: their mean is NDCG@k. Shape: [users].
+
+    >>> gains(np.array([1, 3, UNRANKED]), k=5)
+    array([1. , 0.5, 0. ])
+    """
     return hits(ranks, k) / np.log2(np.maximum(ranks, 1) + 1.0)
 
 
-def ranking_metrics(ranks: np.ndarray) -> dict[str, float]:
-    """`hit_rate_at_k` and `ndcg_at_k` at the cut-offs of the paper's tables.
-
-    Args:
-        ranks: rank of each user's target, from 1; `UNRANKED` where it is not in the list. Shape: [users].
-
-    Raises:
-        ValueError: without users.
-    """
-    if len(ranks) == 0:
-        raise ValueError("no users to average over")
-    return {f"hit_rate_at_{k}": hit_rate(ranks, k) for k in HIT_RATE_CUTOFFS} | {
-        f"ndcg_at_{k}": ndcg(ranks, k) for k in NDCG_CUTOFFS
-    }
+def share_of_beams(rows: pd.DataFrame, column: str) -> float:
+    """The share of all beams that `column` counts; `beams` has the number of beams of each user."""
+    return float(rows[column].mean()) / int(rows["beams"].iloc[0])
 
 
 def rank_of(target: int, ranked: Sequence[int] | np.ndarray) -> int:

@@ -6,20 +6,23 @@ texts, such as MovieLens summaries, keep their punctuation on the words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import sacrebleu
-from rouge_score.rouge_scorer import RougeScorer
-from rouge_score.tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# sacrebleu and rouge-score are imported where texts are scored: they take a second, and metrics are named without them.
+
+T = TypeVar("T")
 
 
-class _Words(Tokenizer):
-    def tokenize(self, text: str) -> list[str]:
-        return text.split()
-
-
-_ROUGE = RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_Words())
+def on_rows(score: Callable[[Sequence[str], Sequence[str]], T]) -> Callable[[pd.DataFrame], T]:
+    """A score of references and texts as one of per-user rows."""
+    return lambda rows: score(rows["reference"].tolist(), rows["prediction"].tolist())
 
 
 def bleu(references: Sequence[str], texts: Sequence[str], order: int = 4) -> float:
@@ -30,6 +33,8 @@ def bleu(references: Sequence[str], texts: Sequence[str], order: int = 4) -> flo
     Raises:
         ValueError: without texts.
     """
+    import sacrebleu
+
     if not texts:
         raise ValueError("no texts to compare")
     scorer = sacrebleu.BLEU(tokenize="none", smooth_method="none", max_ngram_order=order, force=True)
@@ -38,7 +43,7 @@ def bleu(references: Sequence[str], texts: Sequence[str], order: int = 4) -> flo
 
 def bleu_characters(references: Sequence[str], texts: Sequence[str], order: int = 4) -> float:
     """BLEU as the official notebook computes it: it passes strings where lists of words are meant, so that n-grams
-    are of characters, spaces included. The published BLEU figures are this one."""
+    are of characters, spaces included. The paper's BLEU figures are this one."""
     return bleu([_as_words(text) for text in references], [_as_words(text) for text in texts], order)
 
 
@@ -46,29 +51,43 @@ def _as_words(text: str) -> str:
     return " ".join(f"{ord(character):x}" for character in text)
 
 
-def sentence_bleu(reference: str, text: str) -> float:
-    """BLEU-4 of one text, smoothed, so that a short text without a common 4-gram is not simply 0."""
-    return sacrebleu.sentence_bleu(text, [reference], tokenize="none", smooth_method="exp").score
+def sentence_bleus(references: Sequence[str], texts: Sequence[str]) -> np.ndarray:
+    """BLEU-4 of each text, smoothed, so that a short text without a common 4-gram is not simply 0. Shape: [texts]."""
+    import sacrebleu
+
+    scores = [
+        sacrebleu.sentence_bleu(text, [reference], tokenize="none", smooth_method="exp").score
+        for reference, text in zip(references, texts, strict=True)
+    ]
+    return np.array(scores, dtype=float)
 
 
-def rouge(references: Sequence[str], texts: Sequence[str]) -> dict[str, np.ndarray]:
-    """ROUGE-1, ROUGE-2 and ROUGE-L (F1) of each text (Lin, 2004). Shape of each: [texts]."""
-    scores = [_ROUGE.score(reference, text) for reference, text in zip(references, texts, strict=True)]
+def rouge_of(references: Sequence[str], texts: Sequence[str], name: str) -> np.ndarray:
+    """ROUGE-1, -2 or -L (F1) of each text (Lin, 2004), by the name `rouge_1`, `rouge_2` or `rouge_l`. Shape: [texts]."""
+    return _rouges(tuple(references), tuple(texts))[name]
+
+
+def mean_rouge(references: Sequence[str], texts: Sequence[str], name: str) -> float:
+    return float(rouge_of(references, texts, name).mean())
+
+
+@functools.lru_cache(maxsize=2)
+def _rouges(references: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """All three at once, which is how they are computed, kept for who asks for the next of them."""
+    scores = [_rouge_scorer().score(reference, text) for reference, text in zip(references, texts, strict=True)]
     return {
         name: 100.0 * np.array([score[key].fmeasure for score in scores])
         for name, key in (("rouge_1", "rouge1"), ("rouge_2", "rouge2"), ("rouge_l", "rougeL"))
     }
 
 
-def text_metrics(references: Sequence[str], texts: Sequence[str]) -> dict[str, float]:
-    """BLEU-1 and -4, ROUGE-1, -2 and -L, and the official character BLEU-4.
+@functools.cache
+def _rouge_scorer() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score.tokenizers import Tokenizer
 
-    Raises:
-        ValueError: without texts.
-    """
-    return {
-        "bleu_1": bleu(references, texts, 1),
-        "bleu_4": bleu(references, texts, 4),
-        **{name: float(values.mean()) for name, values in rouge(references, texts).items()},
-        "bleu_4_characters": bleu_characters(references, texts, 4),
-    }
+    class Words(Tokenizer):
+        def tokenize(self, text: str) -> list[str]:
+            return text.split()
+
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=Words())

@@ -1,8 +1,37 @@
-"""VIP5 on an unmodified T5: mapping network, adapters, tuning methods."""
+"""VIP5 on an unmodified T5: mapping network, adapters, tuning methods, backbones and the loss."""
 
+from vip5core.model.adapters import POSITIONS, is_layer_norm
+from vip5core.model.backbone import (
+    Backbone,
+    backbone_fingerprint,
+    built_in_config,
+    find_backbone,
+    load_backbone,
+    save_backbone,
+)
 from vip5core.model.build import ParameterCount, build_vip5, count_parameters
-from vip5core.model.options import ModelOptions
+from vip5core.model.loss import LENGTH_POWERS, target_losses
+from vip5core.model.mapping import MappingNetwork, RMSNorm
 from vip5core.model.tuning import TUNING_METHODS
-from vip5core.model.vip5 import VIP5
+from vip5core.model.vip5 import VIP5, draw_extra_embeddings
 
-__all__ = ["TUNING_METHODS", "VIP5", "ModelOptions", "ParameterCount", "build_vip5", "count_parameters"]
+__all__ = [
+    "LENGTH_POWERS",
+    "POSITIONS",
+    "TUNING_METHODS",
+    "VIP5",
+    "Backbone",
+    "MappingNetwork",
+    "ParameterCount",
+    "RMSNorm",
+    "backbone_fingerprint",
+    "build_vip5",
+    "built_in_config",
+    "count_parameters",
+    "draw_extra_embeddings",
+    "find_backbone",
+    "is_layer_norm",
+    "load_backbone",
+    "save_backbone",
+    "target_losses",
+]

@@ -7,6 +7,7 @@ they learn outside the T5, the whole-word and category embeddings, lies beside i
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
 
-from vip5core.errors import UserError
+from vip5core.errors import UserError, first_line
 from vip5core.fingerprint import fingerprint, sha256_file
-from vip5core.prompts.tokenizer import load_tokenizer
-from vip5core.storage import whole_folder
+from vip5core.home import Home
+from vip5core.prompts import load_tokenizer
+from vip5core.storage import atomic_folder
+from vip5core.vocabulary import BUILT_IN
 
-TINY = "tiny"
-#: The built-in backbones and their sizes; the second is for studies that ask what size does.
-BUILT_IN: dict[str, dict[str, int]] = {
-    TINY: {"d_model": 64, "d_kv": 16, "d_ff": 256, "num_heads": 4},
-    "mini": {"d_model": 128, "d_kv": 16, "d_ff": 512, "num_heads": 8},
-}
 _EXTRA = "extra_embeddings.safetensors"
 _NEEDED = ("*.json", "*.safetensors", "spiece.model")
 
@@ -58,7 +55,7 @@ def built_in_config(name: str, vocabulary: int, dropout: float = 0.0) -> T5Confi
     return config
 
 
-def find_backbone(name: str, home: Path) -> Path:
+def find_backbone(name: str, home: Home) -> Path:
     """The folder of a backbone: `name` itself, or downloaded from the hub to `home/backbones/`.
 
     Raises:
@@ -69,17 +66,16 @@ def find_backbone(name: str, home: Path) -> Path:
         if not (folder / "config.json").is_file():
             raise UserError(f"--backbone {name!r} is a folder without config.json: give the folder of a saved T5")
         return folder.resolve()
-    target = home / "backbones" / name.replace("/", "--")
+    target = home.backbones / name.replace("/", "--")
     if not target.is_dir():
         try:
-            with whole_folder(target) as aside:
+            with atomic_folder(target) as aside:
                 snapshot_download(name, local_dir=aside, allow_patterns=list(_NEEDED))
                 if not (aside / "config.json").is_file():
                     raise FileNotFoundError("no config.json")
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"--backbone {name!r} is no folder and could not be had from the hub ({reason}): "
+                f"--backbone {name!r} is no folder and could not be had from the hub ({first_line(error)}): "
                 f"give a folder, or one that is made here: {', '.join(BUILT_IN)}"
             ) from None
     return target
@@ -100,14 +96,15 @@ def load_backbone(folder: Path, dropout: float = 0.0) -> Backbone:
             raise ValueError(f"its weights lack {min(loading['missing_keys'])}")
         extra = load_file(folder / _EXTRA) if (folder / _EXTRA).is_file() else None
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"no T5 can be read from {str(folder)!r} ({reason}): give the folder of a saved T5") from None
+        raise UserError(
+            f"no T5 can be read from {str(folder)!r} ({first_line(error)}): give the folder of a saved T5"
+        ) from None
     return Backbone(model, load_tokenizer(folder), extra)
 
 
 def save_backbone(backbone: Backbone, folder: Path) -> Path:
     """Write a backbone folder; it appears whole or not at all."""
-    with whole_folder(folder) as aside:
+    with atomic_folder(folder) as aside:
         backbone.model.save_pretrained(aside)
         backbone.tokenizer.save_pretrained(aside)
         if backbone.extra_embeddings is not None:
@@ -118,4 +115,10 @@ def save_backbone(backbone: Backbone, folder: Path) -> Path:
 def backbone_fingerprint(folder: Path) -> str:
     """The identity of a backbone: its weights, configuration and tokenizer."""
     files = sorted(path for pattern in (*_NEEDED, "*.bin") for path in folder.glob(pattern))
-    return fingerprint([[path.name, sha256_file(path)] for path in files])
+    return _fingerprint_of(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+
+
+@functools.lru_cache(maxsize=4)
+def _fingerprint_of(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """All weights are read for it: once by a process, unless a file changes."""
+    return fingerprint([[path.name, sha256_file(path)] for path, _, _ in files])

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
+from vip5core.config import ModelOptions
 from vip5core.model.dropout import use_fast_dropout
 from vip5core.model.mapping import MappingNetwork
-from vip5core.model.options import ModelOptions
 from vip5core.model.tuning import apply_tuning
 from vip5core.model.vip5 import VIP5, draw_extra_embeddings
 

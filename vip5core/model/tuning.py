@@ -9,9 +9,8 @@ from peft import IA3Config, LoraConfig, PeftConfig, inject_adapter_in_model
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
-from vip5core.errors import unknown_name
+from vip5core.config import ModelOptions
 from vip5core.model.adapters import ActiveTask, adapter_parameters, add_adapters, is_layer_norm
-from vip5core.model.options import ModelOptions
 
 Backbone = T5ForConditionalGeneration
 Trainable = list[nn.Parameter]
@@ -79,10 +78,8 @@ def apply_tuning(backbone: Backbone, options: ModelOptions) -> ActiveTask | None
         The switch of per-task adapters, if there are any.
 
     Raises:
-        UserError: for an unknown method or an impossible reduction factor.
+        UserError: for an impossible reduction factor.
     """
-    if options.tuning not in TUNING_METHODS:
-        raise unknown_name("tuning method", options.tuning, TUNING_METHODS)
     trainable, active = TUNING_METHODS[options.tuning](backbone, options)
     backbone.requires_grad_(False)
     for parameter in trainable:

@@ -15,7 +15,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from vip5core.model.adapters import ActiveTask
 from vip5core.model.mapping import MappingNetwork
-from vip5core.prompts.batches import Batch
+from vip5core.prompts import Batch
 
 WHOLE_WORDS = 1024  # as many words as a prompt can have tokens
 CATEGORIES = 2  # text, image

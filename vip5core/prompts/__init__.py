@@ -1,27 +1,26 @@
-"""Prompts: templates, tokenised tables, sampling, and batches of tensors."""
+"""Prompts: tokenised tables, sampling, and batches of tensors."""
 
-from vip5core.prompts.batches import Batch, compile_samples, micro_batches, pad
+from vip5core.prompts.batches import IGNORED, Batch, compile_samples, group_by_length, micro_batches, pad
 from vip5core.prompts.prompt import Layout, Sample
-from vip5core.prompts.sampling import SamplingOptions, TrainingSampler, evaluation_samples
-from vip5core.prompts.tables import PromptTables
-from vip5core.prompts.templates import TASKS, Template, TemplateSet, default_templates
-from vip5core.prompts.tokenizer import embedded_tokenizer, load_tokenizer
+from vip5core.prompts.sampling import WINDOWS, TrainingSampler, evaluation_samples
+from vip5core.prompts.tables import PromptTables, dataset_texts
+from vip5core.prompts.tokenizer import PLACEHOLDER, load_tokenizer, train_tokenizer
 
 __all__ = [
-    "TASKS",
+    "IGNORED",
+    "PLACEHOLDER",
+    "WINDOWS",
     "Batch",
     "Layout",
     "PromptTables",
     "Sample",
-    "SamplingOptions",
-    "Template",
-    "TemplateSet",
     "TrainingSampler",
     "compile_samples",
-    "default_templates",
-    "embedded_tokenizer",
+    "dataset_texts",
     "evaluation_samples",
+    "group_by_length",
     "load_tokenizer",
     "micro_batches",
     "pad",
+    "train_tokenizer",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from vip5core.errors import UserError
 from vip5core.prompts.tables import PromptTables
-from vip5core.prompts.templates import Piece, Template
+from vip5core.templates import Piece, Template
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from vip5core.data.candidates import CANDIDATES
+from vip5core.config import SamplingOptions
 from vip5core.data.dataset import Dataset
 from vip5core.prompts.prompt import Sample
-from vip5core.prompts.templates import TASKS, Template, TemplateSet
+from vip5core.templates import Template, TemplateSet
+from vip5core.vocabulary import TASKS
 
 PER_USER_GROUPS = ("next_item", "next_check", "user_check", "choice")
 
 Window = Callable[[np.random.Generator, np.ndarray], tuple[np.ndarray, int]]
 
 
-def published_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.ndarray, int]:
+def paper_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.ndarray, int]:
     """The official window: the target is one of the last three training items, the start one of the first three.
 
     Args:
@@ -41,27 +41,7 @@ def any_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.ndarr
     return training[:target], int(training[target])
 
 
-WINDOWS: dict[str, Window] = {"any": any_window, "published": published_window}
-
-
-@dataclass(frozen=True)
-class SamplingOptions:
-    """The recorded choices of training samples.
-
-    Attributes:
-        tasks: which tasks to train.
-        samples_per_user: samples that each user gives per epoch of the groups in `PER_USER_GROUPS` (templates A-1 to
-            A-6, A-7 to A-8, B-1 to B-4, B-5 to B-7); the paper's are 5 each. An explanation row gives 1.
-        candidates: items to choose from in a choice prompt, the target included.
-        window: a name in `WINDOWS`.
-        max_history: newest items of a history that are shown.
-    """
-
-    tasks: tuple[str, ...] = TASKS
-    samples_per_user: tuple[int, int, int, int] = (5, 5, 5, 5)
-    candidates: int = CANDIDATES
-    window: str = "any"
-    max_history: int = 50
+WINDOWS: dict[str, Window] = {"any": any_window, "paper": paper_window}
 
 
 class TrainingSampler:
@@ -80,7 +60,7 @@ class TrainingSampler:
         self.explanation_rows = np.flatnonzero(rows["split"] == "train")
         self.explanation_users = rows["user"].to_numpy()
         self.explanation_items = rows["item"].to_numpy()
-        self.window = WINDOWS[options.window]
+        self.window = WINDOWS[options.history_window]
         self.groups = list(self.templates)
         kinds, subjects = [], []
         for kind, group in enumerate(self.groups):
@@ -129,7 +109,7 @@ class TrainingSampler:
             item, yes = self._offer(rng, training, target)
             return Sample(template, subject, item, answer=yes)
         negatives = self._negatives(
-            rng, training, min(self.options.candidates - 1, self.dataset.n_items - len(training))
+            rng, training, min(self.options.train_candidates - 1, self.dataset.n_items - len(training))
         )
         candidates = rng.permutation(np.append(negatives, target))
         return Sample(template, subject, target, candidates=candidates, separator=separator)

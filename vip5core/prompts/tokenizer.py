@@ -13,7 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Tokenizer
 
-from vip5core.errors import UserError
+from vip5core.errors import UserError, first_line
 
 PLACEHOLDER = "<extra_id_0>"
 
@@ -21,7 +21,7 @@ PLACEHOLDER = "<extra_id_0>"
 _WHOLE_NUMBERS = 999
 
 
-def embedded_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> PreTrainedTokenizerBase:
+def train_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> PreTrainedTokenizerBase:
     """A small T5 tokenizer whose pieces come from `texts`.
 
     Byte-pair merges find the pieces (unlike the unigram trainer they come out the same on every run); the T5
@@ -57,7 +57,7 @@ def load_tokenizer(folder_or_name: str | Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder_or_name))
     except (OSError, ValueError) as error:
-        raise UserError(f"no tokenizer in {str(folder_or_name)!r} ({str(error).splitlines()[0]})") from None
+        raise UserError(f"no tokenizer in {str(folder_or_name)!r} ({first_line(error)})") from None
     if tokenizer.convert_tokens_to_ids(PLACEHOLDER) in (None, tokenizer.unk_token_id):
         raise UserError(
             f"the tokenizer of {str(folder_or_name)!r} has no {PLACEHOLDER}, which holds the place of image tokens: "

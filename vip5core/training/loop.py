@@ -15,15 +15,14 @@ import torch
 from torch import Tensor
 
 from vip5core.config import TrialConfig
+from vip5core.distributed import WorkerGroup
+from vip5core.errors import DivergedError
 from vip5core.evaluation.evaluate import Evaluator
-from vip5core.metrics.table import better
-from vip5core.model import VIP5
-from vip5core.prompts import PromptTables, TrainingSampler, micro_batches
-from vip5core.prompts.prompt import Layout, Sample
-from vip5core.storage import whole_file
-from vip5core.training.cost import PeakMemory, Stopwatch
-from vip5core.training.group import Group
-from vip5core.training.loss import target_losses
+from vip5core.metrics import metric
+from vip5core.model import VIP5, target_losses
+from vip5core.profiling import PeakMemory, Stopwatch
+from vip5core.prompts import Layout, PromptTables, Sample, TrainingSampler, micro_batches
+from vip5core.storage import atomic_file
 from vip5core.training.optim import Optimizer
 
 Report = Callable[[dict[str, float]], None]
@@ -34,10 +33,6 @@ _OVERHEAD_WORK = {"cpu": 5e7, "cuda": 1e11}
 
 #: The same in tokens, for reading the weights: what it takes grows with the model, as a token's work does.
 _OVERHEAD_TOKENS = 60
-
-
-class DivergedError(Exception):
-    """The loss is not a number any more."""
 
 
 @dataclass
@@ -57,7 +52,7 @@ class Fitted:
         best_epoch: from 1, by the selection metric.
         best_state: the trainable parameters of that epoch, on the CPU.
         history: the metrics of each epoch, as reported.
-        watch: seconds of training, data and validation.
+        stopwatch: seconds of training, data and validation.
         samples: prompts trained on, by all workers.
         peak_memory_mb: the most memory that this worker's training steps used; evaluation, which takes as much whatever
             is trained, does not count.
@@ -66,7 +61,7 @@ class Fitted:
     best_epoch: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
-    watch: Stopwatch = field(default_factory=Stopwatch)
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
     samples: int = 0
     peak_memory_mb: float = 0.0
 
@@ -78,7 +73,7 @@ def fit(
     config: TrialConfig,
     report: Report,
     *,
-    group: Group | None = None,
+    group: WorkerGroup | None = None,
     checkpoint: Path | None = None,
 ) -> Fitted:
     """Train `model` in place.
@@ -95,9 +90,9 @@ def fit(
     Raises:
         DivergedError: when the loss is not finite.
     """
-    group = group or Group()
+    group = group or WorkerGroup()
     total_steps = config.epochs * data.sampler.steps(config.batch_size)
-    optimizer = Optimizer(model, config.optim, total_steps)
+    optimizer = Optimizer(model, config, total_steps)
     fitted = Fitted()
     start = 0
     if checkpoint is not None and checkpoint.is_file():
@@ -109,11 +104,11 @@ def fit(
         memory = PeakMemory(model.device)
         loss = _train_epoch(model, data, optimizer, config, epoch, group, fitted)
         fitted.peak_memory_mb = max(fitted.peak_memory_mb, memory.megabytes())
-        with fitted.watch.measure("validation", model.device):
+        with fitted.stopwatch.measure("validation", model.device):
             metrics = {"epoch": float(epoch + 1), "train/loss": loss, **evaluator.validate(model)}
         fitted.history.append(metrics)
         best = None if not fitted.best_epoch else fitted.history[fitted.best_epoch - 1][config.select_by]
-        if best is None or better(config.select_by, metrics[config.select_by], best):
+        if best is None or metric(config.select_by).better(metrics[config.select_by], best):
             fitted.best_epoch = epoch + 1
             fitted.best_state = {name: value.cpu().clone() for name, value in model.trainable_state().items()}
         if checkpoint is not None and group.rank == 0:
@@ -128,7 +123,7 @@ def _train_epoch(
     optimizer: Optimizer,
     config: TrialConfig,
     epoch: int,
-    group: Group,
+    group: WorkerGroup,
     fitted: Fitted,
 ) -> float:
     """One pass over the epoch's samples; returns the mean loss."""
@@ -137,10 +132,10 @@ def _train_epoch(
     losses = torch.zeros((), device=model.device)
     steps = data.sampler.steps(config.batch_size)
     for _ in range(steps):
-        with fitted.watch.measure("train", model.device):
-            with fitted.watch.measure("data"):
+        with fitted.stopwatch.measure("train", model.device):
+            with fitted.stopwatch.measure("data"):
                 samples = next(batches)
-            losses += accumulate(model, samples, data, config, group, fitted.watch)
+            losses += accumulate(model, samples, data, config, group, fitted.stopwatch)
             group.sum_gradients(optimizer.parameters)
             optimizer.step()
             fitted.samples += len(samples)
@@ -155,13 +150,13 @@ def accumulate(
     samples: list[Sample],
     data: TrainingData,
     config: TrialConfig,
-    group: Group,
-    watch: Stopwatch,
+    group: WorkerGroup,
+    stopwatch: Stopwatch,
 ) -> Tensor:
     """Add the gradient of a batch's mean loss, micro-batch by micro-batch; returns this worker's part of that loss."""
     device = model.device
     total = torch.zeros((), device=device)
-    with watch.measure("data"):
+    with stopwatch.measure("data"):
         mine = group.share(samples)
         batches = (
             micro_batches(
@@ -196,11 +191,11 @@ def _save(path: Path, model: VIP5, optimizer: Optimizer, fitted: Fitted) -> None
         "best_epoch": fitted.best_epoch,
         "best_state": fitted.best_state,
         "history": fitted.history,
-        "seconds": fitted.watch.seconds,
+        "seconds": fitted.stopwatch.seconds,
         "samples": fitted.samples,
         "peak_memory_mb": fitted.peak_memory_mb,
     }
-    with whole_file(path) as aside:
+    with atomic_file(path) as aside:
         torch.save(state, aside)
 
 
@@ -211,7 +206,7 @@ def _restore(path: Path, model: VIP5, optimizer: Optimizer, fitted: Fitted) -> i
     optimizer.load_state_dict(state["optimizer"])
     fitted.best_epoch, fitted.best_state = state["best_epoch"], state["best_state"]
     fitted.history, fitted.samples = state["history"], state["samples"]
-    fitted.watch.seconds, fitted.peak_memory_mb = state["seconds"], state["peak_memory_mb"]
+    fitted.stopwatch.seconds, fitted.peak_memory_mb = state["seconds"], state["peak_memory_mb"]
     return len(fitted.history)
 
 

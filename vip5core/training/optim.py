@@ -3,42 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from vip5core.model.adapters import is_layer_norm
-from vip5core.model.mapping import RMSNorm
+from vip5core.model import RMSNorm, is_layer_norm
 
 _BETAS = (0.9, 0.999)
-
-
-@dataclass(frozen=True)
-class OptimOptions:
-    """How parameters move. Defaults are the paper's and the official script's.
-
-    Attributes:
-        learning_rate: the peak.
-        warmup: share of all steps over which the rate rises from 0.
-        weight_decay: of AdamW; biases are spared.
-        decay_norms: decay layer norms too, as the official code does: its list of what to spare names
-            `LayerNorm.weight`, and T5 calls them `layer_norm.weight`.
-        clip: largest norm of the gradient.
-        embedding_rate: the rate of embedding tables, as a multiple of the others'.
-        epsilon: of AdamW, added before bias correction (the "epsilon hat" of Kingma and Ba, 2015, section 2), as the
-            `transformers.AdamW` of the official code did; torch adds it after. At 1e-6, the official value, it swallows
-            the small gradients of a token that is rare in a batch: a backbone trained from scratch then never learns
-            more of its items than how popular they are.
-    """
-
-    learning_rate: float = 1e-3
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    decay_norms: bool = True
-    clip: float = 5.0
-    epsilon: float = 1e-8
-    embedding_rate: float = 1.0
 
 
 class Optimizer:
@@ -93,9 +64,13 @@ class Optimizer:
     def step(self) -> Tensor:
         """Clip, move, advance the schedule, clear the gradients. Returns the gradient's norm before clipping."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
+        # Epsilon is added before bias correction (the "epsilon hat" of Kingma and Ba, 2015, section 2), as the
+        # `transformers.AdamW` of the official code did; torch adds it after. At 1e-6, the official value, it swallows the
+        # small gradients of a token that is rare in a batch: a backbone trained from scratch then never learns more of its
+        # items than how popular they are.
         correction = 1.0 - _BETAS[1] ** (self.schedule.last_epoch + 1)
         for group in self.adam.param_groups:
-            group["eps"] = self.options.epsilon / math.sqrt(correction)
+            group["eps"] = self.options.adam_epsilon / math.sqrt(correction)
         self.adam.step()
         self.schedule.step()
         self.adam.zero_grad(set_to_none=True)

@@ -43,7 +43,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Cell:
     """One cell of a table.
 
     Attributes:
@@ -58,7 +58,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Line:
+class Row:
     """One row of a table.
 
     Attributes:
@@ -68,12 +68,12 @@ class Line:
     """
 
     head: str
-    entries: Sequence[Entry] = ()
+    entries: Sequence[Cell] = ()
     kind: Literal["plain", "aside", "group"] = "plain"
 
 
 @dataclass(frozen=True)
-class Grid:
+class Table:
     """A table.
 
     Attributes:
@@ -85,20 +85,20 @@ class Grid:
 
     corner: str
     columns: Sequence[Column]
-    lines: Sequence[Line]
+    lines: Sequence[Row]
     notes: Sequence[str] = ()
 
-    def parts(self) -> list[Grid]:
+    def parts(self) -> list[Table]:
         """A table for each group of columns, for where the whole is too wide."""
         groups = dict.fromkeys(column.group for column in self.columns)
         parts = []
         for group in groups:
             places = [place for place, column in enumerate(self.columns) if column.group == group]
             lines = [
-                Line(line.head, [line.entries[p] for p in places] if line.entries else (), line.kind)
+                Row(line.head, [line.entries[p] for p in places] if line.entries else (), line.kind)
                 for line in self.lines
             ]
-            parts.append(Grid(self.corner, [self.columns[p] for p in places], lines))
+            parts.append(Table(self.corner, [self.columns[p] for p in places], lines))
         return parts
 
 
@@ -122,7 +122,7 @@ class Drawings:
     drawings: Sequence[Drawing]
 
 
-Block = Text | Bullets | Code | Grid | Drawings
+Block = Text | Bullets | Code | Table | Drawings
 
 
 @dataclass(frozen=True)

@@ -7,39 +7,41 @@ from typing import Any
 
 import pandas as pd
 
-from vip5core.storage import whole_file
-from vip5platform.evidence import Evidence
-from vip5platform.report import cost, html, main_plot, markdown, pairs, search
+from vip5core.storage import atomic_file
+from vip5platform.analysis.results import StudyResults
 from vip5platform.report.document import document
+from vip5platform.report.plots import overview as main_plot
+from vip5platform.report.render import html, markdown
+from vip5platform.report.sections import cost, pairs, search
 
 _PLOT = "plot.png"
 
 
-def write_report(evidence: Evidence, home: Path) -> list[Path]:
+def write_report(study: StudyResults, home: Path) -> list[Path]:
     """Write `report.html`, `report.md`, `trials.csv`, `comparisons.csv` and `plot.png`, each whole.
 
     Returns:
         Their paths, in the study's folder under `home`.
     """
-    folder = evidence.record.folder(home)
-    found = search.stored(evidence, home)
+    folder = study.record.folder(home)
+    found = search.stored(study, home)
     contents = {
-        "report.html": html.render(document(evidence, found)),
-        "report.md": markdown.render(document(evidence), _PLOT),
-        "trials.csv": trials(evidence).to_csv(index=False),
-        "comparisons.csv": pairs.table(evidence).to_csv(index=False),
+        "report.html": html.render(document(study, found)),
+        "report.md": markdown.render(document(study), _PLOT),
+        "trials.csv": trials(study).to_csv(index=False),
+        "comparisons.csv": pairs.table(study).to_csv(index=False),
     }
     for name, text in contents.items():
-        with whole_file(folder / name) as aside:
+        with atomic_file(folder / name) as aside:
             aside.write_text(text, "utf-8")
-    return [*(folder / name for name in contents), main_plot.save(evidence, found, folder / _PLOT)]
+    return [*(folder / name for name in contents), main_plot.save(study, found, folder / _PLOT)]
 
 
-def trials(evidence: Evidence) -> pd.DataFrame:
+def trials(study: StudyResults) -> pd.DataFrame:
     """One line per trial: its levels, what it is known by, why it failed, and all its metrics."""
-    results = evidence.results()
+    results = study.results()
     lines: list[dict[str, Any]] = []
-    for trial in evidence.record.trials:
+    for trial in study.record.trials:
         result = results.get(trial.fingerprint)
         line: dict[str, Any] = {**trial.cell, "asked of": trial.group, "seed": trial.seed}
         line |= {"fingerprint": trial.fingerprint, "failure": "" if result else trial.failure or "not run"}
@@ -47,25 +49,25 @@ def trials(evidence: Evidence) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def summary(evidence: Evidence) -> dict[str, float]:
+def summary(study: StudyResults) -> dict[str, float]:
     """What stands in the study's own row among MLflow's runs.
 
     The best mean of each metric of the study (by dataset, if there are several), how many trials there are and how many
     are missing, and the machine hours.
     """
     figures: dict[str, float] = {}
-    for group in evidence.groups:
-        for name in evidence.metrics:
+    for group in study.groups:
+        for name in study.metrics:
             best = group.best(name) or next((cell for cell in group.cells if cell.values(name)), None)
             if best is not None:
-                where = f"/{_plain(group.name)}" if len(evidence.groups) > 1 else ""
+                where = f"/{_plain(group.name)}" if len(study.groups) > 1 else ""
                 figures[f"{name}{where}"] = best.mean(name)
-    missing = sum(len(cell.failures) for cell in evidence.cells)
+    missing = sum(len(cell.failures) for cell in study.cells)
     return {
         **figures,
-        "study/trials": float(len(evidence.record.trials)),
+        "study/trials": float(len(study.record.trials)),
         "study/failures": float(missing),
-        "study/hours": cost.hours(evidence),
+        "study/hours": cost.hours(study),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import optuna
 from ray.tune.schedulers import FIFOScheduler
 
-from vip5platform.fleet import reason_of_trial
+from vip5platform.cluster.failures import failure_of_trial
 
 #: Successive halving (ASHA): of the trials that reach epoch 1, 3, 9, …, the best third goes on.
 _FIRST_RUNG, _KEPT = 1, 3
@@ -47,5 +47,5 @@ class PruningScheduler(FIFOScheduler):
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        self.searcher.note_reason(trial.trial_id, reason_of_trial(trial))
+        self.searcher.note_reason(trial.trial_id, failure_of_trial(trial))
         super().on_trial_error(tune_controller, trial)

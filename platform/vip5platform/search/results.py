@@ -11,9 +11,9 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from vip5core.metrics.table import better
-from vip5platform.search.ledger import CACHED, FINGERPRINT, IMPOSSIBLE, REASON, REPEAT_OF, SECONDS
+from vip5core.metrics import better
 from vip5platform.search.storage import OBJECTIVES
+from vip5platform.search.trial_store import CACHED, FINGERPRINT, IMPOSSIBLE, REASON, REPEAT_OF, SECONDS
 
 #: Fewer finished trials say nothing of importances.
 _ENOUGH = 8

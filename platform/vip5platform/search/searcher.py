@@ -12,15 +12,16 @@ from ray.tune.search import Searcher
 
 from vip5core.errors import UserError
 from vip5core.fingerprint import canonical_json
-from vip5core.trial import TrialResult, TrialSpec
-from vip5platform.fleet import arrived
-from vip5platform.search.ledger import CACHED, FINGERPRINT, Ledger, is_finite
-from vip5platform.search.proposals import Proposer, Sampler
+from vip5core.trial.result import TrialResult
+from vip5core.trial.spec import TrialSpec
+from vip5platform.cluster.trainable import TRIAL, parameters_of
+from vip5platform.cluster.tune import wait_for_result
+from vip5platform.declarations import Search
 from vip5platform.search.pruning import PruningScheduler, pruner
+from vip5platform.search.samplers import Proposer, Sampler
 from vip5platform.search.space import Space
 from vip5platform.search.storage import OneWriter, declared, open_search
-from vip5platform.study import Search
-from vip5platform.trial import TRIAL, parameters_of
+from vip5platform.search.trial_store import CACHED, FINGERPRINT, TrialStore, is_finite
 
 
 class TrialSearcher(Searcher):
@@ -84,10 +85,10 @@ class TrialSearcher(Searcher):
             self.study = declared(search, storage, key)
         self.study.sampler = optuna.samplers.RandomSampler(seed)  # it is not asked: see `Proposer`
         self.study.pruner = pruner()
-        self._ledger = Ledger(self.study, search.objectives)
-        self._proposer = Proposer(self.space, self._spec, self._ledger, sampler, seed)
-        self._cut_off = [trial for trial in self._ledger.trials() if trial.state == TrialState.RUNNING]
-        self._again = self._ledger.retryable()
+        self._store = TrialStore(self.study, search.objectives)
+        self._proposer = Proposer(self.space, self._spec, self._store, sampler, seed)
+        self._cut_off = [trial for trial in self._store.trials() if trial.state == TrialState.RUNNING]
+        self._again = self._store.retryable()
         self._specs: dict[str, TrialSpec] = {}  # by parameters, as JSON
         self._running: dict[str, tuple[FrozenTrial, TrialSpec]] = {}  # by Tune's id
         self._reasons: dict[str, str] = {}
@@ -111,11 +112,11 @@ class TrialSearcher(Searcher):
     @property
     def missing(self) -> int:
         """How many trials are still to be proposed or to go on; 0 for a search that has been finished before."""
-        return len(self._cut_off) + max(0, self.trials - len(self._ledger.known))
+        return len(self._cut_off) + max(0, self.trials - len(self._store.known))
 
     def specs(self) -> list[TrialSpec]:
         """The distinct trials of the search, those of earlier runs included, in the order of their proposals."""
-        found = [self._spec(trial.params) for trial in self._ledger.trials() if FINGERPRINT in trial.user_attrs]
+        found = [self._spec(trial.params) for trial in self._store.trials() if FINGERPRINT in trial.user_attrs]
         return list({spec.fingerprint: spec for spec in found}.values())  # one that failed may have been tried again
 
     def _spec(self, parameters: dict[str, Any]) -> TrialSpec:
@@ -141,8 +142,8 @@ class TrialSearcher(Searcher):
                 return {TRIAL: parameters_of(spec)}
             self.cached.append(spec)
             if trial.last_step is None:  # otherwise it ran here, and was cut off between its end and our knowing
-                self._ledger.set(trial, CACHED, True)
-            self._ledger.tell_result(trial, TrialResult.load(spec.folder(self.home)))
+                self._store.set(trial, CACHED, True)
+            self._store.tell_result(trial, TrialResult.load(spec.folder(self.home)))
         finished: Any = Searcher.FINISHED  # a string, whatever the base class says
         return cast(dict[str, Any], finished)
 
@@ -153,14 +154,14 @@ class TrialSearcher(Searcher):
             try:
                 spec = self._spec(trial.params)
             except UserError as error:  # it was possible when it was proposed
-                self._ledger.tell_failure(trial, str(error))
+                self._store.tell_failure(trial, str(error))
                 continue
             if trial.user_attrs[FINGERPRINT] != spec.fingerprint:
-                self._ledger.rename(trial, spec.fingerprint)
+                self._store.rename(trial, spec.fingerprint)
             return trial, spec
         if self._again:
             return self._proposer.again(self._again.pop(0))
-        if len(self._ledger.known) >= self.trials:
+        if len(self._store.known) >= self.trials:
             return None
         new = self._proposer.new_trial()
         self.exhausted = new is None
@@ -171,17 +172,17 @@ class TrialSearcher(Searcher):
 
         A trial that goes on after its checkpoint reports its earlier epochs again: they are noted and judged once.
         """
-        value, epoch = result.get(self._ledger.objectives[0]), result.get("epoch")
+        value, epoch = result.get(self._store.objectives[0]), result.get("epoch")
         if trial_id not in self._running or not is_finite(value) or not is_finite(epoch):
             return False
-        if len(self._ledger.objectives) > 1:  # Optuna keeps the values of epochs for one objective only
+        if len(self._store.objectives) > 1:  # Optuna keeps the values of epochs for one objective only
             return False
         trial, spec = self._running[trial_id]
-        if not self._ledger.note_epoch(trial, int(epoch), value) or not self.prune or epoch >= spec.config.epochs:
+        if not self._store.note_epoch(trial, int(epoch), value) or not self.prune or epoch >= spec.config.epochs:
             return False
-        if not self._ledger.writable(trial).should_prune():
+        if not self._store.writable(trial).should_prune():
             return False
-        self._ledger.tell_pruned(trial)
+        self._store.tell_pruned(trial)
         del self._running[trial_id]
         spec.checkpoint(self.home).unlink(missing_ok=True)
         return True
@@ -199,7 +200,7 @@ class TrialSearcher(Searcher):
             return
         trial, spec = self._running.pop(trial_id)
         reason = self._reasons.pop(trial_id, "unknown") if error else "it ended without a result"
-        if spec.finished(self.home) or (not error and arrived(spec, self.home)):
-            self._ledger.tell_result(trial, TrialResult.load(spec.folder(self.home)))
+        if spec.finished(self.home) or (not error and wait_for_result(spec, self.home)):
+            self._store.tell_result(trial, TrialResult.load(spec.folder(self.home)))
         else:
-            self._ledger.tell_failure(trial, reason)
+            self._store.tell_failure(trial, reason)

@@ -12,8 +12,8 @@ from optuna.study import StudyDirection
 
 from vip5core.config import TrialConfig
 from vip5core.errors import UserError, unknown_name
-from vip5core.metrics.table import metric
-from vip5platform.study import Choice, Range
+from vip5core.metrics import metric
+from vip5platform.declarations import Choice, Range
 
 #: A space with more combinations than this is treated as if it had no end.
 _COUNTABLE = 100_000

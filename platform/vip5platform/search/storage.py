@@ -14,8 +14,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from vip5core.errors import UserError
 from vip5core.fingerprint import canonical_json, code_version, fingerprint
+from vip5platform.declarations import Search
 from vip5platform.search.space import directions
-from vip5platform.study import Search
 
 #: User attributes of a stored search.
 DECLARATION, OBJECTIVES = "declaration", "objectives"

@@ -1,1 +1,1 @@
-"""A reader per source: from raw files to the tables of `vip5core.data.raw`."""
+"""Readers: raw files of one source each to the plain tables of vip5core.data.raw."""

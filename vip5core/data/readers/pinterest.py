@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from vip5core.data.raw import Details, DropLedger, Published, RawData, described
-from vip5core.data.readers.lines import BadLine, read_lines
-from vip5core.data.readers.numeric_rows import interactions_of
-from vip5core.data.readers.picture_files import picture_of
+from vip5core.data.raw import Details, DropLedger, Provided, RawData, describe_items_and_users
+from vip5core.data.readers.image_files import picture_of
+from vip5core.data.readers.text_files.lines import BadLine, read_lines
+from vip5core.data.readers.text_files.numeric_rows import interactions_of
 from vip5core.errors import UserError
 
 _ID = "[0-9]{1,18}"  # fits 64 bits
@@ -61,9 +61,9 @@ def pinterest(source: Path, seed: int = 0) -> RawData:
 
     def details(kept: pd.DataFrame) -> Details:
         pictures = {item: {"image": picture_of(source / "images", item)} for item in kept["item"].unique()}
-        return Details(*described(kept, pictures))
+        return Details(*describe_items_and_users(kept, pictures))
 
-    return RawData({"name": "pinterest"}, interactions, details, ledger, Published(negatives=negatives))
+    return RawData({"name": "pinterest"}, interactions, details, ledger, Provided(negatives=negatives))
 
 
 def _found(source: Path, name: str) -> Path | None:

@@ -1,0 +1,282 @@
+"""Does one level differ from another for users and trainings like these, or only for these very ones?
+
+A level is trained with S seeds, and each trained model gives one value per unit (a user, or a text). Users and seeds
+are both samples, so both must count: a test over users alone takes the noise of a training for a finding (Clark 1973,
+"The language-as-fixed-effect fallacy"). How the choices below were made, and how well they hold: docs/statistics.md.
+
+Shapes: S seeds, U units.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from vip5platform.analysis.resampling import ALPHA, interval_of, p_value_of, seed_noise
+
+from vip5core.errors import UserError
+from vip5core.metrics.ranking import gains, hits
+
+#: Seed number to the values of its trained model, one per unit.
+Level = Mapping[int, pd.Series]
+
+#: Draws of a null distribution or a bootstrap: p-values go down to 1e-4, which leaves room for Holm's correction.
+DRAWS = 9_999
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two levels on one metric.
+
+    Attributes:
+        first, second: names of the levels.
+        metric: what was compared.
+        first_mean, second_mean: over units and seeds.
+        difference: `first_mean - second_mean`.
+        low, high: 95 % interval of the difference.
+        p_value: of no difference, two-sided.
+        effect_size: Cohen's d of paired units: the mean of the units' differences over their standard deviation.
+        seeds: trainings of the level with fewer. With one, the noise of a training cannot be told from the level: the
+            answer is about these two trained models, not about the levels.
+        units: users or texts.
+        p_adjusted: `p_value` after `with_holm`; None before.
+    """
+
+    first: str
+    second: str
+    metric: str
+    first_mean: float
+    second_mean: float
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    effect_size: float
+    seeds: int
+    units: int
+    p_adjusted: float | None = None
+
+    @property
+    def relative(self) -> float:
+        """The difference as a share of the second level's mean; nan where that is 0."""
+        return self.difference / self.second_mean if self.second_mean else math.nan
+
+    def swapped(self) -> Comparison:
+        """The same comparison, looked at from the other level."""
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            first_mean=self.second_mean,
+            second_mean=self.first_mean,
+            difference=-self.difference,
+            low=-self.high,
+            high=-self.low,
+            effect_size=-self.effect_size,
+        )
+
+    @property
+    def distinguishable(self) -> bool:
+        """Is the difference significant at 5 %, after the correction for many comparisons?
+
+        Raises:
+            ValueError: before `with_holm`, for a p-value of its own would promise too much.
+        """
+        if self.p_adjusted is None:
+            raise ValueError("correct the p-values with with_holm first")
+        return self.p_adjusted < ALPHA
+
+
+def compare(
+    first: Level,
+    second: Level,
+    *,
+    names: tuple[str, str] = ("first", "second"),
+    metric: str = "",
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Comparison:
+    """Test and estimate the difference of two levels.
+
+    The null distribution of the mean difference has two parts. Units: the sign of each unit's difference, averaged
+    over seeds, is flipped at random (`scipy.stats.permutation_test`), scaled down by what is noise of the trainings.
+    Seeds: draws of Student's t with the variance of the levels' means from seed to seed (see `seed_noise`). The interval
+    has the same second part, and `scipy.stats.bootstrap` over units as its first.
+
+    Seeds are not paired, which gives twice as many degrees of freedom, and lets a level have seeds that the other
+    lacks. Where equal seeds make trainings of both levels alike, the answer errs on the side of doubt.
+
+    Args:
+        names, metric: go into the result.
+        draws: of each distribution.
+        seed: of those draws; the same seed gives the same numbers.
+
+    Raises:
+        UserError: if the levels were not measured on the same units, on one only, or a value is not a number.
+    """
+    a, b = _aligned([first, second], names)
+    units = a.shape[1]
+    change = a.mean(axis=0) - b.mean(axis=0)
+    difference = float(change.mean())
+    # Looked at from the level that is higher, so that swapping the levels changes the signs and nothing else.
+    turn = math.copysign(1.0, difference if difference else next((float(x) for x in change if x), 1.0))
+    low, high, p_value = 0.0, 0.0, 1.0
+    if change.any():
+        rng = np.random.default_rng(seed)
+        noise = seed_noise([a, b], change, draws, rng)
+        p_value = p_value_of(turn * change, noise, rng)
+        low, high = interval_of(turn * change, noise, rng)
+        low, high = (low, high) if turn > 0 else (-high, -low)
+    spread = float(change.std(ddof=1))
+    return Comparison(
+        first=names[0],
+        second=names[1],
+        metric=metric,
+        first_mean=float(a.mean()),
+        second_mean=float(b.mean()),
+        difference=difference,
+        low=low,
+        high=high,
+        p_value=p_value,
+        effect_size=difference / spread if spread else difference and math.copysign(math.inf, difference),
+        seeds=min(len(a), len(b)),
+        units=units,
+    )
+
+
+def mean_interval(values: Level, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float, float]:
+    """A level's mean over units and seeds, with its 95 % interval: (mean, low, high). See `compare`."""
+    (matrix,) = _aligned([values], ("the level",))
+    rng = np.random.default_rng(seed)
+    of_units = matrix.mean(axis=0)
+    return float(matrix.mean()), *interval_of(of_units, seed_noise([matrix], of_units, draws, rng), rng)
+
+
+def seeds_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of one value per seed with its 95 % interval by Student's t: (mean, low, high); nan with one seed.
+
+    For what has no value per unit: costs, and BLEU of a corpus.
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, math.nan, math.nan
+    half = float(stats.t.ppf(1 - ALPHA / 2, len(values) - 1) * stats.sem(values))
+    return mean, mean - half, mean + half
+
+
+def all_pairs(levels: Mapping[str, Level], metric: str) -> list[Comparison]:
+    """Every two levels compared, in the order given; p-values not yet corrected."""
+    return [compare(levels[a], levels[b], names=(a, b), metric=metric) for a, b in itertools.combinations(levels, 2)]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values of one family, adjusted so that any false finding among them has a chance of 5 % (Holm 1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for done, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        largest = max(largest, min(1.0, (len(p_values) - done) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with `p_adjusted`; all that are given are one family."""
+    adjusted = holm([each.p_value for each in comparisons])
+    return [replace(each, p_adjusted=p) for each, p in zip(comparisons, adjusted, strict=True)]
+
+
+def rank_agreement(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float]:
+    """Do two datasets order the levels alike? Kendall's tau-b and its p-value, exact where no levels tie.
+
+    Args:
+        first, second: level to its mean; levels that only one has are left out.
+
+    Raises:
+        UserError: if they share fewer than two levels.
+    """
+    shared = [name for name in first if name in second]
+    if len(shared) < 2:
+        raise UserError(f"{len(shared)} levels in common: two are needed to compare their order")
+    result = stats.kendalltau([first[name] for name in shared], [second[name] for name in shared])
+    return float(result.statistic), float(result.pvalue)
+
+
+def unit_values(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """The values whose mean is `metric`, one per unit.
+
+    Args:
+        rows: per-user rows of a trial; see `vip5core.evaluation.results`.
+        metric: such as `test/sequential/ndcg_at_10`, `test/explanation/rouge_l`, or `probe/<name>`.
+
+    Returns:
+        Values by (user, item), or by item for a probe; with a number where units would repeat.
+
+    Raises:
+        UserError: for a metric that is no mean over units, or rows without it.
+    """
+    task, _, name = metric.rpartition("/")
+    if task == "probe":
+        part, keys = rows[(rows["task"] == "probe") & (rows["template"] == name)], ["item"]
+    else:
+        split, _, task = task.partition("/")
+        part, keys = rows[(rows["split"] == split) & (rows["task"] == task)], ["user", "item"]
+    if part.empty:
+        raise UserError(f"no rows for {metric}: there are {', '.join(sorted(rows['task'].unique())) or 'none at all'}")
+    # Texts of one user and item come in any order, but for what they should say.
+    part = part.sort_values([*keys, "reference"] if "reference" in part else keys, kind="stable")
+    if part.duplicated(keys).any():
+        part = part.assign(number=part.groupby(keys).cumcount())
+        keys = [*keys, "number"]
+    values = _values(part, metric)
+    index = pd.MultiIndex.from_frame(part[keys]) if len(keys) > 1 else pd.Index(part[keys[0]])
+    return pd.Series(values, index=index, name=metric)
+
+
+def _values(part: pd.DataFrame, metric: str) -> np.ndarray:
+    name = metric.rpartition("/")[2]
+    ranking = re.fullmatch(r"(ndcg|hit_rate)_at_(\d+)", name)
+    if metric.startswith("probe/"):
+        return part["value"].to_numpy(float)
+    if ranking and "rank" in part and part["rank"].notna().all():
+        of_user = gains if ranking[1] == "ndcg" else hits
+        return of_user(part["rank"].to_numpy(), int(ranking[2]))
+    if name in ("rouge_l", "sentence_bleu_4") and name in part:
+        return part[name].to_numpy(float)
+    raise UserError(
+        f"{metric} has no value per unit: take ndcg_at_k or hit_rate_at_k of a ranking task, "
+        "rouge_l or sentence_bleu_4 of explanations, or probe/<name>"
+    )
+
+
+def _aligned(levels: Sequence[Level], names: Sequence[str]) -> list[np.ndarray]:
+    """One matrix [S, U] per level, units in one order."""
+    for level, name in zip(levels, names, strict=True):
+        if not level:
+            raise UserError(f"{name} has no values: none of its trials has finished")
+    units = next(iter(levels[0].values())).index
+    for level, name in zip(levels, names, strict=True):
+        for number, series in level.items():
+            if not series.index.is_unique:
+                raise UserError(f"{name}, seed {number}: units repeat")
+            shared = len(units.intersection(series.index))
+            if shared != len(units) or shared != len(series):
+                raise UserError(
+                    f"{name}, seed {number}, has {len(series)} units and {names[0]} has {len(units)}, {shared} of them "
+                    "the same: compare runs on the same dataset and test users"
+                )
+    if len(units) < 2:
+        raise UserError(f"{len(units)} unit: two at least are needed to compare; test more users")
+    matrices = [np.stack([series.reindex(units).to_numpy(float) for series in level.values()]) for level in levels]
+    for matrix, name in zip(matrices, names, strict=True):
+        if not np.isfinite(matrix).all():
+            raise UserError(f"{name} has values that are not numbers; evaluate its trials again")
+    return matrices

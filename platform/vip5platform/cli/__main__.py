@@ -1,0 +1,6 @@
+"""`python -m vip5platform.commands`: the `vip5` command where it is not installed."""
+
+from vip5platform.cli.vip5 import main
+
+if __name__ == "__main__":
+    main()

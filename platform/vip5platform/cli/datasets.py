@@ -1,0 +1,170 @@
+"""`vip5 prepare`, `describe` and `images`: datasets are prepared, looked at and given their pictures."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from vip5core.data.filters import DUPLICATES, REPEATS
+from vip5core.data.ids import ID_SCHEMES, LEAKY
+from vip5core.data.sources import SOURCES, options_of, read_source
+from vip5core.errors import UserError
+from vip5core.storage import writable_folder
+
+
+def add_commands(commands: Any) -> None:
+    """Add them to the subparsers of `vip5`."""
+    _add_prepare(
+        commands.add_parser(
+            "prepare",
+            help="make a dataset of raw files",
+            epilog=_sources(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    _add_describe(commands.add_parser("describe", help="a dataset in numbers, and a sheet of sample items"))
+    _add_images(commands.add_parser("images", help="download the pictures that a dataset's items name"))
+
+
+def _sources() -> str:
+    width = max(map(len, SOURCES))
+    rows = [
+        f"  {name:<{width}}  {source.files or 'made on the spot, needs no files'}" for name, source in SOURCES.items()
+    ]
+    return "sources and what their folder holds:\n" + "\n".join(rows)
+
+
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "dataset",
+        metavar="SOURCE",
+        help="a source below, with a part where it has several: amazon-2014:beauty, minimart:500",
+    )
+    add("--source", type=Path, metavar="DIR", help="the folder of raw files")
+    add("--out", type=Path, required=True, metavar="DIR", help="the dataset's folder, which must not exist")
+    add(
+        "--ids",
+        dest="id_scheme",
+        choices=[*ID_SCHEMES, *LEAKY],
+        help="how items are numbered (random; published for vip5-release)",
+    )
+    add(
+        "--k-core",
+        type=int,
+        metavar="K",
+        help="keep users and items with K interactions among themselves (5 for amazon, else 0: all)",
+    )
+    add("--duplicates", choices=DUPLICATES, help="the same user, item and second again (drop)")
+    add("--repeats", choices=REPEATS, help="a user's further interactions with an item (keep the first)")
+    add("--candidates", type=int, metavar="N", help="items to choose from in direct recommendation (100)")
+    add("--seed", type=int, metavar="N", help="of numbers and candidates (0)")
+    parser.set_defaults(run=_prepare)
+
+
+def _prepare(given: argparse.Namespace) -> int:
+    from vip5platform.console import say, stage
+    from vip5platform.report.datasets import dataset_summary
+
+    from vip5core.data.build import build_dataset
+    from vip5core.data.dataset import Dataset
+
+    names = ("id_scheme", "k_core", "duplicates", "repeats", "candidates", "seed")
+    options = options_of(given.dataset, **{name: getattr(given, name) for name in names})
+    options.check()
+    if given.out.exists():
+        raise UserError(f"--out {str(given.out)!r} exists: choose another folder, or remove it first")
+    writable_folder(given.out.absolute().parent, "--out")
+    with stage(f"reading {given.dataset}"):
+        raw = read_source(given.dataset, given.source, options.seed)
+    with stage("building"):
+        build_dataset(raw, given.out, options)
+    dataset = Dataset.load(given.out)
+    dataset_summary(dataset)
+    if dataset.items["image_urls"].map(len).any():
+        say(f"its pictures: [bold]vip5 images {escape(str(given.out))}[/]")
+    return 0
+
+
+def _add_describe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a prepared dataset")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="where the sheet of sample items goes (DIR/sheet.png)"
+    )
+    parser.set_defaults(run=_describe)
+
+
+def _describe(given: argparse.Namespace) -> int:
+    from vip5platform.console import console, say
+    from vip5platform.report.datasets import description_tables
+
+    from vip5core.data.dataset import Dataset
+    from vip5core.data.describe import describe
+    from vip5core.data.images.sheet import draw_sheet
+
+    dataset = Dataset.load(given.folder)
+    for table in description_tables(dataset, describe(dataset)):
+        console.print(table)
+    sheet = draw_sheet(dataset, given.sheet or given.folder / "sheet.png")
+    say(f"sample items: [bold]{escape(str(sheet))}[/]")
+    return 0
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folder", type=Path, metavar="DIR", help="a prepared dataset")
+    add(
+        "--downloads",
+        type=Path,
+        metavar="DIR",
+        help="where files are kept as they came, with the ledger (DIR.downloads)",
+    )
+    add(
+        "--mirror",
+        action="append",
+        default=[],
+        metavar="FROM=TO",
+        help="ask TO… for every address FROM…; may be repeated",
+    )
+    add("--per-host", type=int, default=4, metavar="N", help="requests at once to one host (4)")
+    add("--timeout", type=float, default=30.0, metavar="S", help="seconds for one picture (30)")
+    add("--max-mb", type=float, default=20.0, metavar="MB", help="larger pictures are refused (20)")
+    add("--allow-private", action="store_true", help="machines of private networks, this one too, may be asked")
+    add("--retry-failed", action="store_true", help="ask again for what failed for good")
+    parser.set_defaults(run=_images)
+
+
+def _images(given: argparse.Namespace) -> int:
+    from vip5platform.console import stage
+    from vip5platform.report.datasets import pictures_summary
+
+    from vip5core.data.images.dataset_images import add_pictures
+    from vip5core.data.images.options import DownloadOptions
+
+    if not 0 < given.max_mb < math.inf:
+        raise UserError(f"--max-mb {given.max_mb}: must be a number above 0")
+    options = DownloadOptions(
+        per_host=given.per_host,
+        timeout_s=given.timeout,
+        max_bytes=int(given.max_mb * 1e6),
+        allow_private=given.allow_private,
+        retry_failed=given.retry_failed,
+        mirrors=tuple(_mirror(text) for text in given.mirror),
+    )
+    folder = given.folder.resolve()
+    downloads = given.downloads or folder.with_name(f"{folder.name}.downloads")
+    with stage("pictures") as update:
+        added = add_pictures(folder, downloads, options, lambda done, total: update(done, total, ""))
+    pictures_summary(added, downloads)
+    return 0 if added.reasons.empty else 1
+
+
+def _mirror(text: str) -> tuple[str, str]:
+    before, equals, after = text.partition("=")
+    if not (equals and before and after.startswith(("http://", "https://"))):
+        raise UserError(f"--mirror {text!r}: must look like http://old.host/=http://new.host/")
+    return before, after

@@ -1,0 +1,114 @@
+"""`vip5 report` and `vip5 compare`: what finished trials show, without training anything."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from vip5core.errors import UserError
+
+
+def add_commands(commands: Any) -> None:
+    """Add them to the subparsers of `vip5`."""
+    report = commands.add_parser("report", help="write and show the report of a study that was run")
+    report.add_argument("study", metavar="STUDY", help="its name (reduction-ablation), or its report's folder")
+    _add_home(report)
+    report.set_defaults(run=_report)
+    compare = commands.add_parser(
+        "compare",
+        help="the paired test between two runs",
+        epilog="Runs that differ in their seed alone are joined by commas: vip5 compare a1,a2,a3 b1,b2,b3",
+    )
+    for place in ("first", "second"):
+        compare.add_argument(
+            place,
+            metavar="RUN",
+            help="the fingerprint of a trial (or how it begins), an MLflow run's id, or a trial's folder",
+        )
+    compare.add_argument("--metric", action="append", metavar="NAME", help="such as test/sequential/ndcg_at_10 (all)")
+    _add_home(compare)
+    compare.set_defaults(run=_compare)
+
+
+def _add_home(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--home", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie (runs)")
+    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow server or database (mlflow.db in --home)")
+
+
+def _report(given: argparse.Namespace) -> int:
+    from vip5platform.environment import set_environment
+
+    set_environment(None)
+    from vip5platform.analysis.record import find_record
+    from vip5platform.analysis.results import load_results
+    from vip5platform.console import console, say, stage
+    from vip5platform.report import show, write_report
+
+    folder = Path(given.study)
+    # A report's folder lies in the home of its study, wherever that is.
+    home = folder.resolve().parents[1] if (folder / "study.json").is_file() else given.home.resolve()
+    record = find_record(given.study, home)
+    with stage("report"):
+        study = load_results(record, home)
+        files = write_report(study, home)
+    show(study, console)
+    for file in files:
+        say(f"  {file}")
+    return 0 if all(not cell.failures for cell in study.cells) else 1
+
+
+def _compare(given: argparse.Namespace) -> int:
+    from vip5platform.environment import set_environment
+
+    set_environment(None)
+    from vip5platform.analysis.find_trials import TESTED, load_runs, units_of
+    from vip5platform.analysis.significance import compare, with_holm
+    from vip5platform.console import console, say
+
+    from vip5core.metrics import metric
+
+    home = given.home.resolve()
+    sides = [load_runs(text.split(","), home, given.tracking_uri) for text in (given.first, given.second)]
+    shared = [name for name in sides[0][0].metrics if all(name in run.metrics for runs in sides for run in runs)]
+    names = given.metric or [name for name in TESTED if name in shared]
+    if not names:
+        raise UserError(f"{given.first} and {given.second}: no metric of both can be tested user by user")
+    first, second = (",".join(run.folder.name[:8] for run in runs) for runs in sides)
+    tests = with_holm(
+        [
+            compare(units_of(sides[0], name), units_of(sides[1], name), names=(first, second), metric=name)
+            for name in names
+        ]
+    )
+    _say_differences(sides, say)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("metric", first, second, "difference", "95 % interval", "effect size", "p", "p (Holm)", "units"):
+        table.add_column(head, justify="left" if head == "metric" else "right")
+    for test in tests:
+        how = metric(test.metric)
+        table.add_row(
+            test.metric.removeprefix("test/"),
+            how.show(test.first_mean),
+            how.show(test.second_mean),
+            how.show(test.difference),
+            f"{how.show(test.low)} … {how.show(test.high)}",
+            f"{test.effect_size:+.2f}",
+            f"{test.p_value:.4f}",
+            f"{test.p_adjusted:.4f}",
+            str(test.units),
+        )
+    console.print(table)
+    if tests[0].seeds == 1:
+        say("One seed: this compares these two trained models, not their settings, which need several seeds.")
+    return 0
+
+
+def _say_differences(sides: list[Any], say: Any) -> None:
+    """What the two sides differ in, by setting."""
+    first, second = (runs[0].config.model_dump(mode="json") for runs in sides)
+    changed = [f"{key}: {first[key]} against {second[key]}" for key in first if first[key] != second[key]]
+    say("; ".join(changed) if changed else "Both runs have the same settings.")

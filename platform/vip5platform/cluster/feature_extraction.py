@@ -1,0 +1,223 @@
+"""Image features by Ray Data: decoding tasks feed a pool of encoders, every picture is encoded once, ever.
+
+    pictures ─▶ decode (tasks: open, resize, crop; uint8) ─▶ encode (actors: every encoder that lacks it) ─▶ shards
+
+An actor holds every encoder of the study, so that a picture is decoded once for all of them. Batches are written to
+content-addressed shards as they come: what is written is never computed again, whatever happens to the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from vip5platform.cluster.ray_cluster import quiet_ray
+from vip5platform.cluster.resources import ClusterResources
+
+from vip5core.data.dataset import Dataset
+from vip5core.data.feature_store import assemble, known_images, store_fingerprint, write_shard
+from vip5core.data.imported_features import store_name
+from vip5core.encoders import EncoderChoice, Preparation, UnreadableImage, decode_image, load_encoder
+from vip5core.errors import UserError
+from vip5core.fingerprint import sha256_bytes
+from vip5core.storage import writable_folder
+from vip5core.vocabulary import PROVIDED
+
+#: Pictures per batch, and those that one more actor must be worth on a CPU (it takes seconds to start).
+_BATCH, _PICTURES_PER_ACTOR = 64, 256
+#: TrialResources of a CPU that a decoding task takes beside the encoders, which are the work.
+_DECODE_CPU, _ENCODE_CPU = 0.25, 0.75
+
+Progress = Callable[[int, int], None]
+
+
+def extract(
+    dataset: Dataset,
+    choices: Sequence[EncoderChoice],
+    home: Path,
+    resources: Resources,
+    progress: Progress = lambda done, total: None,
+    gpus_per_actor: float | None = None,
+) -> dict[EncoderChoice, Path]:
+    """Feature stores of `dataset`, one per encoder, computing what is not there.
+
+    Args:
+        choices: the encoders.
+        home: stores go to `home/features/`.
+        resources: of the Ray session this runs in.
+        progress: called with pictures done and to do.
+        gpus_per_actor: share of a GPU for each actor; one whole GPU if the cluster has any.
+
+    Returns:
+        The folder of each encoder's store.
+
+    Raises:
+        UserError: for weights that cannot be loaded, pictures that changed after the dataset was prepared, or a folder
+            that cannot be written.
+    """
+    stores = {choice: store_folder(dataset, choice, home) for choice in choices}
+    missing = [choice for choice in choices if not stores[choice].is_dir()]
+    if not missing:
+        return stores
+    shards = {choice: home / "features" / "shards" / choice.fingerprint for choice in missing}
+    for folder in shards.values():
+        writable_folder(folder, "feature folder")
+    by_size: dict[int, list[EncoderChoice]] = {}
+    for choice in missing:
+        by_size.setdefault(Preparation.of(choice).size, []).append(choice)
+    with quiet_ray():
+        for size, same in by_size.items():
+            _encode_missing(dataset, same, size, shards, resources, progress, gpus_per_actor)
+    for choice in missing:
+        record = {"name": choice.name, "weights": Path(choice.weights).name, "fingerprint": choice.fingerprint}
+        assemble(dataset, record, choice.spec.feature_width, shards[choice], stores[choice])
+    return stores
+
+
+def store_folder(dataset: Dataset, choice: EncoderChoice, home: Path) -> Path:
+    """Where the features of `dataset` by one encoder lie, or will.
+
+    Raises:
+        UserError: for features that should have come with the dataset and did not.
+    """
+    if choice.weights == PUBLISHED:
+        folder = dataset.folder / "features" / store_name(choice.name)
+        if not folder.is_dir():
+            there = ", ".join(dataset.manifest.features) or "none"
+            raise UserError(
+                f"encoder_weights={PUBLISHED}: dataset {dataset.name!r} came with features of {there}, not of "
+                f"{choice.name}; choose other weights"
+            )
+        return folder
+    return home / "features" / store_fingerprint(dataset, choice.fingerprint)
+
+
+def _encode_missing(
+    dataset: Dataset,
+    choices: list[EncoderChoice],
+    size: int,
+    shards: dict[EncoderChoice, Path],
+    resources: Resources,
+    progress: Progress,
+    gpus_per_actor: float | None,
+) -> None:
+    """Put every picture of `dataset` into the shards of every encoder."""
+    known = [known_images(shards[choice]) for choice in choices]
+    pictures = dataset.items.dropna(subset=["image_sha256"]).drop_duplicates("image_sha256")
+    rows = []
+    for image, digest in zip(pictures["image"], pictures["image_sha256"], strict=True):
+        wanted = [place for place, seen in enumerate(known) if digest not in seen]
+        if wanted:
+            rows.append({"image_sha256": digest, "path": str(dataset.folder / image), "encoders": json.dumps(wanted)})
+    if not rows:
+        return
+    progress(0, len(rows))
+    gpus = gpus_per_actor if gpus_per_actor is not None else float(resources.gpus > 0)
+    if gpus:
+        actors = max(1, int(resources.gpus / gpus))
+        encode_resources: dict[str, Any] = {"num_gpus": gpus, "num_cpus": 1}
+    else:
+        actors = max(1, min(int(resources.cpus), math.ceil(len(rows) / _PICTURES_PER_ACTOR)))
+        encode_resources = {"num_cpus": _ENCODE_CPU}
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    # More blocks than actors keep all of them busy; a block of a few batches is cheap to lose.
+    blocks = max(1, min(math.ceil(len(rows) / _BATCH), 16 * actors))
+    encoded = (
+        ray.data.from_items(rows, override_num_blocks=blocks)
+        .map_batches(
+            functools.partial(_decode, size=size),
+            batch_size=_BATCH,
+            batch_format="numpy",
+            num_cpus=1 if gpus else _DECODE_CPU,
+        )
+        .map_batches(
+            _Encode,
+            fn_constructor_args=(choices, [shards[choice] for choice in choices], gpus > 0),
+            batch_size=_BATCH,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            **encode_resources,
+        )
+    )
+    done = 0
+    for batch in encoded.iter_batches(batch_size=None, batch_format="numpy"):
+        problems = [str(problem) for problem in batch["problem"] if problem]
+        if problems:
+            raise UserError(problems[0])
+        done += len(batch["image_sha256"])
+        progress(done, len(rows))
+
+
+def _decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+    """Batch of paths to batch of pixels.
+
+    `reason` says why a picture's bytes show nothing, which is known of them for ever; `problem` that they are not the
+    bytes that the dataset was prepared with, which someone has to mend.
+    """
+    prepare = Preparation(size)
+    pixels = np.zeros((len(batch["path"]), 3, size, size), dtype=np.uint8)
+    reasons, problems = [""] * len(pixels), [""] * len(pixels)
+    for row, (path, digest) in enumerate(zip(batch["path"], batch["image_sha256"], strict=True)):
+        try:
+            data = Path(path).read_bytes()
+            if sha256_bytes(data) != digest:
+                problems[row] = f"picture {path!r} changed after its dataset was prepared: prepare the dataset again"
+                continue
+            pixels[row] = prepare(decode_image(data)).numpy()
+        except OSError as error:
+            problems[row] = f"picture {path!r} cannot be read ({error.strerror}): does every node see --home?"
+        except UnreadableImage as error:
+            reasons[row] = str(error)
+    return {
+        "image_sha256": batch["image_sha256"],
+        "encoders": batch["encoders"],
+        "pixels": pixels,
+        "reason": np.array(reasons, dtype=object),
+        "problem": np.array(problems, dtype=object),
+    }
+
+
+class _Encode:
+    """An actor that holds the encoders and writes what they make of a batch to their shards."""
+
+    def __init__(self, choices: list[EncoderChoice], shards: list[Path], on_gpu: bool) -> None:
+        self.device = "cuda" if on_gpu else "cpu"
+        if not on_gpu:
+            torch.set_num_threads(1)
+        self.shards = shards
+        self.problem = ""
+        try:
+            self.encoders = [load_encoder(choice, self.device) for choice in choices]
+        except UserError as error:  # raised here, Ray would make a crash of it
+            self.problem = str(error)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        problems = np.array([self.problem or problem for problem in batch["problem"]], dtype=object)
+        if not self.problem:
+            self._encode(batch, [set(json.loads(text)) for text in batch["encoders"]])
+        return {"image_sha256": batch["image_sha256"], "problem": problems}
+
+    def _encode(self, batch: dict[str, np.ndarray], wanted: list[set[int]]) -> None:
+        usable = [not problem for problem in batch["problem"]]
+        readable = np.array([not reason for reason in batch["reason"]])
+        for place, encoder in enumerate(self.encoders):
+            rows = np.flatnonzero([fine and place in places for fine, places in zip(usable, wanted, strict=True)])
+            if not len(rows):
+                continue
+            features: list[np.ndarray | None] = [None] * len(rows)
+            good = np.flatnonzero(readable[rows])
+            if len(good):
+                pixels = torch.from_numpy(batch["pixels"][rows[good]]).to(self.device)
+                for row, feature in zip(good, encoder(pixels).cpu().numpy(), strict=True):
+                    features[row] = feature
+            hashes = [str(batch["image_sha256"][row]) for row in rows]
+            write_shard(self.shards[place], hashes, features, [str(batch["reason"][row]) or None for row in rows])

@@ -1,0 +1,69 @@
+"""The backbone of a study: found, or if built in made by the P5 stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from vip5core.config import TrialConfig
+from vip5core.data.dataset import Dataset
+from vip5core.model import find_backbone
+from vip5core.trial.p5_stage import make_p5_backbone, p5_config, p5_fingerprint
+from vip5core.vocabulary import BUILT_IN
+
+
+def built_in_folder(name: str, dataset: Dataset, home: Path, p5_epochs: int | None = None) -> Path:
+    """Where the built-in backbone that knows the prompts of `dataset` lies, or will."""
+    return home / "backbones" / f"{name}-{p5_fingerprint(dataset, _config(name, p5_epochs))}"
+
+
+def backbone_folder(
+    name: str,
+    dataset: Dataset,
+    home: Path,
+    p5_epochs: int | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, news: None,
+) -> Path:
+    """The folder of a backbone that knows the language of its prompts.
+
+    Args:
+        name: of the hub, a folder, or in `BUILT_IN`.
+        dataset: whose prompts a built-in one learns.
+        home: backbones lie in `home/backbones/`.
+        p5_epochs: of the stage that makes a built-in one.
+        progress: called after each epoch of that stage with (done, total, news).
+
+    Raises:
+        UserError: if there is no such backbone.
+    """
+    if name not in BUILT_IN:
+        return find_backbone(name, home)
+    config, out = _config(name, p5_epochs), built_in_folder(name, dataset, home, p5_epochs)
+    if not out.is_dir():
+        progress(0, config.epochs, "starting …")
+
+        def report(metrics: dict[str, float]) -> None:
+            progress(int(metrics["epoch"]), config.epochs, f"valid/loss {metrics['valid/loss']:.3f}")
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with _one_thread():
+            make_p5_backbone(dataset, config, out, report, device)
+    return out
+
+
+def _config(name: str, p5_epochs: int | None) -> TrialConfig:
+    return p5_config(backbone=name, **({"epochs": p5_epochs} if p5_epochs is not None else {}))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Matrices this small gain little from a second thread, and lose much by waiting for it where cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

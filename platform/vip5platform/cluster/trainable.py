@@ -1,0 +1,94 @@
+"""One trial by Ray Train, as Ray Tune calls it.
+
+Both ways run the same loop through `TorchTrainer`: alone it runs in the process of the Tune actor, which goes on to the
+next trial, so that a trial has no start-up to pay; several workers are a group of processes of their own, which share
+each batch.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray.train
+from ray import tune
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from vip5core.config import TrialConfig
+from vip5core.distributed import DistributedGroup
+from vip5core.trial.run import run_trial
+from vip5core.trial.spec import TrialSpec
+
+#: The one parameter that Tune knows of: a whole trial. What is varied or searched is decided before it comes to Tune.
+TRIAL = "trial"
+
+
+def parameters_of(spec: TrialSpec) -> dict[str, Any]:
+    """A trial as plain values, as Tune keeps and prints them."""
+    return {
+        "config": spec.config.model_dump(mode="json"),
+        "dataset": str(spec.dataset),
+        "backbone": str(spec.backbone),
+        "features": str(spec.features) if spec.features is not None else None,
+        "fingerprint": spec.fingerprint,
+    }
+
+
+def spec_of(parameters: dict[str, Any]) -> TrialSpec:
+    """The trial that a point of Tune's parameter space stands for."""
+    trial = parameters[TRIAL]
+    return TrialSpec(
+        TrialConfig(**trial["config"]),
+        Path(trial["dataset"]),
+        Path(trial["backbone"]),
+        Path(trial["features"]) if trial["features"] is not None else None,
+        trial["fingerprint"],
+    )
+
+
+def trainable(
+    home: Path, storage: Path, workers: int, cpus_per_worker: float, gpus_per_worker: float
+) -> Callable[..., None]:
+    """The function that Tune calls with a point of its parameter space.
+
+    Args:
+        home: trials lie in `home/trials/`.
+        storage: where Train keeps its own records, which nobody reads.
+        workers: processes of one trial.
+        cpus_per_worker: for each.
+        gpus_per_worker: share of a GPU for each.
+    """
+    if workers == 1:
+        device = "cuda" if gpus_per_worker else "cpu"
+        return functools.partial(_run_in_process, home=home, storage=storage, device=device)
+    resources = {"CPU": cpus_per_worker} | ({"GPU": gpus_per_worker} if gpus_per_worker else {})
+    scaling = ScalingConfig(num_workers=workers, use_gpu=gpus_per_worker > 0, resources_per_worker=resources)
+    return functools.partial(_run_in_group, home=home, storage=storage, scaling=scaling)
+
+
+def _run_in_process(parameters: dict[str, Any], home: Path, storage: Path, device: str) -> None:
+    spec = spec_of(parameters)
+
+    def loop() -> None:
+        run_trial(spec, home, tune.report, device=device)
+
+    TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0), run_config=_run_config(spec, storage)).fit()
+
+
+def _run_in_group(parameters: dict[str, Any], home: Path, storage: Path, scaling: ScalingConfig) -> None:
+    spec = spec_of(parameters)
+
+    def loop() -> None:
+        device = ray.train.torch.get_device()
+        run_trial(spec, home, ray.train.report, group=DistributedGroup(), device=device)
+
+    run_config = _run_config(spec, storage, [TuneReportCallback()])
+    TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
+
+
+def _run_config(spec: TrialSpec, storage: Path, callbacks: list[Any] | None = None) -> RunConfig:
+    return RunConfig(name=f"train-{spec.fingerprint}", storage_path=str(storage), callbacks=callbacks)

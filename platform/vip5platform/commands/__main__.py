@@ -1,6 +1,0 @@
-"""`python -m vip5platform.commands`: the `vip5` command where it is not installed."""
-
-from vip5platform.commands import main
-
-if __name__ == "__main__":
-    main()

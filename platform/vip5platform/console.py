@@ -1,0 +1,121 @@
+"""What a person sees while a study runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from vip5core.metrics import metric
+
+if TYPE_CHECKING:  # preparing a dataset shows progress, too, and has no use for PyTorch
+    from vip5core.trial.result import TrialResult
+    from vip5core.trial.spec import TrialSpec
+
+console = Console()
+if not console.is_terminal:  # a log file has no width of its own; tables need some
+    console = Console(width=150)
+
+
+def bars() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[news]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def say(text: str) -> None:
+    """A line that stays, with rich's markup."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    console.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def stage(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar for one stage; yields `update(done, total, news)`. A log file gets a line for each piece of news."""
+    with bars() as progress:
+        task = progress.add_task(what, total=None, news="")
+
+        def update(done: int, total: int, news: str = "") -> None:
+            progress.update(task, completed=done, total=total, news=news)
+            if news and not console.is_terminal:
+                say(f"{what} {done}/{total}  {news}")
+
+        yield update
+
+
+class TrialProgress:
+    """An observer of trials that draws a bar for the study and one for each running trial.
+
+    Args:
+        progress: where.
+        label: of a trial.
+        total: how many there will be.
+    """
+
+    def __init__(self, progress: Progress, label: Callable[[TrialSpec], str], total: int) -> None:
+        self.progress = progress
+        self.label = label
+        self.study = progress.add_task("trials", total=total, news="starting …")
+        self.tasks: dict[str, TaskID] = {}
+
+    def started(self, spec: TrialSpec) -> None:
+        self.progress.update(self.study, news="")
+        if spec.fingerprint not in self.tasks:
+            self.tasks[spec.fingerprint] = self.progress.add_task(
+                f"  {escape(self.label(spec))}", total=spec.config.epochs, news=""
+            )
+
+    def epoch(self, spec: TrialSpec, metrics: Mapping[str, float]) -> None:
+        task = self.tasks.get(spec.fingerprint)
+        news = f"valid/loss {metrics['valid/loss']:.3f}" if "valid/loss" in metrics else ""
+        if task is not None:
+            self.progress.update(task, completed=int(metrics["epoch"]), news=news)
+
+    def finished(self, spec: TrialSpec, result: TrialResult) -> None:
+        self._end(spec)
+        shown = [
+            f"{task} {metric(name).label} {metric(name).show(result.metrics[name])}"
+            for task, name in (
+                ("sequential", "test/sequential/ndcg_at_10"),
+                ("direct", "test/direct/ndcg_at_10"),
+                ("explanation", "test/explanation/bleu_4"),
+            )
+            if name in result.metrics
+        ]
+        seconds = result.metrics["cost/seconds"]
+        self._say(f"[green]✓[/] {self._name(spec)}  [dim]{'  '.join(shown)}  {seconds:.0f} s[/]")
+
+    def failed(self, spec: TrialSpec, reason: str) -> None:
+        self._end(spec)
+        self._say(f"[red]✗[/] {self._name(spec)}  {escape(reason)}")
+
+    def pruned(self, spec: TrialSpec) -> None:
+        self._end(spec)
+        self._say(f"[dim]· {self._name(spec)}  ended early: others were better by then[/]")
+
+    def _name(self, spec: TrialSpec) -> str:
+        return escape(self.label(spec))
+
+    def _end(self, spec: TrialSpec) -> None:
+        task = self.tasks.pop(spec.fingerprint, None)
+        if task is not None:
+            self.progress.remove_task(task)
+        self.progress.advance(self.study)
+
+    def _say(self, text: str) -> None:
+        self.progress.console.print(text, highlight=False, soft_wrap=True)

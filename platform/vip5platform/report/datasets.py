@@ -1,0 +1,128 @@
+"""What the `vip5` command prints of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from vip5core.data.dataset import Dataset
+from vip5core.data.leak import ANSWERS
+from vip5platform.console import console, say, warn
+
+if TYPE_CHECKING:  # the first reads pictures, the second downloads them: seconds of imports that `prepare` does without
+    from vip5core.data.describe import Description
+    from vip5core.data.images.dataset_images import Added
+
+
+def dataset_summary(dataset: Dataset) -> None:
+    """One line of counts, and a warning for everything that is not there."""
+    counts = dataset.manifest.counts
+    say(
+        f"{escape(dataset.name)}: {dataset.n_users:,} users, {dataset.n_items:,} items "
+        f"({counts['items_with_image']:,} with picture), {counts['interactions']:,} interactions, "
+        f"{len(dataset.explanations):,} explanations"
+    )
+    if dataset.manifest.ids_leak:
+        warn("this dataset's item ids tell the held-out items: rankings flatter every model (docs/item-ids.md)")
+    for drop in dataset.manifest.drops:
+        examples = f" ({', '.join(drop.examples)}, …)" if drop.examples else ""
+        warn(f"{drop.count:,} {drop.what}: {drop.reason}{examples}")
+
+
+def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
+    """A dataset's figures, its history lengths, and what its source offered in vain."""
+    manifest = dataset.manifest
+    source = ", ".join(value if key == "name" else f"{key} {value}" for key, value in manifest.source.items() if value)
+    facts = Table(title=escape(source), box=box.SIMPLE_HEAVY, show_header=False, title_justify="left")
+    facts.add_column(style="dim")
+    facts.add_column(justify="right")
+    facts.add_column(style="dim")
+    mean, median, longest = found.history_lengths
+    words, frequent = found.feature_words
+    told = found.explanations
+    rows = [
+        ("users", f"{found.users:,}", ""),
+        ("items", f"{found.items:,}", ""),
+        ("interactions", f"{found.interactions:,}", f"of {manifest.counts['interactions_in_source']:,} in the source"),
+        ("density", f"{found.density:.3%}", f"sparsity {1 - found.density:.3%}"),
+        ("history length", f"{mean:.1f}", f"mean; median {median:g}, longest {longest:,}"),
+        ("time", found.last or "–", f"since {found.first}" if found.first else "the source has an order, no times"),
+        (
+            "tied ends",
+            f"{found.tied_ends:.1%}",
+            "users whose last two interactions have one time: order decides the test",
+        ),
+        ("popularity", f"{found.top_decile:.1%}", "of training interactions with the top tenth of the items"),
+        ("with picture", f"{found.with_image:.1%}", f"of items; {found.with_url:.1%} say where one can be had"),
+        ("with title", f"{found.with_title:.1%}", f"of items; {found.with_description:.1%} with description"),
+        ("explanations", f"{sum(told.values()):,}", ", ".join(f"{split} {count:,}" for split, count in told.items())),
+        ("with explanation", f"{found.with_explanation:.1%}", "of interactions"),
+        ("explanation length", f"{found.explanation_words:g}", "words, median"),
+        ("feature words", f"{words:,}", ", ".join(frequent)),
+        ("features that came with it", str(len(manifest.features)), ", ".join(manifest.features)),
+        (
+            "item ids",
+            manifest.id_scheme,
+            "leaky: numbered with the held-out items" if manifest.ids_leak else "leak-free",
+        ),
+        (
+            f"next number, HR@{ANSWERS}",
+            f"{found.leak.hit_rate:.4f}",
+            f"of test items, untrained; NDCG@{ANSWERS} {found.leak.ndcg:.4f}; chance {found.leak.chance:.4f}",
+        ),
+        (
+            "options",
+            "",
+            f"k_core={manifest.k_core}, duplicates={manifest.duplicates}, repeats={manifest.repeats}, "
+            f"candidates={manifest.candidates}, seed={manifest.seed}",
+        ),
+    ]
+    for name, value, note in rows:
+        facts.add_row(name, value, escape(note))
+    yield facts
+    yield _histogram(found)
+    if manifest.drops:
+        yield _drops(dataset)
+
+
+def _histogram(found: Description) -> Table:
+    table = Table(title="users by history length", box=box.SIMPLE_HEAVY, show_header=False, title_justify="left")
+    table.add_column(justify="right", style="dim")
+    table.add_column()
+    table.add_column(justify="right")
+    most = max(count for _, count in found.length_classes)
+    for name, count in found.length_classes:
+        table.add_row(name, "█" * round(40 * count / most) or ("▏" if count else ""), f"{count:,}")
+    return table
+
+
+def _drops(dataset: Dataset) -> Table:
+    table = Table(title="dropped or mended", box=box.SIMPLE_HEAVY, title_justify="left")
+    for name, justify in (("count", "right"), ("what", "left"), ("why", "left"), ("such as", "left")):
+        table.add_column(
+            name, justify="right" if justify == "right" else "left", style="dim" if name == "such as" else ""
+        )
+    for drop in dataset.manifest.drops:
+        table.add_row(f"{drop.count:,}", drop.what, escape(drop.reason), escape("; ".join(drop.examples[:2])))
+    return table
+
+
+def pictures_summary(added: Added, downloads: Path) -> None:
+    """How many items have a picture now, and why others have none."""
+    new = added.now - added.before
+    say(f"{added.now:,} items with picture, {new:,} of them new; files and ledger: {escape(str(downloads))}")
+    if added.reasons.empty:
+        return
+    table = Table(title="no picture", box=box.SIMPLE_HEAVY, title_justify="left")
+    table.add_column("items", justify="right")
+    table.add_column("why")
+    table.add_column("such as", style="dim", overflow="fold")
+    for (reason, final), rows in added.reasons.groupby(["reason", "final"], sort=False):
+        again = "" if final else " (asked again by the next run)"
+        table.add_row(f"{len(rows):,}", escape(f"{reason}{again}"), escape(rows["url"].iloc[0]))
+    console.print(table)

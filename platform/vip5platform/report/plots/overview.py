@@ -1,0 +1,106 @@
+"""The one picture of a study, for a README and for MLflow."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from vip5platform.analysis.results import DatasetResults, StudyResults
+from vip5platform.report.formatting import dataset_name, factors, title, unit
+from vip5platform.report.plots import levels as plots
+from vip5platform.report.plots import search as search_plots
+from vip5platform.report.plots.style import INK, LEVEL, canvas, clipped, dress, few_ticks, legend
+from vip5platform.report.sections.search import Stored, finished
+
+from vip5core.metrics import metric
+from vip5core.storage import atomic_file
+
+_TIME = "cost/train_seconds"
+#: Rows and columns that a picture can hold.
+_ROWS, _COLUMNS = 4, 4
+
+
+def save(study: StudyResults, found: Stored, path: Path) -> Path:
+    """As PNG at `path`, whole."""
+    if not study.results() or not study.metrics:
+        figure = _empty()
+    else:
+        figure = _search(study, found) if study.record.kind == "search" else _study(study)
+    figure.suptitle(study.record.question.replace("$", r"\$"), x=0.01, ha="left", fontsize=12.5, weight="bold")
+    with atomic_file(path) as aside:
+        figure.savefig(aside, format="png", dpi=150)
+    return path
+
+
+def _empty() -> Figure:
+    figure = canvas(2.0, 6.0)
+    figure.text(0.5, 0.4, "No trial has finished.", ha="center", color=LEVEL, fontsize=12)
+    return figure
+
+
+def _study(study: StudyResults) -> Figure:
+    """A row per dataset; a panel per metric and one for the training time."""
+    groups = [group for group in study.groups if any(cell.results for cell in group.cells)][:_ROWS]
+    names = list(study.metrics[: _COLUMNS - 1])
+    tall = [sum(bool(cell.results) for cell in group.cells) for group in groups]
+    figure = canvas(0.9 + sum(0.75 + 0.32 * rows for rows in tall), 1.1 + 2.9 * (len(names) + 1))
+    grid = figure.subplots(
+        len(groups), len(names) + 1, squeeze=False, gridspec_kw={"height_ratios": [1.2 + rows for rows in tall]}
+    )
+    handles: dict[str, Artist] = {}
+    for row, group in zip(grid, groups, strict=True):
+        for place, (axes, name) in enumerate(zip(row, names, strict=False)):
+            for handle in plots.draw_levels(axes, group, name, study, names=place == 0):
+                handles.setdefault(str(handle.get_label()).partition(" ")[0], handle)
+            dress(axes, f"{title(name)}{unit(metric(name))}", "x")
+            axes.spines["left"].set_visible(False)
+        _times(row[-1], group)
+        if len(groups) > 1:
+            row[0].set_ylabel(clipped(dataset_name(group)), weight="bold")
+    for label, handle in handles.items():
+        handle.set_label(label)
+    legend(figure, list(handles.values()), 4)
+    figure.supylabel(factors(study) if len(groups) == 1 else "", fontsize=9.5, color=INK)
+    return figure
+
+
+def _times(axes: Axes, group: DatasetResults) -> None:
+    cells = [cell for cell in group.cells if cell.results]
+    for place, cell in zip(range(len(cells))[::-1], cells, strict=True):
+        if not math.isnan(cell.mean(_TIME)):
+            axes.barh(place, cell.mean(_TIME), color="#9ca3af", height=0.5)
+            axes.annotate(
+                metric(_TIME).show(cell.mean(_TIME)),
+                (cell.mean(_TIME), place),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+                color=INK,
+            )
+    axes.set_yticks([])
+    axes.set_ylim(-0.6, len(cells) - 0.4)
+    axes.margins(x=0.25)
+    axes.set_xlim(left=0)
+    few_ticks(axes)
+    dress(axes, f"{title(_TIME)}{unit(metric(_TIME))}", "x")
+    axes.spines["left"].set_visible(False)
+
+
+def _search(study: StudyResults, found: Stored) -> Figure:
+    first = study.metrics[0]
+    panels = ["history"]
+    panels += ["front"] if len(study.metrics) > 1 else []
+    panels += ["importances"] if found.importances.get(first) else []
+    figure = canvas(3.4, 4.3 * len(panels) if finished(study) else 4.3)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        if panel == "history":
+            search_plots.draw_history(axes, study, first)
+        elif panel == "front":
+            search_plots.draw_front(axes, study)
+        else:
+            search_plots.draw_importances(axes, found.importances[first], first)
+    return figure

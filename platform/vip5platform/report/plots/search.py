@@ -1,0 +1,153 @@
+"""A search's plots: how it went, its front, what mattered, and where the best trials lie."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from vip5platform.analysis.results import CellResults, StudyResults
+from vip5platform.report.blocks import Drawing
+from vip5platform.report.formatting import title, unit
+from vip5platform.report.plots.style import (
+    ALIKE,
+    BEST,
+    INK,
+    LEVEL,
+    canvas,
+    clipped,
+    drawing,
+    dress,
+    few_ticks,
+    label_points,
+    legend,
+    short_numbers,
+)
+from vip5platform.report.sections.search import Stored, finished, front, short
+
+from vip5core.metrics import metric
+
+#: Values of a setting that stand in a plot as they are.
+_VALUES = 8
+
+
+def drawings(study: StudyResults, found: Stored) -> list[Drawing]:
+    if study.record.kind != "search" or not finished(study):
+        return []
+    made = []
+    for place, name in enumerate(study.metrics):
+        figure = canvas(2.6)
+        axes = figure.subplots()
+        draw_history(axes, study, name)
+        legend(figure, _history_legend(), 2)
+        made.append(drawing(figure, f"history-{place}", f"{title(name)} of each trial, and the best so far"))
+    if len(study.metrics) > 1:
+        figure = canvas(3.0)
+        draw_front(figure.subplots(), study)
+        caption = f"Trials by {title(study.metrics[0])} and {title(study.metrics[1])}; the front is orange"
+        made.append(drawing(figure, "front", caption))
+    for place, (name, shares) in enumerate(found.importances.items()):
+        if shares:
+            figure = canvas(1.0 + 0.27 * len(shares))
+            draw_importances(figure.subplots(), shares, name)
+            said = ", ".join(f"{key} {100 * share:.0f} %" for key, share in shares.items())
+            made.append(drawing(figure, f"importances-{place}", f"What moves {title(name)}: {said}"))
+    return [*made, *_slices(study)]
+
+
+def draw_history(axes: Axes, study: StudyResults, name: str) -> None:
+    """The trials in their order, and the best so far as a line."""
+    how = metric(name)
+    order = {trial.name: place for place, trial in enumerate(study.record.trials, start=1)}
+    cells = sorted((cell for cell in finished(study) if cell.values(name)), key=lambda cell: order[cell.name])
+    numbers, values = [order[cell.name] for cell in cells], np.array([cell.mean(name) for cell in cells])
+    best = (np.maximum if how.higher_is_better else np.minimum).accumulate(values)
+    axes.plot(numbers, values, "o", color=LEVEL, ms=5, alpha=0.8)
+    axes.step(numbers, best, where="post", color=BEST, lw=1.8)
+    dress(axes, f"{title(name)}{unit(how)}")
+    axes.set_xlabel("trial")
+    few_ticks(axes, "x", 6)
+    few_ticks(axes, "y")
+    short_numbers(axes)
+
+
+def _history_legend() -> list:
+    return [
+        Line2D([], [], marker="o", ls="", color=LEVEL, ms=5, label="a trial"),
+        Line2D([], [], color=BEST, lw=1.8, label="the best so far"),
+    ]
+
+
+def draw_front(axes: Axes, study: StudyResults) -> None:
+    """Two objectives against each other."""
+    first, second = study.metrics[:2]
+    ahead = front(study)
+    rest = [cell for cell in finished(study) if cell not in ahead and cell.values(second)]
+    axes.plot([c.mean(second) for c in rest], [c.mean(first) for c in rest], "o", color=LEVEL, ms=5, alpha=0.7)
+    along = sorted(ahead, key=lambda cell: cell.mean(second))
+    axes.plot([c.mean(second) for c in along], [c.mean(first) for c in along], "D-", color=BEST, ms=6, lw=1.4)
+    values = [cell.mean(second) for cell in [*rest, *along]]
+    if values and max(values) > 8 * min(values) > 0:
+        axes.set_xscale("log")
+    else:
+        few_ticks(axes)
+    few_ticks(axes, "y")
+    axes.margins(x=0.12, y=0.14)
+    dress(axes, f"{title(first)}{unit(metric(first))}")
+    axes.set_xlabel(f"{title(second)}{unit(metric(second))}")
+    short_numbers(axes)
+    order = {trial.name: place for place, trial in enumerate(study.record.trials, start=1)}
+    points = [(cell.mean(second), cell.mean(first), str(order[cell.name])) for cell in along]
+    others = [(cell.mean(second), cell.mean(first), "") for cell in rest]
+    label_points(axes, points, [INK] * len(points), others)
+
+
+def draw_importances(axes: Axes, shares: dict[str, float], name: str) -> None:
+    places = np.arange(len(shares))[::-1]
+    axes.barh(places, [100 * share for share in shares.values()], color=ALIKE, height=0.6)
+    axes.set_yticks(places, [clipped(key) for key in shares])
+    dress(axes, f"What moves {title(name)}? (%)", "x")
+    few_ticks(axes)
+
+
+def _slices(study: StudyResults) -> list[Drawing]:
+    """The first objective by each setting."""
+    first, cells = study.metrics[0], finished(study)
+    made = []
+    for place, setting in enumerate(study.record.factors):
+        having = [cell for cell in cells if setting in cell.levels]
+        if len({cell.levels[setting] for cell in having}) < 2:
+            continue
+        figure = canvas(2.5)
+        axes = figure.subplots()
+        _draw_slice(axes, having, setting, first)
+        made.append(drawing(figure, f"slice-{place}", f"{title(first)} by {setting}, one point per trial"))
+    return made
+
+
+def _draw_slice(axes: Axes, cells: list[CellResults], setting: str, name: str) -> None:
+    texts = [cell.levels[setting] for cell in cells]
+    values = [cell.mean(name) for cell in cells]
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError:
+        numbers = []
+    if numbers and len(set(texts)) > _VALUES and all(math.isfinite(x) for x in numbers):
+        if min(numbers) > 0 and max(numbers) > 20 * min(numbers):
+            axes.set_xscale("log")
+        else:
+            few_ticks(axes)
+        places = numbers
+    else:
+        known = sorted(set(texts), key=lambda text: float(text) if numbers else 0) if numbers else sorted(set(texts))
+        places = [known.index(text) for text in texts]
+        axes.set_xticks(range(len(known)), [clipped(short(text)) for text in known])
+        axes.set_xlim(-0.5, len(known) - 0.5)
+        if sum(len(short(text)) for text in known) > 34:
+            axes.tick_params(axis="x", rotation=30)
+    axes.plot(places, values, "o", color=LEVEL, ms=5.5, alpha=0.8)
+    axes.plot(places[0], values[0], "D", color=BEST, ms=7)  # they come the best first
+    few_ticks(axes, "y")
+    dress(axes, f"{title(name)}{unit(metric(name))}")
+    axes.set_xlabel(setting)

@@ -1,0 +1,59 @@
+"""What a study cost: in machine hours, by stage, in memory."""
+
+from __future__ import annotations
+
+from vip5platform.analysis.results import StudyResults
+from vip5platform.report.blocks import Block, Bullets
+from vip5platform.report.formatting import count, number
+
+from vip5core.metrics import metric
+
+
+def hours(study: StudyResults) -> float:
+    """Hours of CPU cores, or of GPUs where trials had some, that all trials took."""
+    record = study.record
+    each = record.gpus or record.cpus
+    total = 0.0
+    for result in study.results().values():
+        total += result.metrics.get("cost/seconds", 0.0) * result.record.get("workers", record.workers) * each
+    return total / 3600
+
+
+def blocks(study: StudyResults) -> list[Block]:
+    results = list(study.results().values())
+    if not results:
+        return []
+    record = study.record
+    spent, unit = hours(study), "GPU-hours" if record.gpus else "CPU-hours"
+    asked = len(record.trials)
+    trained = f"{count(len(results), 'training')} for {count(asked, 'trial')}" if asked != len(results) else ""
+    trained = trained or count(asked, "trial")
+    share = f"{count(record.workers, 'worker')} of {f'{record.gpus:g} GPU' if record.gpus else f'{record.cpus:g} CPU'}"
+    seconds = sorted(result.metrics["cost/seconds"] for result in results if "cost/seconds" in result.metrics)
+    items = [("Machine time", f"{_short(spent)} {unit}: {trained}, {share} each.")]
+    if seconds:
+        middle, longest = seconds[len(seconds) // 2], seconds[-1]
+        items.append(("A trial", f"{duration(middle)} (median), {duration(longest)} at most."))
+    peaks = [result.metrics.get("cost/peak_memory_mb", 0.0) for result in results]
+    if max(peaks) > 0:
+        how = metric("cost/peak_memory_mb")
+        items.append(("Peak memory", f"{number(max(peaks), how)} {how.unit}, the hungriest worker."))
+    stages = {name: took for name, took in record.seconds.items() if took >= 0.5}
+    if stages:
+        whole = f"{duration(sum(stages.values()))}: " if len(stages) > 1 else ""
+        text = ", ".join(f"{name} {duration(took)}" for name, took in stages.items())
+        items.append(("The last run", f"{whole}{text}; what was there already was not made again."))
+    devices = sorted({str(result.record.get("device", "")) for result in results} - {""})
+    if devices:
+        items.append(("On", ", ".join(devices)))
+    return [Bullets(items)]
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"

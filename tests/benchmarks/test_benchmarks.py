@@ -1,0 +1,52 @@
+"""What the benchmarks compare gives the same answers."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.decoding import evaluation, generation
+from benchmarks.straightforward import straightforward_loss
+from benchmarks.subject import Subject
+from benchmarks.training_step import batches
+from vip5core.data.dataset import Dataset
+from vip5core.data.sources import prepare
+from vip5core.distributed import WorkerGroup
+from vip5core.profiling import Stopwatch
+from vip5core.training.loop import accumulate
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    home: Path = tmp_path_factory.mktemp("benchmarks")
+    dataset = Dataset.load(prepare("minimart:60", None, home))
+    return Subject(dataset, None, torch.device("cpu"), "float32", 1, size="tiny", settings={"dropout": 0.0})
+
+
+@pytest.mark.slow
+def test_the_straightforward_loop_has_the_same_loss(subject: Subject) -> None:
+    model = subject.model.train()
+    data = subject.inputs.training_data(subject.config)
+    for samples in itertools.islice(batches(subject), 3):
+        ours = accumulate(model, samples, data, subject.config, WorkerGroup(), Stopwatch())
+        theirs = straightforward_loss(subject, samples)
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-5)
+    model.zero_grad(set_to_none=True)
+
+
+@pytest.mark.parametrize("task", ["sequential", "direct"])
+def test_generate_finds_the_same_items(subject: Subject, task: str) -> None:
+    model = subject.model.eval()
+    users, evaluator = evaluation(subject, task, 12)
+    samples = evaluator.questions("test", users)[task]
+    theirs = generation(subject, task, evaluator)()
+    for batch in evaluator._batches(samples, model.device):
+        asked = [samples[row] for row in batch.rows]
+        with torch.inference_mode():
+            ranked = evaluator.ranker(model, batch, model.encode(batch), asked, "test")
+        for row, answer in zip(batch.rows.tolist(), ranked, strict=True):
+            texts = evaluator.tokenizer.batch_decode(theirs[row], skip_special_tokens=True)
+            assert answer.items == [int(text) for text in texts]

@@ -1,0 +1,255 @@
+"""SASRec sees no future and no test item, is the same every time, learns sequences, and is kept whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from support.shop import small_config, small_inputs
+
+from vip5core.baselines.sasrec import (
+    FittedSasrec,
+    SasrecModel,
+    SasrecOptions,
+    evaluate_sasrec,
+    run_sasrec,
+    sasrec_folder,
+    train_sasrec,
+    training,
+)
+from vip5core.baselines.simple import evaluate_baseline
+from vip5core.data.dataset import Dataset
+from vip5core.data.sources import prepare
+from vip5core.errors import UserError
+from vip5core.evaluation.rank import allowed_items
+from vip5core.fingerprint import sha256_file
+from vip5core.metrics import metric
+from vip5core.prompts import Sample
+from vip5core.trial.result import TrialResult
+
+FEW = SasrecOptions(width=16, batch_size=16, epochs=3, max_history=20)
+
+
+@pytest.fixture(scope="module")
+def fitted(shop: Dataset) -> FittedSasrec:
+    return train_sasrec(shop, FEW)
+
+
+@pytest.fixture(scope="module")
+def questions(shop: Dataset) -> dict[str, list[Sample]]:
+    return small_inputs(shop).evaluator(small_config()).questions("test", None)
+
+
+def with_histories(dataset: Dataset, histories: list[np.ndarray]) -> Dataset:
+    """The dataset with other items bought, the numbers of interactions kept."""
+    interactions = dataset.interactions.copy()
+    interactions["item"] = np.concatenate(histories).astype(np.int32)
+    return dataclasses.replace(dataset, interactions=interactions)
+
+
+def states(model: SasrecModel, histories: list[list[int]]) -> list[torch.Tensor]:
+    lengths = torch.tensor([len(history) for history in histories])
+    padded = torch.zeros(len(histories), int(lengths.max()), dtype=torch.int64)
+    for row, history in zip(padded, histories, strict=True):
+        row[: len(history)] = torch.tensor(history)
+    with torch.inference_mode():
+        return [row[:length] for row, length in zip(model.eval()(padded, lengths), lengths, strict=True)]
+
+
+def test_a_later_item_does_not_change_what_follows_earlier_ones() -> None:
+    model = SasrecModel(30, FEW)
+    one, other = states(model, [[3, 7, 9, 11, 2], [3, 7, 9, 30, 1]])
+    torch.testing.assert_close(one[:3], other[:3], rtol=0, atol=0)
+    assert not torch.allclose(one[3:], other[3:])
+
+
+def test_padding_does_not_matter() -> None:
+    model = SasrecModel(30, FEW)
+    alone = states(model, [[3, 7, 9]])[0]
+    beside = states(model, [[3, 7, 9], list(range(1, 16))])[0]
+    torch.testing.assert_close(alone, beside)
+
+
+def test_only_the_newest_items_count_and_padding_cannot_be_recommended(fitted: FittedSasrec) -> None:
+    long = np.arange(1, 41)
+    scores = fitted.scores([long, long[-FEW.max_history :], np.array([5])])
+    assert scores.shape == (3, fitted.model.items.num_embeddings)
+    torch.testing.assert_close(scores[0], scores[1])
+    assert torch.isneginf(scores[:, 0]).all()
+    assert torch.isfinite(scores[:, 1:]).all()
+
+
+def test_the_gradient_is_that_of_the_plain_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of positions and micro-batches of like length change the memory, not the numbers."""
+    model = SasrecModel(30, dataclasses.replace(FEW, dropout=0.0))
+    sequences = [np.array([3, 7, 9, 11]), np.array([4, 5]), np.array([1, 2, 3, 4, 5, 6, 7])]
+    plain = [
+        torch.nn.functional.cross_entropy(
+            row @ model.items.weight[1:].T, torch.from_numpy(sequence[1:]) - 1, reduction="sum"
+        )
+        for sequence in sequences
+        for row in model(torch.from_numpy(sequence[None, :-1]), torch.tensor([len(sequence) - 1]))
+    ]
+    (torch.stack(plain).sum() / 10).backward()
+    expected = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    monkeypatch.setattr(training, "_SCORES_AT_A_TIME", 31 * 3)
+    model.zero_grad()
+    total = sum(training._backward(model, part, 10) for part in (sequences[:2], sequences[2:]))
+    assert total == pytest.approx(float(torch.stack(plain).sum().detach()), rel=1e-5)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_the_loss_falls_and_every_epoch_is_told(shop: Dataset) -> None:
+    told: list[tuple[int, int, str]] = []
+    fitted = train_sasrec(
+        shop, dataclasses.replace(FEW, epochs=6), progress=lambda done, total, news: told.append((done, total, news))
+    )
+    losses = [epoch["train/loss"] for epoch in fitted.history]
+    assert losses[-1] < losses[0]
+    assert [(done, total) for done, total, _ in told] == [(epoch, 6) for epoch in range(1, 7)]
+
+
+def test_the_same_seed_gives_the_same_numbers_and_leaves_the_generator_alone(
+    shop: Dataset, fitted: FittedSasrec
+) -> None:
+    before = torch.get_rng_state()
+    again = train_sasrec(shop, FEW)
+    assert torch.equal(before, torch.get_rng_state())
+    other = train_sasrec(shop, dataclasses.replace(FEW, seed=1))
+    assert again.history == fitted.history
+    for name, value in fitted.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name])
+    assert other.history != fitted.history
+
+
+def test_the_test_items_are_never_read(shop: Dataset, fitted: FittedSasrec) -> None:
+    histories = [shop.history(user).copy() for user in range(1, shop.n_users + 1)]
+    for history in histories:
+        history[-1] = history[-1] % shop.n_items + 1
+    blind = train_sasrec(with_histories(shop, histories), FEW)
+    assert blind.history == fitted.history
+    for name, value in fitted.model.state_dict().items():
+        assert torch.equal(value, blind.model.state_dict()[name])
+
+
+def test_the_validation_items_choose_the_epoch_and_train_nothing(shop: Dataset) -> None:
+    histories = [shop.history(user).copy() for user in range(1, shop.n_users + 1)]
+    for history in histories:
+        history[-2] = history[-2] % shop.n_items + 1
+    options = dataclasses.replace(FEW, epochs=8, patience=3, learning_rate=1e-2)
+    one, other = train_sasrec(shop, options), train_sasrec(with_histories(shop, histories), options)
+    both = list(zip(one.history, other.history, strict=False))
+    assert all(a["train/loss"] == b["train/loss"] for a, b in both)
+    assert any(a != b for a, b in both)
+    for fitted in (one, other):
+        values = [epoch["valid/sequential/ndcg_at_10"] for epoch in fitted.history]
+        assert fitted.best_epoch == 1 + int(np.argmax(values))
+        assert len(values) == min(options.epochs, fitted.best_epoch + options.patience)
+    until_best = train_sasrec(shop, dataclasses.replace(options, epochs=one.best_epoch))
+    for name, value in one.model.state_dict().items():
+        assert torch.equal(value, until_best.model.state_dict()[name])
+
+
+def test_it_learns_a_sequence_that_popularity_cannot_know(shop: Dataset) -> None:
+    """Each user walks the catalogue from a place of their own: what follows is known, and no item is popular."""
+    rng = np.random.default_rng(0)
+    lengths = [len(shop.history(user)) for user in range(1, shop.n_users + 1)]
+    walks = [(rng.integers(shop.n_items) + np.arange(n)) % shop.n_items + 1 for n in lengths]
+    planted = with_histories(shop, walks)
+    asked = {
+        "sequential": [
+            dataclasses.replace(sample, item=planted.target(sample.user, "test"))
+            for sample in small_inputs(shop).evaluator(small_config()).questions("test", None)["sequential"]
+        ]
+    }
+    options = SasrecOptions(
+        width=32, layers=1, batch_size=8, epochs=10, learning_rate=1e-2, dropout=0.0, max_history=20
+    )
+    mine, _ = evaluate_sasrec(train_sasrec(planted, options), planted, asked, small_config())
+    popular, _ = evaluate_baseline("popularity", planted, asked, small_config())
+    assert mine["test/sequential/hit_rate_at_1"] > 0.8
+    assert popular["test/sequential/hit_rate_at_10"] < 0.6
+
+
+def test_it_answers_the_models_questions(
+    shop: Dataset, fitted: FittedSasrec, questions: dict[str, list[Sample]]
+) -> None:
+    metrics, rows = evaluate_sasrec(fitted, shop, questions, small_config())
+    assert rows.groupby("task").size().to_dict() == dict.fromkeys(("sequential", "direct"), shop.n_users)
+    assert all(key.startswith("test/") and metric(key).label for key in metrics)
+    _, simple = evaluate_baseline(
+        "popularity", shop, {task: questions[task] for task in ("sequential", "direct")}, small_config()
+    )
+    assert list(rows.columns) == list(simple.columns)
+    for task in ("sequential", "direct"):
+        part = rows[rows["task"] == task]
+        for row, sample in zip(part.itertuples(), questions[task], strict=True):
+            scores = fitted.scores([shop.before(sample.user, "test")])[0].numpy()
+            allowed = allowed_items(shop, sample, "test", True)
+            assert abs(row.rank - 1 - int((scores[allowed] > scores[sample.item]).sum())) <= 1  # rounding of a batch
+
+
+@pytest.mark.parametrize("test_users", [None, 7])
+def test_a_run_asks_what_an_evaluator_asks_and_is_found_again(
+    shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_users: int | None
+) -> None:
+    config = small_config(test_users=test_users)
+    out = run_sasrec(shop, config, tmp_path, FEW)
+    assert out == sasrec_folder(shop, config, tmp_path, FEW)
+    result = TrialResult.load(out)
+    expected = small_inputs(shop).evaluator(config).questions("test", test_users)
+    _, rows = evaluate_sasrec(train_sasrec(shop, FEW), shop, expected, config)
+    pd.testing.assert_frame_equal(result.per_user, rows)
+    assert result.record["options"] == dataclasses.asdict(FEW)
+    assert len(result.history) == FEW.epochs
+    assert all(metric(key).label for key in result.metrics)
+
+    written = sha256_file(out / "result.json")
+    monkeypatch.setattr("vip5core.evaluation.sasrec.trial.train_sasrec", None)  # would fail if called
+    assert run_sasrec(shop, config, tmp_path, FEW) == out
+    assert sha256_file(out / "result.json") == written
+
+
+def test_only_what_changes_the_answers_makes_another_folder(shop: Dataset, tmp_path: Path) -> None:
+    def folder(options: SasrecOptions = FEW, **settings: object) -> Path:
+        return sasrec_folder(shop, small_config(**settings), tmp_path, options)
+
+    same = [folder(num_beams=20), folder(max_history=7), folder(encoder="RN50"), folder(seed=3)]
+    same.append(folder(tasks=("sequential", "direct")))
+    assert {*same} == {folder()}
+    others = [folder(exclude_history=False), folder(test_users=5), folder(tasks=("direct",))]
+    others += [folder(sequential_template="A-1"), folder(dataclasses.replace(FEW, seed=1))]
+    assert len({folder(), *others}) == 1 + len(others)
+
+
+def test_nothing_half_written_is_left(shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_off(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("cut off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", cut_off)  # the table is written by then
+        with pytest.raises(RuntimeError, match="cut off"):
+            run_sasrec(shop, small_config(), tmp_path, dataclasses.replace(FEW, epochs=1))
+    assert list((tmp_path / "baselines").iterdir()) == []
+
+
+def test_what_it_cannot_do_is_said_before_it_trains(shop: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="tasks=explanation"):
+        run_sasrec(shop, small_config(tasks=("explanation",)), tmp_path)
+    with pytest.raises(ValueError, match="width=10"):
+        SasrecOptions(width=10, heads=4)
+
+
+@pytest.mark.slow
+def test_on_movielens_it_is_clearly_above_popularity(real_data: Path, tmp_path: Path) -> None:
+    dataset = Dataset.load(prepare("movielens-100k", real_data / "movielens-100k", tmp_path))
+    config = small_config(tasks=("sequential",))
+    result = TrialResult.load(run_sasrec(dataset, config, tmp_path, SasrecOptions(epochs=10, batch_size=16)))
+    asked = small_inputs(dataset).evaluator(config).questions("test", None)
+    popular, _ = evaluate_baseline("popularity", dataset, asked, config)
+    assert result.metrics["test/sequential/hit_rate_at_10"] > 1.4 * popular["test/sequential/hit_rate_at_10"]

@@ -1,0 +1,70 @@
+"""Popularity and random answer the models' own questions, and score what theory says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.shop import small_config, small_inputs
+
+from vip5core.baselines.simple import evaluate_baseline
+from vip5core.data.dataset import Dataset
+from vip5core.evaluation.rank import allowed_items
+from vip5core.metrics import metric
+from vip5core.prompts import Sample
+
+
+@pytest.fixture(scope="module")
+def questions(shop: Dataset) -> dict[str, list[Sample]]:
+    return small_inputs(shop).evaluator(small_config()).questions("test", None)
+
+
+def test_random_meets_the_target_as_often_as_chance(shop: Dataset, questions: dict[str, list[Sample]]) -> None:
+    ranking = {task: questions[task] for task in ("sequential", "direct")}
+    scores = [evaluate_baseline("random", shop, ranking, small_config(seed=seed))[0] for seed in range(40)]
+    for task, samples in ranking.items():
+        chance = np.mean([10 / allowed_items(shop, sample, "test", True).sum() for sample in samples])
+        measured = np.mean([score[f"test/{task}/hit_rate_at_10"] for score in scores])
+        error = np.sqrt(chance * (1 - chance) / (40 * len(samples)))
+        assert abs(measured - chance) < 4 * error
+
+
+def test_popularity_ranks_by_how_often_an_item_was_bought_in_training(
+    shop: Dataset, questions: dict[str, list[Sample]]
+) -> None:
+    training = shop.interactions[shop.interactions["split"] == "train"]["item"].value_counts()
+    _, rows = evaluate_baseline("popularity", shop, {"sequential": questions["sequential"]}, small_config())
+    for row, sample in zip(rows.itertuples(), questions["sequential"], strict=True):
+        others = set(range(1, shop.n_items + 1)) - set(shop.before(sample.user, "test").tolist())
+        counts = training.reindex(sorted(others), fill_value=0)
+        mine = counts[sample.item]
+        assert 1 + (counts > mine).sum() <= row.rank <= (counts >= mine).sum()
+
+
+def test_popularity_writes_the_commonest_training_explanation(
+    shop: Dataset, questions: dict[str, list[Sample]]
+) -> None:
+    _, rows = evaluate_baseline("popularity", shop, {"explanation": questions["explanation"]}, small_config())
+    known = shop.explanations_of("train")["explanation"]
+    assert len(set(rows["prediction"])) == 1
+    assert known.value_counts()[rows["prediction"][0]] == known.value_counts().max()
+    expected = [shop.explanations["explanation"].iat[sample.explanation_row] for sample in questions["explanation"]]
+    assert rows["reference"].tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["popularity", "random"])
+def test_a_baseline_is_the_same_every_time_and_its_metrics_have_names(
+    shop: Dataset, questions: dict[str, list[Sample]], name: str
+) -> None:
+    metrics, rows = evaluate_baseline(name, shop, questions, small_config())
+    again, rows_again = evaluate_baseline(name, shop, questions, small_config())
+    assert metrics == again
+    pd.testing.assert_frame_equal(rows, rows_again)
+    assert all(key.startswith("test/") and metric(key).label for key in metrics)
+    assert rows.groupby("task").size().to_dict() == {task: len(samples) for task, samples in questions.items()}
+
+
+def test_random_writes_explanations_of_the_training_part(shop: Dataset, questions: dict[str, list[Sample]]) -> None:
+    _, rows = evaluate_baseline("random", shop, {"explanation": questions["explanation"]}, small_config())
+    assert set(rows["prediction"]) <= set(shop.explanations_of("train")["explanation"])
+    assert len(set(rows["prediction"])) > 1

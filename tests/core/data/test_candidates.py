@@ -1,0 +1,68 @@
+"""Candidate lists: fair, fixed, and stored with the dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.raw import raw_histories
+
+from vip5core.data.build import BuildOptions, build_dataset
+from vip5core.data.candidates import draw_candidates
+from vip5core.data.dataset import Dataset
+from vip5core.errors import UserError
+from vip5core.vocabulary import CANDIDATES
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    n_items=st.integers(5, 400),
+    lengths=st.lists(st.integers(4, 30), min_size=1, max_size=5),
+    size=st.integers(2, 120),
+)
+def test_a_list_holds_the_target_and_items_the_user_never_touched(
+    seed: int, n_items: int, lengths: list[int], size: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    histories = [rng.integers(1, n_items + 1, length) for length in lengths]
+    lists = draw_candidates(histories, n_items, seed, size)
+    assert len(lists) == 2 * len(histories)
+    for row in lists.itertuples():
+        history, candidates = histories[row.user - 1], row.candidates.tolist()
+        target = history[-2 if row.split == "valid" else -1]
+        negatives = set(candidates) - {target}
+        assert candidates.count(target) == 1
+        assert len(negatives) == len(candidates) - 1 == min(size - 1, n_items - len(set(history.tolist())))
+        assert not negatives & set(history.tolist())
+        assert all(1 <= item <= n_items for item in negatives)
+
+
+def test_the_same_seed_draws_the_same_lists_and_another_seed_others() -> None:
+    histories = [np.arange(1, 9), np.arange(5, 15)]
+    first, again, other = (draw_candidates(histories, 500, seed)["candidates"].tolist() for seed in (3, 3, 4))
+    assert [row.tolist() for row in first] == [row.tolist() for row in again]
+    assert all(len(row) == CANDIDATES == 100 for row in first)
+    assert [row.tolist() for row in first] != [row.tolist() for row in other]
+
+
+def test_the_place_of_the_target_says_nothing() -> None:
+    histories = [np.array([1, 2, 3, 4])] * 3000
+    lists = draw_candidates(histories, 50, 0, 10)
+    places = [row.candidates.tolist().index(3 if row.split == "valid" else 4) for row in lists.itertuples()]
+    assert np.bincount(places, minlength=10) / len(places) == pytest.approx(np.full(10, 0.1), abs=0.02)
+
+
+def test_a_prepared_dataset_stores_them(shop: Dataset) -> None:
+    for user in range(1, shop.n_users + 1):
+        for split in ("valid", "test"):
+            candidates = shop.candidates(user, split).tolist()
+            assert shop.target(user, split) in candidates
+            assert len(candidates) == len(set(candidates)) == shop.n_items - len(shop.history(user)) + 1
+
+
+def test_a_list_without_a_negative_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"candidates=1: .*at least 2"):
+        build_dataset(raw_histories({"u": "abcd"}), tmp_path / "out", BuildOptions(candidates=1))

@@ -1,0 +1,71 @@
+"""What is said of a dataset is so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.raw import raw_histories
+
+from vip5core.data.build import build_dataset
+from vip5core.data.dataset import Dataset
+from vip5core.data.describe import describe
+from vip5core.data.images.sheet import draw_sheet, sample_items
+from vip5core.errors import UserError
+
+HISTORIES = {"u": ["a", "b", "c", "d"], "v": ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"]}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    told = [("u", "a", 5.0, "so good", "fit", "the fit is great", None), ("v", "b", 4.0, "", "fit", "nice fit", None)]
+    raw = raw_histories(HISTORIES, told, title={"a": ""}, image_urls={"b": ["http://images.example/b.jpg"]})
+    return Dataset.load(build_dataset(raw, tmp_path / "out"))
+
+
+def test_the_figures_are_those_of_the_tables(dataset: Dataset) -> None:
+    found = describe(dataset)
+    assert (found.users, found.items, found.interactions) == (2, 11, 15)
+    assert found.density == pytest.approx(15 / 22)
+    assert found.history_lengths == (7.5, 7.5, 11)
+    assert [(name, count) for name, count in found.length_classes if count] == [("4", 1), ("11 to 15", 1)]
+    assert (found.first, found.last) == (None, None)  # times are places in the history
+    assert (found.tied_ends, found.with_image, found.with_description) == (0, 0, 0)
+    assert found.with_title == pytest.approx(10 / 11)
+    assert found.with_url == pytest.approx(1 / 11)
+    assert found.with_explanation == pytest.approx(2 / 15)
+    assert (sum(found.explanations.values()), found.explanation_words, found.feature_words) == (2, 3.0, (1, ["fit"]))
+
+
+def test_every_user_is_in_one_class_of_lengths(shop: Dataset) -> None:
+    assert sum(count for _, count in describe(shop).length_classes) == shop.n_users
+
+
+def test_ties_and_dates_are_told(tmp_path: Path) -> None:
+    raw = raw_histories({"u": ["a", "b", "c", "d"], "v": ["a", "b", "c", "d"]})
+    raw.interactions["timestamp"] = [1_400_000_000, 1_400_086_400, 1_400_172_800, 1_400_172_800] + [
+        1_400_000_000 + n for n in range(4)
+    ]
+    found = describe(Dataset.load(build_dataset(raw, tmp_path / "out")))
+    assert found.tied_ends == 0.5
+    assert (found.first, found.last) == ("2014-05-13", "2014-05-15")
+
+
+def test_the_sheet_shows_items_with_pictures_first(shop: Dataset, tmp_path: Path) -> None:
+    sheet = Image.open(draw_sheet(shop, tmp_path / "sheet.png"))
+    assert sheet.width > 1000
+    assert len(sheet.convert("RGB").getcolors(1 << 24) or []) > 20
+    lacking = shop.items.copy()
+    lacking.loc[lacking.index[5:], ["image", "image_sha256"]] = None
+    some = Dataset(
+        shop.folder, shop.manifest, lacking, shop.users, shop.interactions, shop.explanations, shop.candidate_lists
+    )
+    assert set(sample_items(some, 8)["item"].head(5)) == {1, 2, 3, 4, 5}
+    draw_sheet(some, tmp_path / "holes.png")
+
+
+def test_a_sheet_that_cannot_be_written_is_a_users_error(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        draw_sheet(dataset, tmp_path / "file" / "sheet.png")

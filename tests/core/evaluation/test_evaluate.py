@@ -1,0 +1,139 @@
+"""Evaluation of a model: who is asked what, what may be answered, and how it is summed up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from support.shop import small_config, small_inputs
+
+from vip5core.data.dataset import Dataset
+from vip5core.evaluation.evaluate import Evaluator
+from vip5core.evaluation.rank import PublishedRanker
+from vip5core.evaluation.results import ranking_rows, summarise
+from vip5core.metrics import metric
+from vip5core.model import VIP5
+from vip5core.prompts import Sample
+from vip5core.templates import default_templates
+from vip5core.trial.components import TrialInputs
+
+
+@pytest.fixture(scope="module")
+def inputs(shop: Dataset) -> TrialInputs:
+    return small_inputs(shop)
+
+
+@pytest.fixture(scope="module")
+def model(inputs: TrialInputs) -> VIP5:
+    return inputs.model(small_config())
+
+
+def lists_of(evaluator: Evaluator, model: VIP5, samples: list[Sample]) -> list[list[int]]:
+    """The ranked items of each sample."""
+    lists: dict[int, list[int]] = {}
+    for batch in evaluator._batches(samples, model.device):
+        asked = [samples[row] for row in batch.rows]
+        with torch.inference_mode():
+            ranked = evaluator.ranker(model.eval(), batch, model.encode(batch), asked, "test")
+        lists |= {int(row): answer.items for row, answer in zip(batch.rows, ranked, strict=True)}
+    return [lists[row] for row in range(len(samples))]
+
+
+def test_what_the_user_has_is_left_out_where_asked(shop: Dataset, inputs: TrialInputs, model: VIP5) -> None:
+    everything = set(range(1, shop.n_items + 1))
+    for exclude in (True, False):
+        config = small_config(exclude_history=exclude, num_beams=shop.n_items)
+        evaluator = inputs.evaluator(config)
+        samples = evaluator.questions("test", 6)["sequential"]
+        for sample, items in zip(samples, lists_of(evaluator, model, samples), strict=True):
+            had = set(shop.before(sample.user, "test").tolist())
+            assert len(items) == len(set(items))
+            assert set(items) == (everything - had if exclude else everything)
+            assert sample.item in items
+
+
+def test_a_choice_ranks_its_candidates_and_nothing_else(shop: Dataset, inputs: TrialInputs, model: VIP5) -> None:
+    evaluator = inputs.evaluator(small_config(num_beams=shop.n_items))
+    samples = evaluator.questions("test", 6)["direct"]
+    for sample, items in zip(samples, lists_of(evaluator, model, samples), strict=True):
+        assert sorted(items) == sorted(sample.candidates.tolist())
+
+
+def test_the_exact_protocol_ranks_every_allowed_item(shop: Dataset, inputs: TrialInputs, model: VIP5) -> None:
+    evaluator = inputs.evaluator(small_config(protocol="exact", exclude_history=False))
+    samples = evaluator.questions("test", 4)["sequential"]
+    for items in lists_of(evaluator, model, samples):
+        assert sorted(items) == list(range(1, shop.n_items + 1))
+
+
+def test_the_same_users_are_asked_every_time(inputs: TrialInputs, shop: Dataset) -> None:
+    def users(limit: int | None, **changes: int) -> list[int]:
+        return [sample.user for sample in inputs.evaluator(small_config(**changes)).questions("valid", limit)["direct"]]
+
+    assert users(None) == users(1000) == list(range(1, shop.n_users + 1))
+    assert users(7) == users(7)
+    assert len(set(users(7))) == 7
+    assert users(7, seed=1) == users(7)  # a seed changes the trial, not who is asked: results of seeds are paired
+
+
+def test_rows_say_who_was_asked_what_and_sum_up_to_the_metrics(inputs: TrialInputs, model: VIP5, shop: Dataset) -> None:
+    config = small_config(test_users=9)
+    evaluator = inputs.evaluator(config)
+    metrics, rows = evaluator.test(model)
+    assert not rows.duplicated(["task", "user", "item"]).any()
+    assert rows.groupby("task").size().to_dict() == {"direct": 9, "explanation": 9, "sequential": 9}
+    assert set(rows["split"]) == {"test"}
+    ranked = rows[rows["task"] != "explanation"]
+    assert [shop.target(user, "test") for user in ranked["user"]] == ranked["item"].tolist()
+    assert ranked["rank"].between(0, config.num_beams).all()
+    hits = ranked[ranked["task"] == "direct"]["rank"].between(1, 5).mean()
+    assert metrics["test/direct/hit_rate_at_5"] == pytest.approx(hits)
+    assert metrics == summarise(rows, config.num_beams)
+    assert rows.loc[rows["task"] == "explanation", ["prediction", "reference", "rouge_l"]].notna().all(axis=None)
+    again, rows_again = evaluator.test(model)
+    assert again == metrics
+    pd.testing.assert_frame_equal(rows, rows_again)
+
+
+def test_every_metric_has_a_direction_and_validation_never_names_the_test(inputs: TrialInputs, model: VIP5) -> None:
+    valid = inputs.evaluator(small_config(validation_users=4)).validate(model)
+    assert all(key.startswith("valid/") and metric(key).label for key in valid)
+    assert valid["valid/loss"] == pytest.approx(
+        np.mean([valid[f"valid/{task}/loss"] for task in ("sequential", "direct", "explanation")])
+    )
+
+
+def test_the_batch_does_not_change_the_answer(
+    inputs: TrialInputs, model: VIP5, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluator = inputs.evaluator(small_config(validation_users=6))
+    together = evaluator.validate(model)
+    monkeypatch.setitem(vars(Evaluator)["_batches"].__globals__["_USERS_AT_A_TIME"], "cpu", 1)
+    assert evaluator.validate(model) == pytest.approx(together, abs=1e-5)
+
+
+def test_the_published_protocol_counts_beams_that_name_nothing(inputs: TrialInputs, model: VIP5) -> None:
+    config = small_config(protocol="published", exclude_history=False, test_users=3, tasks=("sequential",))
+    metrics, rows = inputs.evaluator(config).test(model)
+    assert {"test/sequential/invalid_share", "test/sequential/duplicate_share"} <= set(metrics)
+    assert rows["invalid"].between(0, config.num_beams).all()
+    assert metrics["test/sequential/invalid_share"] == pytest.approx(rows["invalid"].mean() / config.num_beams)
+
+
+def test_free_beams_are_read_as_items_invalid_ones_and_duplicates(inputs: TrialInputs) -> None:
+    ranked = PublishedRanker(inputs.backbone.tokenizer, n_items=60, num_beams=5)._read(["7", "x", "9", "7", "61"])
+    assert (ranked.invalid, ranked.duplicates) == (2, 1)
+    assert [item for item in ranked.items if item <= 60] == [9, 7]  # a repeated item keeps its last place
+
+
+def test_a_target_that_is_not_ranked_counts_as_a_miss() -> None:
+    template = default_templates()["A-3"]
+    samples = [Sample(template, user=user, item=5) for user in (1, 2, 3, 4)]
+    rows = ranking_rows(samples, "valid", [1, 0, 3, 11])
+    assert rows["reciprocal_rank"].tolist() == pytest.approx([1.0, 0.0, 1 / 3, 1 / 11])
+    metrics = summarise(rows, 20)
+    assert metrics["valid/sequential/hit_rate_at_1"] == 0.25
+    assert metrics["valid/sequential/hit_rate_at_10"] == 0.5
+    assert metrics["valid/sequential/ndcg_at_5"] == pytest.approx((1.0 + 0.5) / 4)
+    assert set(rows.columns) == {"task", "template", "split", "user", "item", "rank", "reciprocal_rank"}

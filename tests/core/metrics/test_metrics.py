@@ -1,0 +1,110 @@
+"""Metrics: our own, the libraries', and the official notebook's with its error cases."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.golden import GOLDEN
+
+from vip5core.metrics import ranking, text
+from vip5core.parity import metrics as published
+
+CASES = json.loads((GOLDEN / "metrics.json").read_text("utf-8"))
+PARTS = ("ndcg", "map", "recall", "precision", "mrr", "hit")
+
+
+def ids(cases: list[dict]) -> list[str]:
+    return [case["name"] for case in cases]
+
+
+@pytest.mark.parametrize("case", CASES["evaluate_all"], ids=ids(CASES["evaluate_all"]))
+def test_ranking_metrics_of_the_official_code(case: dict) -> None:
+    scores = {user: [tuple(pair) for pair in pairs] for user, pairs in case["user_item_scores"]}
+    relevant = dict(case["groundtruth"])
+    for k, result in case["results"].items():
+        ours = published.evaluate_all(scores, relevant, int(k))
+        if "error" in result:  # the official code fails on an empty list; we count a miss
+            misses = sum(not pairs for pairs in scores.values())
+            assert ours["hit"] <= 1 - misses / len(scores)
+        else:
+            assert ours == pytest.approx({part: result["value"][part] for part in PARTS}, abs=1e-12)
+        if all(len(items) == 1 for items in relevant.values()):  # one target: our own metrics say the same
+            ranks = np.array(
+                [
+                    ranking.rank_of(relevant[user][0], [item for item, _ in sorted(pairs, key=lambda p: -p[1])])
+                    for user, pairs in scores.items()
+                ]
+            )
+            assert ranking.hit_rate(ranks, int(k)) == pytest.approx(ours["hit"], abs=1e-12)
+            assert ranking.ndcg(ranks, int(k)) == pytest.approx(ours["ndcg"], abs=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES["notebook_pipeline"], ids=ids(CASES["notebook_pipeline"]))
+def test_generated_strings_are_read_as_the_official_notebook_does(case: dict) -> None:
+    scores = {user: published.parse_item_list(row["gen_item_list"]) for user, row in enumerate(case["all_info"])}
+    if case.get("error") == "ValueError":
+        with pytest.raises(ValueError, match="invalid literal"):
+            int(case["all_info"][0]["target_item"])
+        return
+    relevant = {user: [int(row["target_item"])] for user, row in enumerate(case["all_info"])}
+    if case.get("error") == "AssertionError":  # one user wrote no number at all: a miss
+        assert published.evaluate_all(scores, relevant, 10)["hit"] == 0.5
+        return
+    assert [[user, [list(pair) for pair in pairs]] for user, pairs in scores.items()] == case["value"]["ui_scores"]
+    for k in (1, 5, 10):
+        expected = {part: case["value"][str(k)][part] for part in PARTS}
+        assert published.evaluate_all(scores, relevant, k) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES["text"], ids=ids(CASES["text"]))
+def test_text_metrics_of_the_official_code(case: dict) -> None:
+    references, texts = case["references"], case["generated"]
+    if not texts:
+        for metric in (text.bleu, text.bleu_characters, text.text_metrics, published.rouge):
+            with pytest.raises(ValueError, match="no texts"):
+                metric(references, texts)
+        return
+    for order in (1, 2, 4):
+        for name, ours in (("word_lists", text.bleu), ("as_in_notebook_strings", text.bleu_characters)):
+            expected = case[f"bleu{order}_{name}"]
+            # Officially a division by zero where nothing was written or nothing can match: that is a score of 0.
+            value = 0.0 if "error" in expected else expected["value"]
+            assert ours(references, texts, order) == pytest.approx(value, abs=1e-9)
+    assert published.rouge(references, texts) == pytest.approx(case["rouge"]["value"], abs=1e-9)
+
+
+def test_rouge_of_the_library_differs_from_the_official_one_only_where_words_repeat() -> None:
+    same = text.rouge(["the colour is nice"], ["the colour is bright"])
+    assert same["rouge_1"][0] == pytest.approx(
+        published.rouge(["the colour is nice"], ["the colour is bright"])["rouge_1/f_score"]
+    )
+    repeated = text.rouge(["the cat sat"], ["the the the cat"])
+    assert repeated["rouge_1"][0] < published.rouge(["the cat sat"], ["the the the cat"])["rouge_1/f_score"]
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=50))
+def test_ndcg_and_hit_rate_follow_their_definitions(ranks: list[int]) -> None:
+    array = np.array(ranks)
+    assert ranking.hit_rate(array, 10) == pytest.approx(np.mean([1 <= r <= 10 for r in ranks]))
+    assert ranking.ndcg(array, 10) == pytest.approx(
+        np.mean([1 / math.log2(r + 1) if 1 <= r <= 10 else 0.0 for r in ranks])
+    )
+    assert ranking.ndcg(array, 5) <= ranking.hit_rate(array, 5) <= ranking.hit_rate(array, 10)
+
+
+def test_ties_are_broken_at_random_and_evenly() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.zeros(11)
+    ranks = [ranking.rank_by_score(3, scores, np.arange(1, 11), rng) for _ in range(2000)]
+    assert set(ranks) == set(range(1, 11))
+    assert np.mean(ranks) == pytest.approx(5.5, abs=0.3)
+
+
+def test_no_users_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no users"):
+        ranking.ranking_metrics(np.array([], dtype=int))

@@ -1,0 +1,104 @@
+"""The loss and the optimiser: what is weighed how, and what moves by how much."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from vip5core.config import OptimOptions
+from vip5core.model.loss import LENGTH_POWERS, target_losses
+from vip5core.model.mapping import RMSNorm
+from vip5core.prompts.batches import IGNORED
+from vip5core.training.optim import Optimizer
+
+
+@pytest.mark.parametrize("weighting", LENGTH_POWERS)
+def test_a_prompts_loss_is_divided_by_its_length_once_or_twice(weighting: str) -> None:
+    labels = torch.tensor([[3, 1, IGNORED, IGNORED], [4, 4, 4, 1]])
+    losses = target_losses(torch.zeros(2, 4, 7), labels, weighting)
+    lengths = torch.tensor([2.0, 4.0])
+    expected = {"token_mean": torch.full((2,), math.log(7)), "published": math.log(7) / lengths}[weighting]
+    torch.testing.assert_close(losses, expected)
+
+
+def test_the_loss_ignores_padding_and_is_cross_entropy_elsewhere() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 3, 5), torch.tensor([[1, 2, IGNORED], [3, IGNORED, IGNORED]])
+    expected = [-logits[0].log_softmax(-1)[[0, 1], [1, 2]].mean(), -logits[1, 0].log_softmax(-1)[3]]
+    torch.testing.assert_close(target_losses(logits, labels), torch.stack(expected))
+    changed = logits.clone()
+    changed[0, 2], changed[1, 1:] = 100.0, -100.0
+    torch.testing.assert_close(target_losses(changed, labels), torch.stack(expected))
+
+
+class Parts(nn.Module):
+    """One of each kind of parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+        self.norm = RMSNorm(3)
+        self.table = nn.Embedding(4, 3)
+        self.still = nn.Linear(3, 3).requires_grad_(False)
+
+
+def decayed(options: OptimOptions) -> set[str]:
+    """What moves without any gradient: by weight decay alone."""
+    model = Parts()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(1.0)
+    optimizer = Optimizer(model, options, total_steps=10)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    return {
+        name for name, parameter in model.named_parameters() if not torch.equal(parameter, torch.ones_like(parameter))
+    }
+
+
+def test_biases_are_spared_from_weight_decay_and_norms_where_asked() -> None:
+    base = {"warmup": 0.0, "weight_decay": 0.1}
+    assert decayed(OptimOptions(**base)) == {"linear.weight", "norm.weight", "table.weight"}
+    assert decayed(OptimOptions(**base, decay_norms=False)) == {"linear.weight", "table.weight"}
+    assert decayed(OptimOptions(warmup=0.0, weight_decay=0.0)) == set()
+
+
+def test_the_rate_rises_over_the_warm_up_and_falls_to_nothing() -> None:
+    optimizer = Optimizer(Parts(), OptimOptions(learning_rate=2.0, warmup=0.2), total_steps=10)
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.learning_rate)
+        optimizer.adam.step()
+        optimizer.schedule.step()
+    assert rates == pytest.approx([0.0, 1.0, 2.0, 1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.25])
+    assert optimizer.learning_rate == 0.0
+
+
+def test_embedding_tables_have_a_rate_of_their_own() -> None:
+    model = Parts()
+    optimizer = Optimizer(model, OptimOptions(learning_rate=1e-2, warmup=0.0, weight_decay=0.0, embedding_rate=5.0), 10)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    moved = {name: float((p.detach() - before[name]).abs().mean()) for name, p in model.named_parameters()}
+    assert moved["linear.weight"] == pytest.approx(1e-2, rel=1e-3)
+    assert moved["table.weight"] == pytest.approx(5e-2, rel=1e-3)
+    assert moved["still.weight"] == 0.0
+
+
+def test_a_long_gradient_is_clipped_and_its_norm_told() -> None:
+    model = Parts()
+    optimizer = Optimizer(model, OptimOptions(clip=1.0), 10)
+    for parameter in optimizer.parameters:
+        parameter.grad = torch.full_like(parameter, 10.0)
+    seen = []
+    optimizer.adam.register_step_pre_hook(lambda *_: seen.extend(p.grad.clone() for p in optimizer.parameters))
+    count = sum(p.numel() for p in optimizer.parameters)
+    assert optimizer.step() == pytest.approx(10.0 * math.sqrt(count))
+    assert float(torch.cat([grad.flatten() for grad in seen]).norm()) == pytest.approx(1.0, rel=1e-4)
+    assert all(p.grad is None for p in optimizer.parameters)

@@ -1,0 +1,65 @@
+"""A study's record: found again by name, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from vip5platform.analysis.record import RecordedTrial, StudyRecord, find_record, git_state, load_record
+
+from vip5core.errors import UserError
+
+
+def record(name: str = "encoders", key: str = "k1", **changes) -> StudyRecord:
+    values = {
+        "kind": "study", "name": name, "question": "Which?", "key": key, "factors": ["encoder"],
+        "metrics": ["test/sequential/ndcg_at_10"], "settings": {}, "baselines": ["popularity"],
+        "trials": [RecordedTrial(cell={"encoder": "RN50"}, seed=0, group="minimart", fingerprint="f")],
+        "command": "python x", "commit": "", "dirty": False, "workers": 1, "gpus": 0.0, "cpus": 1.0,
+    }  # fmt: skip
+    return StudyRecord(**{**values, **changes})
+
+
+def test_a_record_is_found_by_the_studys_name_its_folders_or_its_folder(tmp_path):
+    for key, age in (("k1", 100), ("k2", 50)):
+        record(key=key).save(tmp_path)
+        file = record(key=key).folder(tmp_path) / "study.json"
+        os.utime(file, (file.stat().st_mtime - age,) * 2)
+    assert find_record("encoders", tmp_path).key == "k2"  # the one that was run last
+    assert find_record("encoders-k1", tmp_path).key == "k1"
+    assert find_record(str(record(key="k1").folder(tmp_path)), tmp_path) == record(key="k1")
+
+
+def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path):
+    with pytest.raises(UserError, match="holds none: run a study"):
+        find_record("encoders", tmp_path)
+    record().save(tmp_path)
+    with pytest.raises(UserError, match="unknown study 'encoder': did you mean 'encoders'"):
+        find_record("encoder", tmp_path)
+
+
+def test_a_broken_record_is_a_users_error(tmp_path):
+    record().save(tmp_path)
+    folder = record().folder(tmp_path)
+    (folder / "study.json").write_text("{")
+    with pytest.raises(UserError, match="holds no study that can be read"):
+        load_record(folder)
+
+
+def test_the_state_of_a_checkout(tmp_path: Path):
+    assert git_state(tmp_path) == ("", False)
+
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "-q")
+    (tmp_path / "file").write_text("1")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    commit, dirty = git_state(tmp_path)
+    assert (len(commit), dirty) == (40, False)
+    (tmp_path / "file").write_text("2")
+    assert git_state(tmp_path) == (commit, True)

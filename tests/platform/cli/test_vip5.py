@@ -1,0 +1,117 @@
+"""The `vip5` command, as its user meets it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.amazon_dumps import items_of, reviews_of, write_dump
+from support.image_server import serving
+from vip5platform.cli.vip5 import main
+
+from vip5core.data.dataset import Dataset
+
+pytestmark = pytest.mark.slow
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    seen = capsys.readouterr()
+    assert isinstance(left.value.code, int)
+    return left.value.code, " ".join(seen.out.split()), seen.err
+
+
+def test_a_dump_becomes_a_dataset_with_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    web = tmp_path / "web"
+    web.mkdir()
+    items = items_of(2014)
+    for row in items[:-1]:
+        Image.new("RGB", (20, 20), "green").save(web / f"{row['asin']}.jpg")
+    for row in items:
+        row["imUrl"] = f"http://old.example/{row['asin']}.jpg"
+    source, out = tmp_path / "source", tmp_path / "toys"
+    source.mkdir()
+    write_dump(source, 2014, reviews_of(2014), items)
+    code, said, _ = run(capsys, "prepare", "amazon-2014:toys", "--source", source, "--out", out, "--k-core", 0)
+    assert code == 0
+    assert "8 users, 9 items (0 with picture), 48 interactions" in said
+    assert "vip5 images" in said
+    with serving(web) as address:
+        code, said, _ = run(capsys, "images", out, "--mirror", f"http://old.example/={address}", "--allow-private")
+    assert code == 1  # one picture is missing
+    assert "8 items with picture, 8 of them new" in said
+    assert "HTTP 404" in said
+    code, said, _ = run(capsys, "describe", out)
+    assert code == 0
+    for figure in ("with picture 88.9%", "next number, HR@5", "random leak-free", "users by history length"):
+        assert figure in said
+    assert Image.open(out / "sheet.png").width > 500
+    assert Dataset.load(out).manifest.k_core == 0
+
+
+def test_options_reach_the_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "shop"
+    options = ("--ids", "collaborative", "--repeats", "keep", "--duplicates", "keep", "--candidates", 7, "--seed", 3)
+    assert run(capsys, "prepare", "minimart:25", "--out", out, *options)[0] == 0
+    manifest = Dataset.load(out).manifest
+    kept = (manifest.id_scheme, manifest.repeats, manifest.duplicates, manifest.candidates, manifest.seed)
+    assert kept == ("collaborative", "keep", "keep", 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["prepare", "minimrat", "--out", "new"], "did you mean 'minimart'?"),
+        (["prepare", "amazon-2014", "--out", "new"], "amazon-2014 needs --source"),
+        (["prepare", "minimart:25", "--out", "there"], "exists: choose another folder"),
+        (["prepare", "minimart:25", "--out", "new", "--candidates", "1"], "at least 2"),
+        (["prepare", "minimart:25", "--out", "new", "--k-core", "-1"], "k_core=-1"),
+        (["prepare", "minimart:25", "--out", "new", "--seed", "-1"], "seed=-1: must be from 0"),
+        (["images", "there", "--max-mb", "inf"], "--max-mb inf"),
+        (["prepare", "minimart:25", "--out", "new", "--k-core", "999"], "nothing to train on"),
+        (["describe", "there"], "is not a dataset"),
+        (["images", "there"], "is not a dataset"),
+        (["images", "there", "--mirror", "x"], "--mirror 'x': must look like"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line_and_leaves_nothing(
+    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code, _, error = run(capsys, *arguments)
+    assert code == 2
+    assert error.startswith("error: ")
+    assert says in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    code, _, error = run(capsys, "prepare", "minimart:25", "--out", tmp_path / "file" / "shop")
+    assert code == 2
+    assert "cannot be written" in error
+
+
+def test_a_folder_may_be_called_what_it_likes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "a[" / "b]"
+    assert run(capsys, "prepare", "minimart:25", "--out", out)[0] == 0
+    assert "b]/sheet.png" in run(capsys, "describe", out)[1].replace(" ", "")
+
+
+def test_preparing_does_without_torch(tmp_path: Path) -> None:
+    script = (
+        "import sys; from vip5platform.commands import main\n"
+        f"try: main(['prepare', 'minimart:25', '--out', {str(tmp_path / 'shop')!r}])\n"
+        "except SystemExit as left: assert not left.code\n"
+        "assert not {'torch', 'ray', 'mlflow', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)

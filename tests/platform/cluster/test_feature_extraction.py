@@ -1,0 +1,104 @@
+"""Ray Data extracts image features: the same as a plain loop, once, with a reason for every picture that fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from vip5platform.cluster import feature_extraction as extraction
+from vip5platform.cluster.feature_extraction import extract
+from vip5platform.cluster.resources import ClusterResources
+
+from vip5core.data.dataset import Dataset, write_table
+from vip5core.data.feature_store import FeatureStore
+from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_image
+from vip5core.errors import UserError
+from vip5core.fingerprint import sha256_bytes
+
+pytestmark = pytest.mark.slow
+
+CHOICES = [EncoderChoice("RN50", "tiny"), EncoderChoice("ViT-B/32", "tiny")]
+BROKEN = {3: b"", 5: b"not a picture", 7: None}  # item: what its file holds; None: half of it
+
+
+def damaged(shop: Dataset, folder: Path) -> Dataset:
+    """The shop as it is prepared from a source with three bad pictures."""
+    shutil.copytree(shop.folder, folder)
+    items = shop.items.copy()
+    for item, content in BROKEN.items():
+        path = folder / items["image"][item - 1]
+        data = path.read_bytes()[:150] if content is None else content
+        path.write_bytes(data)
+        items.loc[item - 1, "image_sha256"] = sha256_bytes(data)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["tables"]["items"] = write_table(items, "items", folder)
+    manifest["images"] = "with three bad pictures"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return Dataset.load(folder)
+
+
+def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Resources, monkeypatch):
+    broken = damaged(shop, tmp_path / "shop")
+    home = tmp_path / "home"
+    seen: list[tuple[int, int]] = []
+    stores = extract(broken, CHOICES, home, ray_two_cpus, lambda done, total: seen.append((done, total)))
+
+    # The same features as one plain loop, whatever the batches.
+    prepare = Preparation.of(CHOICES[0])
+    for choice in CHOICES:
+        store = FeatureStore.load(stores[choice])
+        assert store.features.shape == (shop.n_items + 1, choice.spec.feature_width)
+        good = [item for item in range(1, shop.n_items + 1) if item not in BROKEN]
+        pixels = [prepare(open_image(broken.folder / broken.items["image"][item - 1])) for item in good]
+        expected = load_encoder(choice)(torch.stack(pixels)).numpy()
+        np.testing.assert_allclose(store.features[good], expected, rtol=1e-4, atol=1e-5)
+        # Every picture that cannot be used is in the ledger, with its reason, and has no feature.
+        reasons = dict(zip(store.ledger["item"], store.ledger["reason"], strict=True))
+        assert set(reasons) == set(BROKEN)
+        assert reasons[3] == "empty file"
+        assert reasons[5] == "not an image"
+        assert reasons[7].startswith("damaged")
+        assert not store.features[list(BROKEN)].any()
+        assert not store.has_image[list(BROKEN)].any()
+    assert seen[-1] == (shop.n_items, shop.n_items)
+
+    # A store is there: nothing is computed.
+    files = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
+    assert extract(broken, CHOICES, home, ray_two_cpus, pytest.fail) == stores
+    assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == files
+
+    # The store is gone, its shards are not: it is put together again without an encoder.
+    shutil.rmtree(stores[CHOICES[0]])
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction.ray.data, "from_items", lambda *a, **k: pytest.fail("encoded again"))
+        extract(broken, CHOICES, home, ray_two_cpus)
+    assert FeatureStore.load(stores[CHOICES[0]]).has_image.sum() == shop.n_items - len(BROKEN)
+
+    # A cut-off run left some shards: only the rest is encoded, and only by the encoder that lacks it.
+    shutil.rmtree(stores[CHOICES[0]])
+    shards = sorted((home / "features" / "shards" / CHOICES[0].fingerprint).glob("*.parquet"))
+    shards[0].unlink()
+    (shards[0].parent / ".half.part").write_bytes(b"PAR1")
+    seen.clear()
+    extract(broken, CHOICES, home, ray_two_cpus, lambda done, total: seen.append((done, total)))
+    assert 0 < seen[-1][1] <= shop.n_items
+    assert FeatureStore.load(stores[CHOICES[0]]).has_image.sum() == shop.n_items - len(BROKEN)
+
+    # A picture that is not what the dataset was prepared with is a user's to mend, and no shard remembers it.
+    other = tmp_path / "changed"
+    shutil.copytree(shop.folder, other)
+    (other / shop.items["image"][0]).write_bytes(b"something else")
+    with pytest.raises(UserError, match="changed after its dataset was prepared"):
+        extract(Dataset.load(other), CHOICES[:1], tmp_path / "home2", ray_two_cpus)
+    assert not list((tmp_path / "home2" / "features").glob("*/store.json"))
+
+    # Weights that cannot be loaded are told in one line, although an actor finds it out.
+    garbage = tmp_path / "RN50.pt"
+    garbage.write_bytes(b"these are no weights")
+    with pytest.raises(UserError, match="cannot be loaded") as caught:
+        extract(shop, [EncoderChoice("RN50", str(garbage))], tmp_path / "home3", ray_two_cpus)
+    assert "\n" not in str(caught.value)

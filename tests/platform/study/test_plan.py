@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import pytest
+from vip5platform.declarations import Factor, Range, Search, Study, choice, factor
+from vip5platform.options import Options
+from vip5platform.study.plan import InputRequest, encoders_of, plan_search, plan_trials
+
+from vip5core.errors import UserError
+
+ENCODERS = Study("s", "Which?", (factor("encoder", "RN50", "ViT-B/32"),))
+
+
+def test_the_cells_of_several_factors_are_all_their_combinations():
+    study = Study(
+        "s", "Which?", (factor("reduction_factor", 2, 4), Factor("prompts", {"text": {"image_tokens": 0}, "both": {}}))
+    )
+    assert study.cells() == [
+        {"reduction_factor": "2", "prompts": "text"},
+        {"reduction_factor": "2", "prompts": "both"},
+        {"reduction_factor": "4", "prompts": "text"},
+        {"reduction_factor": "4", "prompts": "both"},
+    ]
+    assert study.settings_of(study.cells()[0]) == {"reduction_factor": 2, "image_tokens": 0}
+
+
+def test_the_users_settings_go_before_the_studys():
+    study = Study("s", "Which?", (factor("encoder", "RN50"),), {"dropout": 0.3, "num_beams": 30})
+    config = plan_trials(study, Options(settings=(("dropout", "0.1"),)))[0].config
+    assert (config.dropout, config.num_beams) == (0.1, 30)
+
+
+def test_seeds_are_no_factor():
+    with pytest.raises(UserError, match="not a factor"):
+        plan_trials(Study("s", "Which?", (factor("seed", "1"),)), Options())
+
+
+def test_what_trials_stand_on_may_be_a_factor_each_backbone_with_its_own_settings():
+    study = Study("s", "Which?", (factor("backbone", "tiny", "t5-small"), factor("ids", "random", "sequential")))
+    planned = plan_trials(study, Options())
+    assert [t.ground for t in planned] == [
+        InputRequest("minimart", ids, backbone) for backbone in ("tiny", "t5-small") for ids in ("random", "sequential")
+    ]
+    assert [t.config.batch_size for t in planned] == [72, 72, 36, 36]
+    assert {t.config.backbone for t in planned} == {"tiny", "t5-small"}
+
+
+@pytest.mark.parametrize(("key", "given"), [("dataset", "pinterest"), ("ids", "sequential"), ("backbone", "mini")])
+def test_an_option_for_what_the_study_varies_is_refused(key, given):
+    with pytest.raises(UserError, match=f"--{key} {given}: s varies {key} itself"):
+        plan_trials(Study("s", "Which?", (factor(key, "a", "b"),)), Options(**{key: given}))
+
+
+def test_levels_can_be_chosen_and_for_a_plain_setting_added():
+    study = Study("s", "Which?", (factor("reduction_factor", 2, 4, 8),))
+    planned = plan_trials(study, Options(levels=(("reduction_factor", ("8", "64")),)))
+    assert [(t.name, t.config.reduction_factor) for t in planned] == [("8", 8), ("64", 64)]
+
+
+@pytest.mark.parametrize(
+    ("levels", "says"),
+    [
+        (("prompt", ("text",)), "unknown factor 'prompt': did you mean 'prompts'"),
+        (("prompts", ("texts",)), "unknown level of prompts 'texts': did you mean 'text'"),
+        (("prompts", ("text", "text")), "name each level once"),
+    ],
+)
+def test_levels_that_cannot_be_are_refused(levels, says):
+    study = Study("s", "Which?", (Factor("prompts", {"text": {"image_tokens": 0}, "both": {}}),))
+    with pytest.raises(UserError, match=says):
+        plan_trials(study, Options(levels=(levels,)))
+
+
+def test_cells_that_are_left_out_are_no_trials():
+    study = Study(
+        "s",
+        "Which?",
+        (factor("ids", "a", "b"), factor("image_tokens", 0, 2)),
+        leave_out=({"ids": "a", "image_tokens": "0"},),
+    )
+    assert [tuple(cell.values()) for cell in study.cells()] == [("a", "2"), ("b", "0"), ("b", "2")]
+
+
+SPACE = {"encoder": choice("RN50", "ViT-B/32"), "learning_rate": Range(1e-3, 1e-1, log=True)}
+
+
+def test_a_search_is_checked_at_every_value_before_it_starts():
+    plan = plan_search(Search("s", "Which?", SPACE), Options())
+    assert [choice.name for choice in plan.encoders] == ["RN50", "ViT-B/32"]
+    assert plan.config({"encoder": "ViT-B/32", "learning_rate": 0.5}).learning_rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "says"),
+    [
+        ({"encoder": choice("RN50", "RN5")}, Options(), "unknown encoder 'RN5'"),
+        ({"dropout": Range(0.0, 1.0)}, Options(), "dropout=1.0"),
+        ({"dropot": Range(0.0, 0.5)}, Options(), "did you mean 'dropout'"),
+        ({"seed": choice(1, 2)}, Options(), "unknown searched setting 'seed'"),
+        (SPACE, Options(settings=(("encoder", "RN50"),)), "varies encoder itself"),
+        (SPACE, Options(trials=0), "--trials 0: must be at least 1"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(space, options, says):
+    with pytest.raises(UserError, match=says):
+        plan_search(Search("s", "Which?", space), options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (Options(seeds=0), "--seeds 0"),
+        (Options(p5_epochs=0), "--p5-epochs 0"),
+        (Options(epochs=3, settings=(("epochs", "4"),)), "say it once"),
+    ],
+)
+def test_impossible_options_are_refused(options, says):
+    with pytest.raises(UserError, match=says):
+        plan_trials(ENCODERS, options)
+
+
+def test_every_cell_is_planned_with_every_seed():
+    planned = plan_trials(ENCODERS, Options(seeds=3))
+    assert [(t.cell["encoder"], t.config.encoder, t.config.seed) for t in planned] == [
+        (name, name, seed) for name in ("RN50", "ViT-B/32") for seed in range(3)
+    ]
+
+
+def test_the_tiny_backbone_comes_with_small_settings_and_others_with_the_papers():
+    tiny = plan_trials(ENCODERS, Options())[0].config
+    paper = plan_trials(ENCODERS, Options(backbone="t5-small"))[0].config
+    assert (tiny.encoder_weights, paper.encoder_weights) == ("tiny", "openai")
+    assert (paper.epochs, paper.batch_size, paper.learning_rate, paper.train_candidates) == (20, 36, 1e-3, 100)
+    assert tiny.epochs < paper.epochs
+
+
+def test_what_the_user_sets_goes_before_the_small_settings():
+    config = plan_trials(ENCODERS, Options(settings=(("epochs", "7"), ("dropout", "0.2"))))[0].config
+    assert (config.epochs, config.dropout) == (7, 0.2)
+    assert plan_trials(ENCODERS, Options(epochs=9))[0].config.epochs == 9
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"reduction_facter": "8"}, "did you mean 'reduction_factor'"),
+        ({"reduction_factor": "0"}, "reduction_factor='0': should be greater than or equal to 1"),
+        ({"image_tokens": "-1"}, "image_tokens='-1': should be greater than or equal to 0"),
+        ({"image_tokens": "many"}, "image_tokens='many'"),
+        ({"encoder": "RN101"}, "varies encoder itself"),
+        ({"seed": "3"}, "use --seeds instead"),
+        ({"backbone": "t5-base"}, "use --backbone instead"),
+        ({"encoder_weights": "/nowhere"}, "must be openai, tiny, published, a weights file"),
+        ({"select_by": "test/sequential/ndcg_at_10"}, "name a valid/ metric"),
+        ({"select_by": "valid/nonsense"}, "unknown metric"),
+        ({"select_by": "valid/direct/ndcg_at_10", "tasks": "sequential"}, "not among tasks=sequential"),
+        ({"tasks": "sequential", "samples_per_user": "0,0,5,5"}, "nothing to train on"),
+        ({"protocol": "published"}, "say exclude_history=false"),
+        ({"explanation_template": "C-7"}, "unknown explanation_template 'C-7'"),
+        ({"num_beams": "5"}, "num_beams='5'"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line_that_says_what_would_do(settings, says):
+    with pytest.raises(UserError) as caught:
+        plan_trials(ENCODERS, Options(settings=tuple(settings.items())))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_encoder_is_refused_with_the_nearest_name():
+    with pytest.raises(UserError, match="unknown encoder 'ViT-B/23': did you mean 'ViT-B/32'"):
+        plan_trials(Study("s", "Which?", (factor("encoder", "ViT-B/23"),)), Options())
+
+
+def test_text_only_trials_need_no_encoder():
+    study = Study("s", "Which?", (factor("image_tokens", 0, 2),))
+    assert [choice.name for choice in encoders_of([t.config for t in plan_trials(study, Options())])] == ["ViT-B/32"]

@@ -1,0 +1,1 @@
+"""Recommenders to compare a model with, through the same questions and metrics."""

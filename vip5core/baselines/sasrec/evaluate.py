@@ -1,0 +1,161 @@
+"""SASRec answers the models' questions, once for each dataset, and what came out lies in a folder.
+
+result.json        config, metrics, history and record, as of a trial
+per_user.parquet   one row per user and task; see vip5core.evaluation.results
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vip5core.baselines.sasrec.network import SasrecOptions
+from vip5core.baselines.sasrec.training import FittedSasrec, Progress, train_sasrec
+from vip5core.config import TrialConfig
+from vip5core.data.dataset import Dataset
+from vip5core.errors import UserError
+from vip5core.evaluation.evaluate import questions
+from vip5core.evaluation.rank import allowed_items
+from vip5core.evaluation.results import ranking_rows, summarise
+from vip5core.fingerprint import code_version, fingerprint
+from vip5core.metrics import UNRANKED, rank_by_score
+from vip5core.prompts import Sample
+from vip5core.storage import atomic_folder
+from vip5core.templates import default_templates
+from vip5core.vocabulary import RANKING_TASKS
+
+_DEFAULTS = SasrecOptions()
+
+#: Users scored at a time.
+_USERS_AT_A_TIME = 256
+
+
+def evaluate_sasrec(
+    fitted: FittedSasrec, dataset: Dataset, questions: dict[str, list[Sample]], config: TrialConfig, split: str = "test"
+) -> tuple[dict[str, float], pd.DataFrame]:
+    """Answer the questions of an evaluator; explanations are left out.
+
+    All items that may be offered are ranked, so that no target is missing as from a beam search. Both tasks are
+    answered from the user's history before the split's item, whatever the prompts show of it.
+
+    Args:
+        questions: `Evaluator.questions(split, …)`: the same users as the models are asked about.
+
+    Returns:
+        Metrics and per-user rows, as from an evaluator.
+
+    Raises:
+        ValueError: without a ranking task among the questions.
+    """
+    rng = np.random.default_rng(fitted.options.seed)
+    frames = []
+    for task in [task for task in questions if task in RANKING_TASKS]:
+        samples, ranks = questions[task], []
+        for start in range(0, len(samples), _USERS_AT_A_TIME):
+            asked = samples[start : start + _USERS_AT_A_TIME]
+            scores = fitted.scores([dataset.before(sample.user, split) for sample in asked]).numpy()
+            for sample, mine in zip(asked, scores, strict=True):
+                allowed = np.flatnonzero(allowed_items(dataset, sample, split, config.exclude_history))
+                ranks.append(rank_by_score(sample.item, mine, allowed, rng) if sample.item in allowed else UNRANKED)
+        frames.append(ranking_rows(samples, split, ranks))
+    rows = pd.concat(frames, ignore_index=True)
+    return summarise(rows, config.num_beams), rows
+
+
+def sasrec_folder(dataset: Dataset, config: TrialConfig, home: Home, options: SasrecOptions = _DEFAULTS) -> Path:
+    """Where the answers to a config's questions lie once they are there.
+
+    Only what changes them counts: not the beams, nor how much of a history the prompts show.
+    """
+    asked = {
+        "tasks": _tasks(config),
+        "templates": [getattr(config, f"{task}_template") for task in _tasks(config)],
+        "exclude_history": config.exclude_history,
+        "test_users": config.test_users,
+    }
+    identity = fingerprint(dataclasses.asdict(options), dataset.fingerprint, asked, code_version())
+    return home.baselines / f"sasrec-{identity}"
+
+
+def run_sasrec(
+    dataset: Dataset,
+    config: TrialConfig,
+    home: Home,
+    options: SasrecOptions = _DEFAULTS,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Progress = lambda done, total, news: None,
+) -> Path:
+    """Train SASRec, let it answer the test questions of `config`, and write the folder, which is then found again.
+
+    Args:
+        home: the folder lies in `home/baselines/` and can be read by `TrialResult.load`.
+        progress: called after each epoch with (epochs done, epochs at most, news).
+
+    Raises:
+        UserError: if `config` asks for no ranking.
+        DivergedError: when the loss is not finite.
+    """
+    out = sasrec_folder(dataset, config, home, options)
+    if out.is_dir():
+        return out
+    questions = _questions(dataset, config)
+    fitted = train_sasrec(dataset, options, device, progress, exclude_history=config.exclude_history)
+    with fitted.watch.measure("test", torch.device(device)):
+        test, rows = evaluate_sasrec(fitted, dataset, questions, config)
+    result = {
+        "config": config.model_dump(mode="json"),
+        "metrics": {**test, **_about(fitted)},
+        "history": fitted.history,
+        "record": {
+            "fingerprint": out.name.removeprefix("sasrec-"),
+            "code": code_version(),
+            "options": dataclasses.asdict(options),
+            "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+            "device": str(device),
+            "threads": torch.get_num_threads(),
+            "versions": {
+                "python": platform.python_version(),
+                **{name: metadata.version(name) for name in ("torch", "numpy", "pandas")},
+            },
+        },
+    }
+    with atomic_folder(out) as folder:
+        rows.to_parquet(folder / "per_user.parquet", index=False)
+        (folder / "result.json").write_text(json.dumps(result, indent=2), "utf-8")
+    return out
+
+
+def _tasks(config: TrialConfig) -> list[str]:
+    return [task for task in config.tasks if task in RANKING_TASKS]
+
+
+def _questions(dataset: Dataset, config: TrialConfig) -> dict[str, list[Sample]]:
+    """What the ranking tasks of `config` ask on the test.
+
+    Raises:
+        UserError: if there is no ranking task.
+    """
+    if not _tasks(config):
+        raise UserError(f"tasks={','.join(config.tasks)}: SASRec ranks items; ask it for sequential or direct")
+    asked = questions(dataset, default_templates(), config, "test", config.test_users)
+    return {task: samples for task, samples in asked.items() if task in RANKING_TASKS}
+
+
+def _about(fitted: FittedSasrec) -> dict[str, float]:
+    """Costs, size, and the validation metrics of the best epoch."""
+    watch, best = fitted.watch, fitted.history[fitted.best_epoch - 1]
+    return {
+        **{name: value for name, value in best.items() if name.startswith("valid/")},
+        **{f"cost/{name}_seconds": watch[name] for name in ("train", "validation", "test")},
+        "cost/seconds": watch["train"] + watch["validation"] + watch["test"],
+        "model/best_epoch": float(fitted.best_epoch),
+        "model/trainable_parameters": float(sum(p.numel() for p in fitted.model.parameters())),
+    }

@@ -1,1 +1,0 @@
-"""Downloading pictures: politely, resumable, and never from a private network."""

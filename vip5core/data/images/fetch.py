@@ -1,0 +1,264 @@
+"""One picture from one address: politely, within bounds, and never from a private network.
+
+The environment's proxies (`HTTPS_PROXY` and its kin) are not used: a proxy looks names up itself, so that no check of
+ours could see which machine is asked. Behind a proxy, name a mirror that can be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import socket
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from vip5core import __version__
+from vip5core.data.images.addresses import host_of, is_public, parse_address
+from vip5core.data.images.options import DownloadOptions
+
+USER_AGENT = f"vip5-ablation/{__version__}"
+MAX_REDIRECTS = 5
+#: The longest wait within a run; a host that asks for a longer one is left to the next run.
+LONGEST_WAIT_S = 120.0
+#: A host that fails this often in a row, over more than this time, is left to the next run: a dead host with 100,000
+#: pictures would take days.
+HOST_FAILURES, HOST_PATIENCE_S = 8, 120.0
+
+#: How the first bytes of a picture look, its type, and the ending of its file.
+_SIGNATURES = [
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg", ".jpg"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png", ".png"),
+    (re.compile(rb"GIF8[79]a"), "image/gif", ".gif"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp", ".webp"),
+    # "BM" alone also begins many a text: the length of the second header must be one that exists.
+    (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), "image/bmp", ".bmp"),
+]
+
+
+class FetchError(Exception):
+    """Why no picture came, in a few words for the ledger."""
+
+
+class PermanentError(FetchError):
+    """Asking again is pointless."""
+
+
+class DeferredError(FetchError):
+    """Not in this run; the next one asks again."""
+
+
+class RetryableError(FetchError):
+    """May go right in a moment."""
+
+
+class _PrivateAddress(OSError):
+    """Why a socket is not opened."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What came, byte for byte, and the type that its first bytes show."""
+
+    data: bytearray
+    content_type: str
+    ending: str
+
+
+def picture_of(data: bytearray) -> Picture:
+    """Name the type of `data` by its first bytes; what a server says of it counts for nothing.
+
+    Raises:
+        PermanentError: not a JPEG, PNG, GIF, WebP or BMP.
+    """
+    for signature, content_type, ending in _SIGNATURES:
+        if signature.match(data):
+            return Picture(data, content_type, ending)
+    raise PermanentError(f"not a picture: begins {bytes(data[:16])!r}" if data else "empty")
+
+
+@dataclass
+class _Host:
+    """What is known of one host."""
+
+    slots: asyncio.Semaphore
+    not_before: float = 0.0  # seconds of the monotonic clock
+    failures: int = 0  # in a row
+    failing_since: float = 0.0
+
+    async def ready(self) -> None:
+        """Wait as long as the host asked for.
+
+        Raises:
+            DeferredError: if that is too long, or the host does nothing but fail.
+        """
+        failing_s = time.monotonic() - self.failing_since
+        if self.failures >= HOST_FAILURES and failing_s > HOST_PATIENCE_S:
+            raise DeferredError(f"not asked: its host has failed {self.failures} times in a row")
+        while (wait_s := self.not_before - time.monotonic()) > 0:
+            if wait_s > LONGEST_WAIT_S:
+                raise DeferredError(f"its host asks to wait {wait_s:.0f} s")
+            await asyncio.sleep(wait_s)
+
+    def failed(self) -> None:
+        if self.failures == 0:
+            self.failing_since = time.monotonic()
+        self.failures += 1
+
+
+class Fetcher:
+    """Fetches pictures, many at once; `async with` opens and closes its connections."""
+
+    def __init__(self, options: DownloadOptions) -> None:
+        self._options = options
+        self._anywhere = asyncio.Semaphore(options.concurrency)
+        self._hosts: defaultdict[str, _Host] = defaultdict(lambda: _Host(asyncio.Semaphore(options.per_host)))
+        self._session = aiohttp.ClientSession(
+            # limit=0: the semaphores here do the counting, over the redirects too
+            connector=aiohttp.TCPConnector(
+                limit=0, resolver=aiohttp.ThreadedResolver(), socket_factory=self._open_socket
+            ),
+            timeout=aiohttp.ClientTimeout(total=options.timeout_s),
+            headers={"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,  # nothing is inflated before it is refused
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def fetch(self, url: URL) -> Picture:
+        """The picture at `url`, after as many attempts as the options allow.
+
+        Raises:
+            FetchError: why there is none.
+        """
+        for attempt in range(1, self._options.attempts):
+            try:
+                return await self._follow(url)
+            except RetryableError:
+                wait_s = self._options.backoff_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
+                await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))
+        return await self._follow(url)
+
+    async def _follow(self, url: URL) -> Picture:
+        """Redirects are followed by hand, so that each hop is checked and counted like the first."""
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = await self._ask(url)
+            if isinstance(answer, Picture):
+                return answer
+            url = answer
+        raise PermanentError(f"more than {MAX_REDIRECTS} redirects")
+
+    async def _ask(self, url: URL) -> Picture | URL:
+        """One request within the limits: the picture, or where else to ask."""
+        host = self._hosts[host_of(url)]
+        # This order cannot lock up (who holds the inner one waits for nobody), and a slow host holds up only itself.
+        async with host.slots:
+            await host.ready()
+            async with self._anywhere:
+                try:
+                    async with self._session.get(url, allow_redirects=False) as response:
+                        answer = await self._read(response, host)
+                except Exception as error:  # whatever a server makes go wrong is a row of the ledger, not the end
+                    failure = self._failure(error)
+                    if isinstance(failure, RetryableError):
+                        host.failed()
+                    else:
+                        host.failures = 0
+                    raise failure from None
+                host.failures = 0
+                return answer
+
+    async def _read(self, response: aiohttp.ClientResponse, host: _Host) -> Picture | URL:
+        status, headers = response.status, response.headers
+        if status in (301, 302, 303, 307, 308):
+            try:
+                return parse_address(headers.get("Location", ""), response.url)
+            except ValueError as error:
+                raise PermanentError(f"redirects to a bad address: {error}") from None
+        if status in (429, 503):
+            host.not_before = max(host.not_before, time.monotonic() + _retry_after_s(headers.get("Retry-After", "")))
+        if status in (408, 425, 429) or status >= 500:
+            raise RetryableError(f"HTTP {status}")
+        if status in (401, 403):  # often a guard against robots that forgets, so not for good, but not at once either
+            raise DeferredError(f"HTTP {status}")
+        if status != 200:
+            raise PermanentError(f"HTTP {status}")
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise PermanentError("compressed, though not asked for")
+        return picture_of(await self._body(response))
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytearray:
+        limit = self._options.max_bytes
+        body = bytearray()
+        if (response.content_length or 0) <= limit:
+            async for chunk in response.content.iter_any():
+                if len(body) + len(chunk) > limit:
+                    break
+                body += chunk
+            else:
+                return body
+        response.close()  # the rest is not wanted
+        raise PermanentError(f"larger than {limit} bytes")
+
+    def _open_socket(self, info: Any) -> socket.socket:
+        """The socket of one connection, `info` being a row of `getaddrinfo`.
+
+        The one place where addresses are checked: the address here is the number that is connected to, so no way of
+        writing it, no redirect and no name server that answers differently the second time comes around it.
+        """
+        family, kind, protocol, _, address = info
+        if not self._options.allow_private and not is_public(address[0]):
+            raise _PrivateAddress(f"private address {address[0]}")
+        return socket.socket(family, kind, protocol)
+
+    def _failure(self, error: Exception) -> FetchError:
+        """What an exception means for the ledger."""
+        cause = getattr(error, "os_error", None)
+        match error:
+            case FetchError():
+                return error
+            case TimeoutError():
+                return RetryableError(f"not done within {self._options.timeout_s:g} s")
+            case aiohttp.ClientPayloadError():
+                return RetryableError("truncated")
+            case aiohttp.ClientConnectorDNSError():
+                return RetryableError("host name not found")
+            case aiohttp.ClientConnectorCertificateError():
+                return DeferredError("certificate not valid")
+            case aiohttp.ClientSSLError():
+                return RetryableError("no TLS connection")
+            case aiohttp.ClientConnectorError() if isinstance(cause, _PrivateAddress):
+                return PermanentError(str(cause))
+            case aiohttp.ClientConnectorError():
+                return RetryableError(
+                    f"cannot connect: {os.strerror(error.errno) if error.errno else 'no address answers'}"
+                )
+            case _:
+                return RetryableError(f"connection failed: {type(error).__name__}")
+
+
+def _retry_after_s(value: str) -> float:
+    """The seconds that a Retry-After header asks for (a number or a date); 0 if it says nothing readable."""
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,207 @@
+"""Explanations from reviews: the sentence that judges a feature of the item, and the word for that feature.
+
+The explanation task of P5 and VIP5 (arXiv 2305.14302) learns to write "the color is vibrant", given the feature
+"color". The published pairs come from a phrase-level sentiment tool (Sentires); we find ours by corpus statistics,
+after Hu & Liu (KDD 2004): frequent nouns next to words of opinion. Two passes over the reviews, neither keeps a text.
+
+1. `FeatureWordCounter` counts in how many reviews a word stands in a place of one of these kinds. `w` is the word; of
+   a longer noun phrase it is the last one, so that "a great sound quality" speaks for "quality".
+
+   - judged: "great w", "too small w", "love the w", "the w is (not) very good";
+   - noun: "the w" or "great w", where the noun phrase ends; no noun: "i w", "to w", "very w", "is w ."
+
+   A feature word is judged in at least `MIN_JUDGED` and sqrt(reviews) / 10 reviews (coincidences grow with the
+   corpus) and in `MIN_JUDGED_SHARE` of those that mention it; it is a noun in `MIN_NOUN_SHARE` of them, and more
+   often than no noun. Singular and plural are summed and are both feature words where both occur. Nouns that any
+   product has ("item", "day", "husband": see `aspect_words`) and adverbs in -ly are none.
+2. `explanation_of` takes, of the feature words that a review judges, the most specific: the one that the fewest
+   reviews mention, the earlier of equals. Its sentence is the explanation: `MIN_WORDS` to `MAX_WORDS` words (of a
+   longer one, the clause between commas), no question, no web address. What fails this leaves the next word its turn.
+
+An explanation is written as `words_of_review` gives it, so that metrics compare it word by word: in lower case (the
+published texts keep theirs; here a capital or SHOUTING would count as a miss), and without marks at its ends, which
+would be a match for nothing.
+
+Nothing depends on the order of the reviews, and nothing is drawn at random. English only: reviews in other languages
+have no explanation, for the patterns find nothing there.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from itertools import repeat
+
+from vip5core.data.readers.amazon import aspect_words
+from vip5core.data.readers.amazon.review_words import words_of_review
+
+#: Words of an explanation, marks not counted.
+MIN_WORDS, MAX_WORDS = 3, 30
+#: Letters of a feature word.
+MIN_LETTERS, MAX_LETTERS = 3, 20
+#: Reviews that judge a feature word, whatever the size of the corpus.
+MIN_JUDGED = 2
+#: Share of the reviews with the word that must judge it, and in which it must stand in the place of a noun.
+MIN_JUDGED_SHARE, MIN_NOUN_SHARE = 0.015, 0.1
+
+#: A review is read as a string with one letter per word, its class. All words of no class are "w", feature words too.
+_CLASSES = {
+    "D": aspect_words.DETERMINERS,
+    "C": aspect_words.LINKING_VERBS,
+    "S": aspect_words.SUBJECTS,
+    "N": aspect_words.NEGATIONS,
+    "P": aspect_words.JOINTS,
+    "I": aspect_words.DEGREES,
+    "J": aspect_words.DESCRIPTIONS,
+    "x": aspect_words.OTHER_WORDS,
+    "A": aspect_words.OPINIONS,
+    "O": aspect_words.OPINION_VERBS,
+    "G": aspect_words.GENERIC_NOUNS,
+    "T": aspect_words.TITLES,
+    ",": ", ; : - ' % $",
+    "b": "( )",
+    ".": ". !",
+    "?": "?",
+}
+_CLASS_OF = {word: letter for letter, words in _CLASSES.items() for word in words.split()}
+
+#: Marks that explanations do not begin or end with.
+_MARKS = frozenset(_CLASSES[","].split())
+_BRACKETS = frozenset("()")
+_UNCOUNTED = _MARKS | _BRACKETS
+
+# Places of words, in such strings; group 1 is the noun phrase, whose last word counts. Each starts with a literal
+# letter (what must precede it is looked up behind it), which makes the search several times faster; repetitions are
+# bounded, so that no text takes more than linear time.
+_NOUN = [
+    re.compile(r"D[IAJ]{0,6}[wG]{0,6}(w)(?![wAIJG])"),
+    re.compile(r"A(?<![CIN]A)[AJ]{0,6}[wG]{0,6}(w)(?![wAIJG])"),
+]
+_NO_NOUN = [re.compile(r"S(w)"), re.compile(r"N(w)"), re.compile(r"I(w)(?![wDS])"), re.compile(r"C(w)(?=[.,?P]|$)")]
+_JUDGED = [
+    re.compile(r"A[IAJG]{0,6}(w{1,6})(?![wAJG])"),
+    re.compile(r"IJ[IAJG]{0,6}(w{1,6})(?![wAJG])"),
+    re.compile(r"O(?<![Cw]O)D?[IAJG]{0,6}(w{1,6})(?![wAJG])"),  # not after "looks": "looks like a tent"
+    re.compile(r"C(?<=(w)C)[NxDJ]{0,6}[AI]"),
+]
+
+
+class FeatureWordCounter:
+    """The first pass. Keeps counts, no text: about 0.2 GB per million different words."""
+
+    def __init__(self) -> None:
+        self._reviews = 0
+        self._mentions: Counter[str] = Counter()
+        self._judged: Counter[str] = Counter()
+        self._noun: Counter[str] = Counter()
+        self._no_noun: Counter[str] = Counter()
+
+    def add(self, text: str) -> None:
+        words, classes = _read(text)
+        self._reviews += 1
+        self._mentions.update(
+            {
+                word
+                for word, letter in zip(words, classes, strict=True)
+                if letter == "w" and word.isalpha() and MIN_LETTERS <= len(word) <= MAX_LETTERS
+            }
+        )
+        for counter, patterns in ((self._judged, _JUDGED), (self._noun, _NOUN), (self._no_noun, _NO_NOUN)):
+            counter.update({words[match.end(1) - 1] for pattern in patterns for match in pattern.finditer(classes)})
+
+    def feature_words(self) -> dict[str, int]:
+        """The feature words, most often judged first, and how many reviews mention each.
+
+        A word with a plural (or a singular) has the number of the form that more reviews mention.
+        """
+        least = max(MIN_JUDGED, math.sqrt(self._reviews) / 10)
+        judged = {}
+        for word in self._judged.keys() & self._mentions.keys():
+            if self._is_feature(word, least):
+                judged[word] = self._sum(self._judged, word)
+        return {
+            word: max(self._mentions[form] for form in self._forms(word))
+            for word in sorted(judged, key=lambda word: (-judged[word], word))
+        }
+
+    def _is_feature(self, word: str, least: float) -> bool:
+        judged, noun = self._sum(self._judged, word), self._sum(self._noun, word)
+        mentions = self._sum(self._mentions, word)
+        return (
+            judged >= max(least, MIN_JUDGED_SHARE * mentions)
+            and noun >= MIN_NOUN_SHARE * mentions
+            and noun > self._sum(self._no_noun, word)
+            and not word.endswith("ly")
+        )
+
+    def _forms(self, word: str) -> list[str]:
+        """The word, and its plural and its singular where they occur."""
+        singular = [word[:-1]] if word.endswith("s") else []
+        return [word, *(form for form in (*singular, word + "s") if form in self._mentions)]
+
+    def _sum(self, counter: Counter[str], word: str) -> int:
+        return sum(counter[form] for form in self._forms(word))
+
+
+def explanation_of(text: str, words: Mapping[str, int]) -> tuple[str, str] | None:
+    """The feature and the explanation of one review, or None where it judges none of the feature words.
+
+    Args:
+        text: the review as it was typed.
+        words: feature words and in how many reviews each occurs, as `FeatureWordCounter.feature_words` gives them.
+    """
+    review, classes = _read(text)
+    mentioned = {place for place, word in enumerate(review) if word in words}
+    if not mentioned:
+        return None
+    judged = {
+        place
+        for pattern in _JUDGED
+        for match in pattern.finditer(classes)
+        for place in range(*match.span(1))
+        if place in mentioned
+    }
+    for place in sorted(judged, key=lambda place: (words[review[place]], place)):
+        sentence = _sentence_around(place, review, classes)
+        if sentence:
+            return review[place], sentence
+    return None
+
+
+def _read(text: str) -> tuple[list[str], str]:
+    """The words of a text and the letters of their classes."""
+    words = words_of_review(text)
+    return words, "".join(map(_CLASS_OF.get, words, repeat("w"))).replace("T.", "Tx")
+
+
+def _sentence_around(place: int, words: list[str], classes: str) -> str | None:
+    """The sentence with the word at `place`, its clause if that is too long; None if it is no explanation."""
+    start, end = _bounds(place, classes, ".?")
+    if classes[end : end + 1] == "?":
+        return None
+    if _length(words[start:end]) > MAX_WORDS:
+        start, end = _bounds(place, classes, ".?,")
+    sentence = words[start:end]
+    if sentence.count("(") != sentence.count(")"):
+        sentence = [word for word in sentence if word not in _BRACKETS]
+    while sentence[0] in _MARKS:
+        del sentence[0]
+    while sentence[-1] in _MARKS:
+        del sentence[-1]
+    written = " ".join(sentence)
+    fits = MIN_WORDS <= _length(sentence) <= MAX_WORDS and "http" not in written and "www." not in written
+    return written if fits else None
+
+
+def _bounds(place: int, classes: str, marks: str) -> tuple[int, int]:
+    """Where the words between two of these marks begin, and where they end."""
+    start = 1 + max(classes.rfind(mark, 0, place) for mark in marks)
+    ends = [end for mark in marks if (end := classes.find(mark, place)) >= 0]
+    return start, min(ends, default=len(classes))
+
+
+def _length(sentence: list[str]) -> int:
+    """Its words, marks not counted."""
+    return sum(word not in _UNCOUNTED for word in sentence)

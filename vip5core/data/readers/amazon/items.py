@@ -1,0 +1,122 @@
+"""Records of the Amazon dumps, and what they say of items."""
+
+from __future__ import annotations
+
+import ast
+import html
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vip5core.data.raw import DropLedger
+from vip5core.data.readers.text_files.lines import BadLine, read_lines
+
+Record = dict[str, Any]
+
+MAX_TITLE, _MAX_DESCRIPTION = 300, 2000  # characters
+_MARKUP = re.compile(r"<[^<>]{0,300}>")
+
+
+def read_record(line: str) -> Record:
+    """A JSON object, or a Python literal as in 2014's items; never evaluated. Raises: BadLine."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        try:
+            record = ast.literal_eval(line.strip())
+        except (ValueError, SyntaxError, TypeError, ArithmeticError, RecursionError, MemoryError):
+            raise BadLine("neither JSON nor a Python literal") from None
+    if not isinstance(record, dict):
+        raise BadLine("not a record of keys and values")
+    return record
+
+
+def read_items(
+    path: Path, key: str, wanted: set[str], pictures: Callable[[Record], list[str]], ledger: DropLedger
+) -> dict[str, Record]:
+    """What a file of items says of the wanted ones; the first record of each.
+
+    Args:
+        path: one JSON object or Python literal a line.
+        key: of an item's id.
+        wanted: raw item ids.
+        pictures: where an item's pictures can be had, best first.
+        ledger: takes what cannot be read, or is told twice.
+
+    Returns:
+        By raw item id: title, categories, description, image_urls.
+    """
+    id_of = re.compile(rf"""["']{key}["']\s*:\s*(["'])(.{{0,300}}?)\1""")
+
+    def parse(line: str) -> Record | None:
+        # A dump has many times the items of its core: those that are not wanted are not parsed. The text of an item may
+        # speak of the key, too, and an id may be written with escapes.
+        ids = [raw_id for _, raw_id in id_of.findall(line)]
+        if ids and not any(raw_id in wanted or "\\" in raw_id for raw_id in ids):
+            return None
+        item = read_record(line)
+        if not isinstance(item.get(key), str):
+            raise BadLine(f"no {key}")
+        return item if item[key] in wanted else None
+
+    items: dict[str, Record] = {}
+    for item in read_lines(path, parse, ledger, "item"):
+        if item[key] in items:
+            ledger.add("item", "described again: the first description stays", f"item {item[key]}")
+            continue
+        items[item[key]] = {
+            "title": plain(item.get("title"), MAX_TITLE),
+            "categories": _categories(item),
+            "description": plain(" ".join(strings(item.get("description"))), _MAX_DESCRIPTION),
+            "image_urls": list(
+                dict.fromkeys(url for url in pictures(item) if url.isprintable() and "\ufffd" not in url)
+            ),
+        }
+    return items
+
+
+def _categories(item: Record) -> list[str]:
+    """2014 has a list of paths, 2018 `category`, 2023 `categories`: the first path."""
+    names = item.get("categories") or item.get("category") or []
+    if isinstance(names, list) and names and isinstance(names[0], list):
+        names = names[0]
+    names = [plain(name, MAX_TITLE) for name in strings(names) or strings(item.get("main_category"))]
+    return [name for name in names if name]
+
+
+def pictures_2023(images: object) -> list[str]:
+    """The main picture first, each in its best resolution; a list of records, or a record of lists."""
+    if isinstance(images, dict):
+        columns = {key: values for key, values in images.items() if isinstance(values, list)}
+        size = max(map(len, columns.values()), default=0)
+        images = [{key: values[n] for key, values in columns.items() if n < len(values)} for n in range(size)]
+    if not isinstance(images, list):
+        return []
+    records = [image for image in images if isinstance(image, dict)]
+    records.sort(key=lambda image: image.get("variant") != "MAIN")
+    return [url for image in records for url in strings([image.get(key) for key in ("hi_res", "large", "thumb")])]
+
+
+def strings(value: object) -> list[str]:
+    """The strings in a value that may be one, a list of them, or nothing."""
+    texts = [text_of(text).strip() for text in (value if isinstance(value, list) else [value])]
+    return [text for text in texts if text]
+
+
+def text_of(value: object) -> str:
+    """The text, if it is one; halves of characters, which an escape can write and no file can hold, are joined or
+    replaced."""
+    if not isinstance(value, str) or value.isascii():
+        return value if isinstance(value, str) else ""
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def plain(value: object, longest: int) -> str:
+    """Text without markup, cut at a word."""
+    text = text_of(value)[: 4 * longest]
+    if "<" in text or "&" in text:
+        text = _MARKUP.sub(" ", html.unescape(text))
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[:longest].rsplit(" ", 1)[0]

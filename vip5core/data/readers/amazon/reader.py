@@ -1,0 +1,283 @@
+"""The Amazon review dumps of 2014, 2018 and 2023, any category.
+
+A category is a file of reviews and a file of items (`meta`), both with one record a line. Reviews are read for who had
+what and when, from which the builder filters; then twice more for the texts of those that are kept, to find the
+category's feature words (`vip5core.data.readers.aspects`), and with them the explanations. No text of a review is held.
+
+Sources: McAuley et al., "Image-based Recommendations on Styles and Substitutes", 2015 (the release of 2014); Ni, Li and
+McAuley, "Justifying Recommendations using Distantly-Labeled Reviews and Fine-Grained Aspects", 2019 (2018); Hou et al.,
+"Bridging Language and Items for Retrieval and Recommendation", 2024 (2023).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vip5core.data.raw import EXPLANATION_COLUMNS, Details, DropLedger, RawData, describe_items_and_users
+from vip5core.data.readers.amazon.aspects import FeatureWordCounter, explanation_of
+from vip5core.data.readers.amazon.items import (
+    MAX_TITLE,
+    Record,
+    pictures_2023,
+    plain,
+    read_items,
+    read_record,
+    strings,
+    text_of,
+)
+from vip5core.data.readers.text_files.lines import BadLine, read_lines
+from vip5core.errors import UserError
+
+#: The paper's four, by the names it gives them.
+CATEGORIES = {
+    "toys": "Toys_and_Games",
+    "beauty": "Beauty",
+    "sports": "Sports_and_Outdoors",
+    "clothing": "Clothing_Shoes_and_Jewelry",
+}
+
+#: Feature words are found in at most so many reviews, evenly spread over the file: more find hardly any others.
+_SAMPLE = 50_000
+
+
+@dataclass(frozen=True)
+class Release:
+    """What the years call things.
+
+    Attributes:
+        year: of the release.
+        reviews: names of the file of reviews, `*` for the category; the first that is there is taken.
+        meta: likewise of the file of items.
+        user, item, rating, time, text, summary, name: keys of a review.
+        ticks: how many units of its time make a second.
+        pictures: where an item's pictures can be had, best first.
+    """
+
+    year: int
+    reviews: tuple[str, ...]
+    meta: tuple[str, ...]
+    user: str
+    item: str
+    rating: str
+    time: str
+    text: str
+    summary: str
+    name: str
+    ticks: int
+    pictures: Callable[[Record], list[str]]
+
+
+def _packed(*names: str) -> tuple[str, ...]:
+    return tuple(name + end for name in names for end in (".gz", ""))
+
+
+_OLD: dict[str, Any] = {
+    "user": "reviewerID",
+    "item": "asin",
+    "rating": "overall",
+    "time": "unixReviewTime",
+    "text": "reviewText",
+    "summary": "summary",
+    "name": "reviewerName",
+    "ticks": 1,
+}
+RELEASES = {
+    2014: Release(
+        2014,
+        _packed("reviews_*_5.json", "reviews_*.json"),
+        _packed("meta_*.json"),
+        pictures=lambda item: strings(item.get("imUrl")),
+        **_OLD,
+    ),
+    2018: Release(
+        2018,
+        _packed("*_5.json", "*.json"),
+        _packed("meta_*.json"),
+        pictures=lambda item: [
+            url for key in ("imageURLHighRes", "image", "imageURL") for url in strings(item.get(key))
+        ],
+        **_OLD,
+    ),
+    2023: Release(
+        2023,
+        _packed("*.jsonl"),
+        _packed("meta_*.jsonl"),
+        user="user_id",
+        item="parent_asin",
+        rating="rating",
+        time="timestamp",
+        text="text",
+        summary="title",
+        name="",
+        ticks=1000,
+        pictures=lambda item: pictures_2023(item.get("images")),
+    ),
+}
+
+
+def amazon(year: int, category: str, folder: Path) -> RawData:
+    """Read one category.
+
+    Args:
+        year: 2014, 2018 or 2023.
+        category: as in the files' names, or one of `CATEGORIES`; may be empty if the folder holds one only.
+        folder: holds the files, `.gz` or not. Without a file of items, items have neither title nor picture.
+
+    Raises:
+        UserError: if the reviews are not there, are truncated, or are mostly unreadable.
+    """
+    release = RELEASES[year]
+    category, reviews = _find_reviews(release, category, folder)
+    meta = next((folder / name for name in _names(release.meta, category) if (folder / name).is_file()), None)
+    ledger = DropLedger()
+    interactions = _interactions(release, reviews, ledger)
+    if meta is None:
+        ledger.add("item", f"no {release.meta[0].replace('*', category)}: items have no title and no picture")
+    return RawData(
+        source={"name": f"amazon-{year}", "category": category},
+        interactions=interactions,
+        details=lambda kept: _details(release, reviews, meta, kept, ledger),
+        ledger=ledger,
+    )
+
+
+def _names(patterns: tuple[str, ...], category: str) -> list[str]:
+    return [pattern.replace("*", category) for pattern in patterns]
+
+
+def _find_reviews(release: Release, category: str, folder: Path) -> tuple[str, Path]:
+    there: dict[str, Path] = {}
+    for pattern in release.reviews:
+        before, after = pattern.split("*")
+        for path in sorted(folder.glob(pattern)):
+            name = path.name[len(before) : len(path.name) - len(after)]
+            if not path.name.startswith("meta_") and name.isprintable():
+                # `X_5.json` is the 5-core of X, and comes first among the patterns
+                there.setdefault(name.removesuffix("_5"), path)
+    if not category and len(there) == 1:
+        return next(iter(there.items()))
+    wanted = CATEGORIES.get(category.lower(), category)
+    if wanted in there:
+        return wanted, there[wanted]
+    found = f"it holds {', '.join(sorted(there))}" if there else "it holds no reviews"
+    raise UserError(
+        f"amazon-{release.year}:{category}: no {release.reviews[0].replace('*', wanted or '<category>')} in "
+        f"{str(folder)!r}; {found}; say amazon-{release.year}:CATEGORY"
+    )
+
+
+def _interactions(release: Release, path: Path, ledger: DropLedger) -> pd.DataFrame:
+    """Who had what and when, in the file's order; within a second, in the order of finer clocks."""
+    users: dict[str, int] = {}
+    items: dict[str, int] = {}
+    rows, user_codes, item_codes, times, ratings = array("q"), array("i"), array("i"), array("q"), array("f")
+    unverified = 0
+    for row, review in _reviews(release, path, ledger):
+        rows.append(row)
+        user_codes.append(users.setdefault(review[release.user], len(users)))
+        item_codes.append(items.setdefault(review[release.item], len(items)))
+        times.append(int(review[release.time]))
+        ratings.append(float(review[release.rating]))
+        unverified += review.get("verified", review.get("verified_purchase", True)) is False
+    if unverified:
+        ledger.add("review", "of no verified purchase: kept", count=unverified)
+    table = pd.DataFrame(
+        {
+            "user": pd.Series(np.array(list(users), dtype=object)[np.array(user_codes)], dtype="str"),
+            "item": pd.Series(np.array(list(items), dtype=object)[np.array(item_codes)], dtype="str"),
+            "timestamp": np.array(times),
+            "rating": np.array(ratings),
+            "row": np.array(rows),
+        }
+    )
+    if release.ticks > 1:
+        table = table.sort_values("timestamp", kind="stable", ignore_index=True)
+        table["timestamp"] //= release.ticks
+    return table
+
+
+def _reviews(
+    release: Release, path: Path, ledger: DropLedger | None, wanted: np.ndarray | None = None
+) -> Iterator[tuple[int, Record]]:
+    """Row and record of each review. Rows count all lines but blank ones, so that another reading finds them again.
+
+    Args:
+        wanted: which rows to read; others are not even parsed. Shape: [rows], bool.
+    """
+    row_of_line = itertools.count()
+
+    def parse(line: str) -> tuple[int, Record] | None:
+        row = next(row_of_line)
+        if wanted is not None and not (row < len(wanted) and wanted[row]):
+            return None
+        return row, _review(release, line)
+
+    yield from read_lines(path, parse, ledger, "review")
+
+
+def _review(release: Release, line: str) -> Record:
+    """A review with the keys that count. Raises: BadLine."""
+    review = read_record(line)
+    for key in (release.user, release.item):
+        if not (isinstance(review.get(key), str) and review[key].strip() and review[key].isprintable()):
+            raise BadLine(f"no {key}")
+    time, rating = review.get(release.time), review.get(release.rating)
+    # The year 1973 to 2128: what is outside is in another unit, or no time.
+    if not 1e8 <= _number(time) / release.ticks < 5e9:
+        raise BadLine(f"{release.time} is no time in unix {'seconds' if release.ticks == 1 else 'milliseconds'}")
+    if not 1 <= _number(rating) <= 5:
+        raise BadLine(f"{release.rating} is no rating from 1 to 5")
+    return review
+
+
+def _number(value: object) -> float:
+    """The number itself; not a number for anything that is none, which no comparison lets pass."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e18:
+        return math.nan
+    return float(value)
+
+
+def _details(release: Release, reviews: Path, meta: Path | None, kept: pd.DataFrame, ledger: DropLedger) -> Details:
+    names, explanations = _texts(release, reviews, kept)
+    items = read_items(meta, release.item, set(kept["item"]), release.pictures, ledger) if meta else {}
+    missing = kept["item"].nunique() - len(items)
+    if meta is not None and missing:
+        ledger.add("item", f"not in {meta.name}: it has no title and no picture", count=missing)
+    return Details(*describe_items_and_users(kept, items, names), explanations)
+
+
+def _texts(release: Release, path: Path, kept: pd.DataFrame) -> tuple[dict[str, str], pd.DataFrame]:
+    """User names, and the explanation of each kept review that has one. Reads the file twice more."""
+    rows = np.sort(kept["row"].to_numpy())
+    counter = FeatureWordCounter()
+    for _, review in _reviews(release, path, None, _mask(rows[:: -(-len(rows) // _SAMPLE)])):
+        counter.add(text_of(review.get(release.text)))
+    words = counter.feature_words()
+    names: dict[str, str] = {}
+    explanations = []
+    for _, review in _reviews(release, path, None, _mask(rows)):
+        if name := text_of(review.get(release.name)).strip():
+            names.setdefault(review[release.user], name)
+        found = explanation_of(text_of(review.get(release.text)), words)
+        if found is not None:
+            feature, sentence = found
+            user, item, rating = review[release.user], review[release.item], float(review[release.rating])
+            summary = plain(review.get(release.summary), MAX_TITLE)
+            explanations.append((user, item, rating, summary, feature, sentence, None))
+    return names, pd.DataFrame(explanations, columns=EXPLANATION_COLUMNS)
+
+
+def _mask(rows: np.ndarray) -> np.ndarray:
+    """True at `rows`. Shape: [last row + 1], bool."""
+    mask = np.zeros(int(rows.max()) + 1, dtype=bool)
+    mask[rows] = True
+    return mask

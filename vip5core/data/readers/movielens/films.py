@@ -1,0 +1,83 @@
+"""The films of a MovieLens release, with posters and plot summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vip5core.data.raw import EXPLANATION_COLUMNS, ITEM_COLUMNS, Details, DropLedger
+from vip5core.data.readers.image_files import picture_of
+from vip5core.data.readers.text_files.csv_rows import CsvTable
+from vip5core.data.readers.text_files.lines import BadLine
+from vip5core.data.readers.text_files.numeric_rows import number
+from vip5core.data.split import leave_one_out, with_positions
+
+#: Shares of the movies whose summaries are trained on and validated on; the rest is tested on.
+_TRAIN, _VALID = 0.8, 0.1
+
+
+@dataclass(frozen=True)
+class Film:
+    """Title and genres; the first genre is what an explanation is about."""
+
+    title: str
+    genres: list[str]
+
+
+class Films(dict[str, Film]):
+    """Films by id."""
+
+    def add(self, movie: str, title: str, genres: list[str]) -> None:
+        """Raises: BadLine if the id is no number, or was there before."""
+        raw_id = str(number(movie, "the movie's id is not a number"))
+        if raw_id in self:
+            raise BadLine("a movie that was there before")
+        self[raw_id] = Film(title, genres)
+
+
+def read_overviews(path: Path, ledger: DropLedger) -> dict[str, str]:
+    """Movie id to plot summary; an absent file gives none.
+
+    Raises:
+        UserError: if the file has other columns, or is not UTF-8.
+    """
+    if not path.is_file():
+        ledger.add("explanation", "no overviews.csv: the explanation task has no rows")
+        return {}
+    table = CsvTable(path)
+    rows = table.rows(["movie_id", "overview"], lambda row: (row[0].strip(), row[1].strip()), ledger, "overview")
+    return {movie: overview for _, (movie, overview) in rows if overview}
+
+
+def film_details(
+    kept: pd.DataFrame, films: Mapping[str, Film], posters: Path, overviews: Mapping[str, str], seed: int
+) -> Details:
+    """What a release knows about its films and the viewers of the interactions `kept`."""
+    rows: list[tuple[object, ...]] = [
+        (movie, film.title, film.genres, overviews.get(movie, ""), picture_of(posters, movie), [])
+        for movie, film in films.items()
+    ]
+    items = pd.DataFrame(rows, columns=ITEM_COLUMNS)
+    users = pd.DataFrame({"raw_id": sorted(kept["user"].unique(), key=int)})
+    users["name"] = "viewer " + users["raw_id"]
+    return Details(items, users, _explanations(kept, items, seed))
+
+
+def _explanations(kept: pd.DataFrame, items: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """One row per movie with a summary, told to one viewer who rated it in the training part."""
+    rng = np.random.default_rng(seed)
+    known = kept[kept["item"].isin(items["raw_id"])]
+    positioned = with_positions(known)
+    training = positioned[leave_one_out(positioned) == "train"]
+    told = training.iloc[rng.permutation(len(training))].drop_duplicates("item")
+    rows = told.merge(items, left_on="item", right_on="raw_id")
+    rows = rows[rows["description"] != ""].sort_values("item", key=lambda ids: ids.astype(int))
+    place = rng.permutation(len(rows)) / max(len(rows), 1)
+    split = np.where(place < _TRAIN, "train", np.where(place < _TRAIN + _VALID, "valid", "test"))
+    genre = rows["categories"].map(lambda names: names[0] if names else "")
+    rows = rows.assign(summary=rows["title"], feature=genre, explanation=rows["description"], split=split)
+    return rows[EXPLANATION_COLUMNS].reset_index(drop=True)

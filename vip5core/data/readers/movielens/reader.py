@@ -1,0 +1,141 @@
+"""The MovieLens releases 100K, 1M and latest, each with a folder of posters and a table of plot summaries.
+
+MovieLens has no written explanations, so the explanation task targets a movie's plot summary: one row per movie,
+split by movie, so that no summary of the test set is seen in training.
+
+Posters and summaries go by the release's own movie ids: `posters/{movie id}.jpg` (or .png, .webp), and `overviews.csv`
+with the columns movie_id and overview. Both may be missing: then items have no picture, and the explanation task no
+rows. What else a release has is not read: `users.dat` says who a viewer is, `links.csv` names pages that give pictures
+only to those with a key, and `tags.csv` is what viewers wrote, of held-out movies too.
+
+Source: Harper and Konstan, "The MovieLens Datasets", 2015.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from vip5core.data.raw import Details, DropLedger, RawData
+from vip5core.data.readers.movielens.films import Films, film_details, read_overviews
+from vip5core.data.readers.text_files.csv_rows import CsvTable
+from vip5core.data.readers.text_files.lines import BadLine, read_lines
+from vip5core.data.readers.text_files.numeric_rows import interactions_of, number
+from vip5core.errors import UserError
+
+_WHOLE_STARS = {str(stars): float(stars) for stars in range(1, 6)}
+_HALF_STARS = {text: half / 2 for half in range(1, 11) for text in (f"{half / 2:g}", f"{half / 2:.1f}")}
+
+
+def movielens_100k(source: Path, seed: int = 0) -> RawData:
+    """Read `source/ml-100k/` (or `source/` itself): `u.data`, `u.item`, `u.genre`.
+
+    A line that cannot be read is dropped, counted, and its place recorded.
+
+    Raises:
+        UserError: if a needed file is missing or is something else.
+    """
+    folder = _release(source, "ml-100k", ["u.data", "u.item", "u.genre"])
+    ledger = DropLedger()
+    ratings = interactions_of(_ratings(folder / "u.data", "\t", ledger))
+    genres = list(read_lines(folder / "u.genre", lambda line: line.split("|")[0], None, "genre", "latin-1"))
+
+    films = Films()
+
+    def film(line: str) -> None:
+        """Id | title | … | a flag for each genre."""
+        fields = line.rstrip("\r\n").split("|")
+        if len(fields) != 5 + len(genres):
+            raise BadLine(f"not {5 + len(genres)} fields")
+        flagged = [name for name, flag in zip(genres, fields[5:], strict=True) if flag == "1"]
+        films.add(fields[0], fields[1], flagged)
+
+    deque(read_lines(folder / "u.item", film, ledger, "item", "latin-1"), maxlen=0)
+    return _raw("movielens-100k", source, seed, ratings, films, ledger)
+
+
+def movielens_1m(source: Path, seed: int = 0) -> RawData:
+    """Read `source/ml-1m/` (or `source/` itself): `ratings.dat`, `movies.dat`.
+
+    Raises:
+        UserError: if a needed file is missing or is something else.
+    """
+    folder = _release(source, "ml-1m", ["ratings.dat", "movies.dat"])
+    ledger = DropLedger()
+    ratings = interactions_of(_ratings(folder / "ratings.dat", "::", ledger))
+
+    films = Films()
+
+    def film(line: str) -> None:
+        """Id :: title :: genre|genre|…"""
+        found = re.fullmatch(r"([^:]*)::(.*)::([^:]*)", line.strip())
+        if not found:
+            raise BadLine("not id::title::genres")
+        films.add(found[1], found[2], _genres(found[3]))
+
+    deque(read_lines(folder / "movies.dat", film, ledger, "item", "latin-1"), maxlen=0)
+    return _raw("movielens-1m", source, seed, ratings, films, ledger)
+
+
+def movielens_latest(source: Path, seed: int = 0) -> RawData:
+    """Read `source/ml-latest-small/` (or `source/` itself): `ratings.csv`, `movies.csv`, with half stars.
+
+    The larger releases of the same form (20M and later) can be read so, too.
+
+    Raises:
+        UserError: if a needed file is missing or is something else.
+    """
+    folder = _release(source, "ml-latest-small", ["ratings.csv", "movies.csv"])
+    ledger = DropLedger()
+    rated = CsvTable(folder / "ratings.csv").rows(
+        ["userId", "movieId", "rating", "timestamp"], lambda fields: _rating(fields, _HALF_STARS), ledger, "rating"
+    )
+    ratings = interactions_of(row for _, row in rated)
+    films = Films()
+    movies = CsvTable(folder / "movies.csv").rows(
+        ["movieId", "title", "genres"], lambda row: films.add(row[0], row[1], _genres(row[2])), ledger, "item"
+    )
+    deque(movies, maxlen=0)
+    return _raw("movielens-latest", source, seed, ratings, films, ledger)
+
+
+def _release(source: Path, name: str, files: Sequence[str]) -> Path:
+    """The folder of a release's own files."""
+    folder = source / name if (source / name).is_dir() else source
+    for file in files:
+        if not (folder / file).is_file():
+            raise UserError(
+                f"{str(folder / file)!r} is missing: --source must name the folder that holds {name}/ "
+                f"({', '.join(files)}), posters/ and overviews.csv"
+            )
+    return folder
+
+
+def _ratings(path: Path, separator: str, ledger: DropLedger) -> Iterator[tuple[int, int, int, float]]:
+    return read_lines(path, lambda line: _rating(line.split(separator), _WHOLE_STARS), ledger, "rating", "latin-1")
+
+
+def _rating(fields: Sequence[str], stars: dict[str, float]) -> tuple[int, int, int, float]:
+    """User, movie, unix time, stars."""
+    problem = f"no readable rating: not four numbers, user, movie, {min(stars)} to 5 stars, time"
+    if len(fields) != 4 or fields[2].strip() not in stars:
+        raise BadLine(problem)
+    user, movie, _, time = (number(field, problem) if place != 2 else 0 for place, field in enumerate(fields))
+    return user, movie, time, stars[fields[2].strip()]
+
+
+def _genres(names: str) -> list[str]:
+    return [name for name in names.split("|") if name and name != "(no genres listed)"]
+
+
+def _raw(name: str, source: Path, seed: int, ratings: pd.DataFrame, films: Films, ledger: DropLedger) -> RawData:
+    overviews = read_overviews(source / "overviews.csv", ledger)
+
+    def details(kept: pd.DataFrame) -> Details:
+        return film_details(kept, films, source / "posters", overviews, seed)
+
+    return RawData({"name": name, "seed": str(seed)}, ratings, details, ledger)

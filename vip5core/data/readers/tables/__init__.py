@@ -1,0 +1,5 @@
+"""CSV and Parquet tables of one's own, with a mapping of their columns."""
+
+from vip5core.data.readers.tables.reader import read_tables
+
+__all__ = ["read_tables"]

@@ -1,0 +1,158 @@
+"""What a user's own tables tell about the items and pairs that are kept: pictures, titles, explanations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from vip5core.data.raw import EXPLANATION_COLUMNS, DropLedger
+from vip5core.data.readers.image_files import path_inside
+from vip5core.data.readers.tables.files import Chunk, Table, add_places, as_numbers, as_text, with_ids
+from vip5core.errors import UserError
+from vip5core.vocabulary import SPLITS
+
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+_BETWEEN_CATEGORIES = re.compile(r"[|;]")
+_VALID = ["val", "validation", "dev"]  # what else the split `valid` goes by
+NOT_A_NUMBER = "a rating that is not a number"
+
+
+def read_items(
+    table: Table, columns: dict[str, str], kept: pd.DataFrame, source: Path, ledger: DropLedger
+) -> dict[str, dict[str, object]]:
+    """What `table` knows of the items of `kept`, by raw id; of several rows about one item, the first counts.
+
+    Args:
+        columns: role to column.
+        kept: interactions, raw ids.
+        source: the folder that pictures must lie in.
+
+    Raises:
+        UserError: if the table cannot be read, or has none of the items.
+    """
+    wanted = set(kept["item"])
+    known: dict[str, dict[str, object]] = {}
+    stranger = None
+    for chunk in table.chunks(list(dict.fromkeys(columns.values())), ledger, "item"):
+        chunk, found = with_ids(chunk, columns, ledger, "item")
+        ids = found["item"]
+        asked = ids.isin(wanted).to_numpy()
+        if not asked.all():
+            stranger = stranger or str(ids[~asked].iloc[0])
+            ledger.add("item", "no interaction is left with it", count=int((~asked).sum()))
+        ids, chunk = ids[asked], chunk.filter(asked)
+        again = ids.isin(known).to_numpy() | ids.duplicated().to_numpy()
+        chunk = chunk.drop(again, ledger, "item", "an item that was there before")
+        for raw_id, row in zip(ids[~again], _item_rows(chunk, columns, source, ledger), strict=True):
+            known[raw_id] = row
+    if not known:
+        raise UserError(
+            f"{str(table.path)!r} describes none of the items in the interactions, which are called such as "
+            f"{kept['item'].iloc[0]!r}; its column {columns['item']!r} holds such as {stranger!r}: name the column "
+            "that holds the same ids"
+        )
+    unknown = len(wanted) - len(known)
+    if unknown:
+        example = next(item for item in kept["item"] if item not in known)
+        ledger.add("item", f"not in {table.path.name}: kept, without a title or picture", f"item {example}", unknown)
+    return known
+
+
+def _item_rows(chunk: Chunk, columns: dict[str, str], source: Path, ledger: DropLedger) -> Iterator[dict[str, object]]:
+    texts = {
+        role: as_text(chunk.columns[columns[role]], columns[role]).fillna("").tolist()
+        for role in ("title", "image", "description")
+        if role in columns
+    }
+    categories = _categories(chunk, columns)
+    for place, number in enumerate(chunk.numbers.tolist()):
+        row: dict[str, object] = {}
+        row.update((role, values[place]) for role, values in texts.items())
+        row["image"] = None
+        image = texts["image"][place] if "image" in texts else ""
+        if _ADDRESS.match(image):
+            row["image_urls"] = [image]
+        elif image:
+            try:
+                row["image"] = path_inside(source, image)
+            except ValueError as error:
+                ledger.add("image", f"{error}", f"{chunk.places} {number}: {image[:80]}")
+        if categories is not None:
+            row["categories"] = categories[place]
+        yield row
+
+
+def _categories(chunk: Chunk, columns: dict[str, str]) -> list[list[str]] | None:
+    """Lists as they are; text is split at | and ;."""
+    if "categories" not in columns:
+        return None
+    column = chunk.columns[columns["categories"]]
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        names = as_text(column.flatten(), columns["categories"]).fillna("").tolist()
+        ends = np.cumsum(column.value_lengths().fill_null(0).to_numpy()).tolist()
+        lists = [names[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    else:
+        texts = as_text(column, columns["categories"]).fillna("")
+        lists = [_BETWEEN_CATEGORIES.split(text) for text in texts]
+    return [[name.strip() for name in names if name.strip()] for names in lists]
+
+
+def read_explanations(table: Table, columns: dict[str, str], kept: pd.DataFrame, ledger: DropLedger) -> pd.DataFrame:
+    """`EXPLANATION_COLUMNS` of the rows about users and items that have an interaction in `kept`.
+
+    A row without a rating has that of its interaction (of several, the last).
+
+    Raises:
+        UserError: if the table cannot be read.
+    """
+    pairs = _Pairs(kept)
+    parts = [pd.DataFrame(columns=EXPLANATION_COLUMNS)]
+    for chunk in table.chunks(list(dict.fromkeys(columns.values())), ledger, "explanation"):
+        chunk, ids = with_ids(chunk, columns, ledger, "explanation")
+        rows = pairs.rows(ids["user"], ids["item"])
+        chunk = chunk.drop(rows < 0, ledger, "explanation", "of a user and item without an interaction that is kept")
+        rows = rows[rows >= 0]
+        part = kept.iloc[rows][["user", "item", "rating"]].reset_index(drop=True)
+        for role in ("summary", "feature", "explanation"):
+            part[role] = as_text(chunk.columns[columns[role]], columns[role]).fillna("") if role in columns else ""
+        if "rating" in columns:
+            ratings, wrong = as_numbers(chunk.columns[columns["rating"]], columns["rating"])
+            part["rating"] = np.where(np.isnan(ratings), part["rating"], ratings)
+            reason = f"{NOT_A_NUMBER}: that of the interaction is taken"
+            add_places(ledger, "explanation", reason, chunk.places, chunk.numbers[wrong])
+        part["split"] = None
+        if "split" in columns:
+            split = as_text(chunk.columns[columns["split"]], columns["split"]).replace(_VALID, "valid").astype(object)
+            part["split"] = split.where(split.notna(), None)
+            unknown = (split.notna() & ~split.isin(SPLITS)).to_numpy()
+            chunk.drop(unknown, ledger, "explanation", f"its split is not one of {', '.join(SPLITS)}")
+            part = part[~unknown]
+        parts.append(part)
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)[EXPLANATION_COLUMNS]
+
+
+class _Pairs:
+    """Finds the interaction of a user and an item, in memory of a number for each."""
+
+    def __init__(self, kept: pd.DataFrame) -> None:
+        self._users = pd.Index(kept["user"].unique())
+        self._items = pd.Index(kept["item"].unique())
+        keys = self._keys(kept["user"], kept["item"])
+        self._rows = np.argsort(keys, kind="stable")
+        self._sorted = keys[self._rows]
+
+    def _keys(self, users: pd.Series, items: pd.Series) -> np.ndarray:
+        user, item = self._users.get_indexer(users), self._items.get_indexer(items)
+        return np.where((user < 0) | (item < 0), -1, user.astype(np.int64) * len(self._items) + item)
+
+    def rows(self, users: pd.Series, items: pd.Series) -> np.ndarray:
+        """The row of each pair's last interaction, -1 where there is none. Shape: [pairs]."""
+        keys = self._keys(users, items)
+        place = np.searchsorted(self._sorted, keys, side="right") - 1
+        found = (place >= 0) & (self._sorted[place] == keys)
+        return np.where(found, self._rows[place], -1)

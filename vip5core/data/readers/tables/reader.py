@@ -1,0 +1,179 @@
+"""A user's own tables of interactions, items and explanations, in CSV, TSV or Parquet.
+
+Three files in one folder, of which the interactions alone are needed; `columns.yaml` says which columns hold what (see
+`vip5core.data.readers.tables_mapping`). Text is UTF-8. A row that cannot be used is dropped, counted, and
+its place recorded.
+
+    interactions   user, item; time (see `vip5core.data.readers.tables_times`) and rating if there are some
+    items          item; title, description, categories (a list, or text with | or ; between them), and image: a path
+                   inside the folder, or an http(s) address
+    explanations   user, item, explanation; feature, summary, rating, and split (train, valid, test; without one, a row
+                   goes with its interaction). Only rows about pairs with an interaction count
+
+Ids are text: `007` is not `7`. A rating is a number on any scale and stays as it is, but prompts round it to 1 … 5
+stars; an interaction without one counts as 5.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from vip5core.data.raw import INTERACTION_COLUMNS, Details, DropLedger, RawData, describe_items_and_users
+from vip5core.data.readers.image_files import path_inside
+from vip5core.data.readers.tables.details import NOT_A_NUMBER, read_explanations, read_items
+from vip5core.data.readers.tables.files import (
+    SEPARATORS,
+    Table,
+    add_places,
+    as_numbers,
+    is_missing,
+    open_table,
+    with_ids,
+)
+from vip5core.data.readers.tables.mapping import MAPPING, InteractionColumns, TableColumns, read_mapping
+from vip5core.data.readers.tables.times import UNREADABLE, may_be_day_or_month_first, read_times
+from vip5core.data.readers.text_files.csv_rows import need_columns
+from vip5core.errors import UserError
+
+#: The rating of an interaction that has none: implicit feedback counts as liking.
+NO_RATING = 5.0
+_WAY_OUT = f"say in {MAPPING} which columns hold what"
+
+
+def tables(source: Path, seed: int = 0) -> RawData:
+    """Read the tables in the folder `source`.
+
+    The interactions are read at once, the other two for the users and items that are kept. Of a text table, no more
+    than some ten thousand rows are in memory beside what is kept.
+
+    Args:
+        source: the folder.
+        seed: not used; every reader takes one.
+
+    Raises:
+        UserError: if there are no interactions, a file is broken or of another kind, a column is missing, or the
+            mapping is wrong.
+    """
+    del seed
+    mapping = read_mapping(source / MAPPING)
+    ledger = DropLedger()
+    table = _table(source, "interactions", mapping.interactions)
+    if table is None:
+        raise UserError(
+            f"{str(source)!r} has no interactions: needs interactions.csv (or .tsv, .parquet), or a {MAPPING} that "
+            "names the file, as in 'interactions: {file: orders.csv, user: customer, item: sku}'"
+        )
+    items = _table(source, "items", mapping.items)
+    explanations = _table(source, "explanations", mapping.explanations)
+    interactions, order = _interactions(table, mapping.interactions, ledger)
+
+    def details(kept: pd.DataFrame) -> Details:
+        known = {}
+        if items is not None:
+            known = read_items(items, mapping.items.present(items.columns), kept, source, ledger)
+        told = Details(*describe_items_and_users(kept, known))
+        if explanations is None:
+            return told
+        columns = mapping.explanations.present(explanations.columns)
+        return Details(told.items, told.users, read_explanations(explanations, columns, kept, ledger))
+
+    return RawData({"name": mapping.name, "reader": "tables", "order": order}, interactions, details, ledger)
+
+
+def _table(source: Path, kind: str, columns: TableColumns) -> Table | None:
+    """The table of a kind, open, with the columns it must have; None if there is none and none is named.
+
+    Raises:
+        UserError: if there are several, the one that is named is not there, or it lacks a column.
+    """
+    if columns.file is not None:
+        try:
+            path = path_inside(source, columns.file)
+        except ValueError as error:
+            raise UserError(
+                f"{MAPPING}: {kind}.file={columns.file!r}: {error}: name a file in {str(source)!r}"
+            ) from None
+    else:
+        found = [source / f"{kind}{ending}" for ending in SEPARATORS if (source / f"{kind}{ending}").is_file()]
+        if len(found) > 1:
+            names = " and ".join(path.name for path in found)
+            raise UserError(f"{str(source)!r} has {names}: keep one, or say in {MAPPING} which file is meant")
+        if not found:
+            return None
+        path = found[0]
+    table = open_table(path, columns.separator)
+    need_columns(path, table.columns, list(columns.present(table.columns).values()), _WAY_OUT)
+    return table
+
+
+def _interactions(table: Table, mapping: InteractionColumns, ledger: DropLedger) -> tuple[pd.DataFrame, str]:
+    """`INTERACTION_COLUMNS` in order of time, and how the times were read."""
+    columns = mapping.present(table.columns)
+    parts, times, places = [], [], ""
+    offered = 0
+    for chunk in table.chunks(list(dict.fromkeys(columns.values())), ledger, "interaction"):
+        places = chunk.places
+        offered += len(chunk.numbers)
+        if "time" in columns:
+            missing = is_missing(chunk.columns[columns["time"]])
+            chunk = chunk.drop(missing, ledger, "interaction", "no time")
+        chunk, ids = with_ids(chunk, columns, ledger, "interaction")
+        part = pd.DataFrame(ids)
+        part["rating"] = NO_RATING
+        if "rating" in columns:
+            ratings, wrong = as_numbers(chunk.columns[columns["rating"]], columns["rating"])
+            part["rating"] = np.where(np.isnan(ratings), NO_RATING, ratings)
+            reason = f"{NOT_A_NUMBER}: {NO_RATING:g} is taken"
+            add_places(ledger, "interaction", reason, chunk.places, chunk.numbers[wrong])
+        part["number"] = chunk.numbers
+        parts.append(part)
+        if "time" in columns:
+            times.append(chunk.columns[columns["time"]])
+    rows = pd.concat(parts, ignore_index=True)
+    if "time" not in columns:
+        rows["timestamp"] = rows.groupby("user").cumcount()
+        order = "of the file"
+    else:
+        rows, order = _timed(rows, pa.chunked_array(times), columns["time"], mapping, places, ledger)
+    if 2 * len(rows) < offered:
+        dropped = (drop for drop in ledger.drops() if not drop.reason.startswith(NOT_A_NUMBER))
+        worst = max(dropped, key=lambda drop: drop.count)
+        raise UserError(
+            f"{str(table.path)!r}: {offered - len(rows)} of {offered} rows cannot be used, most for {worst.reason!r} "
+            f"({worst.examples[0]}): is it the right file, with the right columns?"
+        )
+    return rows[INTERACTION_COLUMNS], order
+
+
+def _timed(
+    rows: pd.DataFrame,
+    column: pa.ChunkedArray,
+    name: str,
+    mapping: InteractionColumns,
+    places: str,
+    ledger: DropLedger,
+) -> tuple[pd.DataFrame, str]:
+    """The rows with a time, in order of time: a dataset counts seconds, and what came first within one stays first."""
+    times = read_times(column, name, mapping.time_unit, mapping.time_format)
+    numbers = rows["number"].to_numpy()
+    for reason, wrong in times.problems.items():
+        add_places(ledger, "interaction", reason, places, numbers[wrong])
+    good = times.good
+    unreadable = np.flatnonzero(times.problems[UNREADABLE])
+    if 2 * len(unreadable) > len(rows):
+        place = int(unreadable[0])
+        try:
+            text = str(column[place].as_py())
+        except (ValueError, OverflowError):  # beyond Python's calendar, or in a zone that is none
+            text = "outside the years 1 to 9999"
+        way = "write times as numbers or ISO dates (2021-04-03 10:15:00)"
+        if may_be_day_or_month_first(text):
+            way = "its day and month may be either: write 2021-04-03, or say time_format: '%d/%m/%Y' in columns.yaml"
+        raise UserError(f"column {name!r}, {places} {numbers[place]}: {text[:40]!r} cannot be read as a time: {way}")
+    order = np.lexsort((times.nanoseconds[good], times.seconds[good]))
+    rows = rows.assign(timestamp=times.seconds)[good].iloc[order].reset_index(drop=True)
+    return rows, f"of column {name}: {times.read_as}"

@@ -1,0 +1,1 @@
+"""Reading lines and delimited text that may be broken, huge or hostile."""

@@ -1,0 +1,58 @@
+"""The workers of one trial: one process, or a data-parallel group of torch.distributed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+class WorkerGroup:
+    """One worker alone: every collective operation is the identity.
+
+    Attributes:
+        rank: this worker's number.
+        size: how many there are.
+    """
+
+    rank = 0
+    size = 1
+
+    def share(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """This worker's part of a batch or a list of users: every `size`-th row."""
+        return rows[self.rank :: self.size]
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Add up the gradients of all workers, in place."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all workers, in rank order, on every worker."""
+        return [value]
+
+
+class DistributedGroup(WorkerGroup):
+    """The workers of an initialised torch.distributed process group.
+
+    Gradients are summed once per step over the few trainable parameters, after accumulation. (The official code wraps
+    its model for this, then calls the wrapped module directly: its gradients are never synchronised.)
+    """
+
+    def __init__(self) -> None:
+        self.rank = dist.get_rank()
+        self.size = dist.get_world_size()
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        # A worker whose rows had no picture has no gradient for the mapping network: zeros keep the layout equal.
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    def gather(self, value: Any) -> list[Any]:
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values

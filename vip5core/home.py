@@ -1,0 +1,89 @@
+"""The home folder: where everything that studies make lies. The only place that names its folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths under one folder.
+
+        datasets/{source}-{key}/       prepared datasets
+        features/{key}/                feature stores; features/shards/{encoder}/ what they are assembled from
+        backbones/{name}-{key}/        backbones, made here or downloaded
+        trials/{fingerprint}/          finished trials; .replaced/ keeps those that were trained again
+        baselines/sasrec-{key}/        trained baselines
+        searches/{key}.log             Optuna's journal of each search
+        reports/{name}-{key}/          one study's or search's record and report
+        mlflow.db, mlartifacts/        MLflow, where there is no server
+
+    Attributes:
+        root: the folder itself.
+    """
+
+    root: Path
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def features(self) -> Path:
+        return self.root / "features"
+
+    def shards(self, encoder: str) -> Path:
+        """Features by image content of one encoder, known by its fingerprint."""
+        return self.features / "shards" / encoder
+
+    @property
+    def backbones(self) -> Path:
+        return self.root / "backbones"
+
+    @property
+    def trials(self) -> Path:
+        return self.root / "trials"
+
+    def trial(self, fingerprint: str) -> Path:
+        """The folder of a finished trial."""
+        return self.trials / fingerprint
+
+    def checkpoint(self, fingerprint: str) -> Path:
+        """The state of a running trial after its last epoch."""
+        return self.trials / f"{fingerprint}.running.pt"
+
+    @property
+    def replaced_trials(self) -> Path:
+        return self.trials / ".replaced"
+
+    @property
+    def baselines(self) -> Path:
+        return self.root / "baselines"
+
+    @property
+    def searches(self) -> Path:
+        return self.root / "searches"
+
+    def search(self, key: str) -> Path:
+        """The journal of a search."""
+        return self.searches / f"{key}.log"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    def report(self, name: str, key: str) -> Path:
+        """The folder of a study's record and report."""
+        return self.reports / f"{name}-{key}"
+
+    @property
+    def mlflow_database(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.root / "mlartifacts"
+
+    def __str__(self) -> str:
+        return str(self.root)

@@ -1,0 +1,35 @@
+"""The training loss: cross entropy over target tokens, weighted by target length.
+
+Shape letters: B prompts, T target tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from vip5core.prompts import IGNORED
+
+#: name -> the power of a target's length that its summed token loss is divided by
+LENGTH_POWERS = {
+    "token_mean": 1,  # every prompt counts the same, however long its target
+    "paper": 2,  # the official code divides by the length twice: long targets hardly count
+}
+
+
+def target_losses(logits: Tensor, labels: Tensor, weighting: str = "token_mean") -> Tensor:
+    """The loss of each prompt; the loss of a batch is their mean.
+
+    Args:
+        logits: Shape: [B, T, V].
+        labels: target ids, `IGNORED` at padding. Shape: [B, T].
+        weighting: a name in `LENGTH_POWERS`.
+
+    Returns:
+        Shape: [B].
+    """
+    nll = F.cross_entropy(
+        logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    ).view_as(labels)  # [B, T], 0 at padding
+    lengths = (labels != IGNORED).sum(1).clamp(min=1)
+    return nll.sum(1) / lengths ** LENGTH_POWERS[weighting]

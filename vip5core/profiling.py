@@ -1,0 +1,65 @@
+"""What a trial costs: seconds, samples, memory."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+
+class Stopwatch:
+    """Seconds by name, added up over as many blocks as there are; blocks may lie in one another."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def measure(self, name: str, device: torch.device | None = None) -> Iterator[None]:
+        """Count a block's wall time, work queued on `device` included."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            if device is not None and device.type == "cuda":
+                torch.cuda.synchronize(device)
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def __getitem__(self, name: str) -> float:
+        return self.seconds.get(name, 0.0)
+
+    @property
+    def total(self) -> float:
+        """Seconds since it was made."""
+        return time.perf_counter() - self.start
+
+
+class PeakMemory:
+    """The most memory used since it was made: of the GPU on a GPU, else resident memory of this process.
+
+    A worker process serves many trials, so the kernel's high-water mark is set back first where it can be (Linux).
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        elif sys.platform == "linux":
+            # A container may forbid it: then the mark is that of the process's whole life.
+            with contextlib.suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
+
+    def megabytes(self) -> float:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        if sys.platform == "linux":
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) / 2**10
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,80 @@
+"""What a trial is made of, opened once and put together by its config."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vip5core.config import TrialConfig
+from vip5core.data.dataset import Dataset
+from vip5core.data.feature_store import FeatureStore
+from vip5core.distributed import WorkerGroup
+from vip5core.evaluation.evaluate import Evaluator
+from vip5core.model import VIP5, Backbone, build_vip5
+from vip5core.prompts import Layout, PromptTables, TrainingSampler
+from vip5core.templates import default_templates
+from vip5core.training.loop import TrainingData
+
+
+@dataclass
+class TrialComponents:
+    """A dataset, a backbone (which the model changes: load a fresh one per trial) and image features, if any."""
+
+    dataset: Dataset
+    backbone: Backbone
+    features: FeatureStore | None
+
+    @functools.cached_property
+    def tables(self) -> PromptTables:
+        return PromptTables.build(self.dataset, self.backbone.tokenizer, default_templates())
+
+    def layout(self, config: TrialConfig) -> Layout:
+        nothing = np.zeros(self.dataset.n_items + 1, dtype=bool)
+        return Layout(
+            image_tokens=config.image_tokens,
+            has_image=self.features.has_image if self.features is not None else nothing,
+            max_source_tokens=config.max_source_tokens,
+            max_target_tokens=config.max_target_tokens,
+        )
+
+    def model(self, config: TrialConfig) -> VIP5:
+        """The model, initialised by the config's seed. It holds the pictures, for training and evaluation alike."""
+        features = None
+        if config.uses_images:
+            assert self.features is not None, "image tokens need features"
+            scaled = self.features.scaled(config.feature_scaling)
+            if config.images == "shuffled":
+                scaled = shuffle_images(scaled, self.features.has_image, config.seed)
+            features = torch.from_numpy(scaled)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return build_vip5(self.backbone.model, config, features, self.backbone.extra_embeddings)
+
+    def training_data(self, config: TrialConfig) -> TrainingData:
+        sampler = TrainingSampler(self.dataset, self.tables.templates, config, config.seed)
+        return TrainingData(sampler, self.tables, self.layout(config))
+
+    def evaluator(self, config: TrialConfig, group: WorkerGroup | None = None) -> Evaluator:
+        return Evaluator(self.dataset, self.tables, self.layout(config), self.backbone.tokenizer, config, group)
+
+
+def shuffle_images(features: np.ndarray, has_image: np.ndarray, seed: int) -> np.ndarray:
+    """The features of items that have one, permuted among them: each item shows the picture of another item.
+
+    The permutation is one random cycle, so that no item keeps its own; a single pictured item has to.
+
+    Args:
+        features: row i is item i. Shape: [items + 1, width].
+        has_image: which items have a feature. Shape: [items + 1], bool.
+        seed: of the permutation.
+
+    Returns:
+        A copy in which items without a feature are as they were. Shape: [items + 1, width].
+    """
+    cycle = np.random.default_rng([seed, len(features)]).permutation(np.flatnonzero(has_image))
+    result = features.copy()
+    result[cycle] = features[np.roll(cycle, 1)]
+    return result

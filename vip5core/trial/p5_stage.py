@@ -1,0 +1,83 @@
+"""The P5 stage: a backbone learns the language of its prompts before it is frozen.
+
+VIP5 puts adapters on a T5 that knows language. Without a hub there is none, so a built-in tiny T5 is trained on the
+dataset's text-only prompts with full tuning, which is what P5 does (Geng et al., 2022). It happens once per dataset;
+every trial freezes the result.
+
+It must learn a language, not the facts that trials are about: a backbone that knows by heart how every item has been
+described may leave the pictures nothing to tell. So it reads the explanations of half of the items only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import T5ForConditionalGeneration
+
+from vip5core.config import TrialConfig
+from vip5core.data.dataset import Dataset
+from vip5core.fingerprint import code_version, fingerprint
+from vip5core.model import Backbone, built_in_config, draw_extra_embeddings, save_backbone
+from vip5core.presets import P5
+from vip5core.prompts import dataset_texts, train_tokenizer
+from vip5core.templates import default_templates
+from vip5core.training.loop import Report, fit, load_trainable
+from vip5core.trial.components import TrialComponents
+from vip5core.vocabulary import TINY
+
+# T5 starts its embeddings at N(0, 1). Adam moves a weight by about the learning rate per step, so they would stay where
+# they are for thousands of steps; started smaller, and with a higher rate of their own, they take shape in hundreds.
+_TOKENS_START, _EXTRA_START = 0.3, 0.1
+
+
+def p5_config(**changes: Any) -> TrialConfig:
+    """How the stage trains, with `changes`."""
+    return TrialConfig(**{**P5, **changes})
+
+
+def p5_fingerprint(dataset: Dataset, config: TrialConfig) -> str:
+    """The identity of the backbone that the stage makes."""
+    return fingerprint("p5", config.model_dump(mode="json"), dataset.fingerprint, code_version())
+
+
+def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0, name: str = TINY) -> Backbone:
+    """An untrained built-in T5 with a tokenizer of the dataset's words."""
+    templates = default_templates()
+    literals = [p.text for t in templates.templates.values() for p in t.source if not p.is_field]
+    seen = dataclasses.replace(dataset, explanations=dataset.explanations_of("train"))
+    words = [text for texts in dataset_texts(seen).values() for text in texts]
+    tokenizer = train_tokenizer([*words, *literals * 100, "user_ " * 100, "yes no " * 100])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = T5ForConditionalGeneration(built_in_config(name, len(tokenizer), dropout))
+        extra = draw_extra_embeddings(model.config.d_model)
+        small = {name: _EXTRA_START * table for name, table in extra.items()}
+    with torch.no_grad():
+        model.shared.weight.mul_(_TOKENS_START)
+    return Backbone(model, tokenizer, small)
+
+
+def make_p5_backbone(dataset: Dataset, config: TrialConfig, out: Path, report: Report, device: torch.device) -> Path:
+    """Train the built-in backbone that `config` names on `dataset` and write it to `out`, whole or not at all."""
+    dataset = _explain_half(dataset, config.seed)
+    backbone = fresh_tiny(dataset, config.seed, config.dropout, config.backbone)
+    inputs = TrialComponents(dataset, backbone, None)
+    model = inputs.model(config).to(device)
+    fitted = fit(model, inputs.training_data(config), inputs.evaluator(config), config, report)
+    load_trainable(model, fitted.best_state)
+    extra = {
+        name: value.cpu() for name, value in model.state_dict().items() if name.split(".")[0].endswith("_embeddings")
+    }
+    return save_backbone(Backbone(model.backbone.cpu(), backbone.tokenizer, extra), out)
+
+
+def _explain_half(dataset: Dataset, seed: int) -> Dataset:
+    """`dataset` without the training explanations of a random half of its items."""
+    items = np.random.default_rng([seed, dataset.n_items]).permutation(np.arange(1, dataset.n_items + 1))
+    rows = dataset.explanations
+    kept = (rows["split"] != "train") | rows["item"].isin(items[: dataset.n_items // 2])
+    return dataclasses.replace(dataset, explanations=rows[kept].reset_index(drop=True))

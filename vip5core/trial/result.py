@@ -1,0 +1,160 @@
+"""What a finished trial leaves, and the only code that writes and reads it.
+
+    result.json             what was asked, what came out, what it cost, with which versions
+    per_user.parquet        one row per user and task; see vip5core.evaluation.results, and of a probed trial one row
+                            per item and probe with task=probe; see vip5core.evaluation.probe
+    trainable.safetensors   the trained parameters of the best epoch
+
+The folder appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from vip5core.config import TrialConfig
+from vip5core.errors import UserError, first_line
+from vip5core.storage import atomic_folder
+
+if TYPE_CHECKING:  # reading results needs no PyTorch
+    from torch import Tensor
+
+RESULT, _PER_USER, _WEIGHTS = "result.json", "per_user.parquet", "trainable.safetensors"
+_PACKAGES = ("torch", "transformers", "open_clip_torch", "ray", "optuna", "mlflow", "numpy", "pandas")
+
+
+class Content(BaseModel):
+    """Something by its name and the fingerprint of its content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    fingerprint: str
+
+
+class TrialRecord(BaseModel):
+    """How a result came about.
+
+    Attributes:
+        fingerprint: the trial's.
+        code: see `vip5core.fingerprint.code_version`.
+        dataset: that it was trained and tested on.
+        backbone: that it started from; none for a baseline.
+        features: fingerprint of the image features; none without images.
+        options: of a baseline.
+        workers: processes of one training.
+        device: the hardware's name.
+        threads: of each process, on a CPU.
+        versions: of Python and packages.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fingerprint: str
+    code: str
+    dataset: Content
+    backbone: Content | None = None
+    features: str | None = None
+    options: dict[str, Any] = {}
+    workers: int = 1
+    device: str = "cpu"
+    threads: int = 1
+    versions: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a finished trial's folder says.
+
+    Attributes:
+        folder: the trial's folder.
+        config: what was asked.
+        metrics: `test/`, `probe/`, `cost/` and `model/` metrics, and the `valid/` metrics of the best epoch.
+        history: metrics of each epoch.
+        record: fingerprints, versions, hardware.
+    """
+
+    folder: Path
+    config: TrialConfig
+    metrics: dict[str, float]
+    history: list[dict[str, float]]
+    record: TrialRecord
+
+    def save(self, per_user: pd.DataFrame, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Write the folder.
+
+        Args:
+            per_user: the rows that the metrics sum up.
+            weights: the trained parameters, if they are kept.
+
+        Raises:
+            DiskFullError: if there is no room for it.
+        """
+        with atomic_folder(self.folder) as folder:
+            per_user.to_parquet(folder / _PER_USER, index=False)
+            if weights is not None:
+                from safetensors.torch import save_file
+
+                save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / _WEIGHTS)
+            content = {
+                "config": self.config.model_dump(mode="json"),
+                "metrics": self.metrics,
+                "history": self.history,
+                "record": self.record.model_dump(mode="json"),
+            }
+            (folder / RESULT).write_text(json.dumps(content, indent=2), "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> TrialResult:
+        """Read a trial's folder.
+
+        Raises:
+            UserError: if `folder` holds no trial that this code can read.
+        """
+        try:
+            data = json.loads((folder / RESULT).read_text("utf-8"))
+            record = TrialRecord(**data["record"])
+            return cls(folder, TrialConfig(**data["config"]), data["metrics"], data["history"], record)
+        except (OSError, ValueError, KeyError, TypeError, UserError) as error:  # pydantic's errors are ValueErrors
+            raise UserError(
+                f"{str(folder)!r} holds no trial that can be read ({first_line(error)}): run its study again"
+            ) from None
+
+    @property
+    def per_user(self) -> pd.DataFrame:
+        """One row per user and task.
+
+        Raises:
+            UserError: if they are gone.
+        """
+        try:
+            return pd.read_parquet(self.folder / _PER_USER)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{str(self.folder)!r} has lost its per-user results ({first_line(error)}): run its study with --force"
+            ) from None
+
+
+def has_result(folder: Path) -> bool:
+    """Is there a finished trial in `folder`?"""
+    return (folder / RESULT).is_file()
+
+
+def package_versions() -> dict[str, str]:
+    """The versions of Python and of the packages that a result may depend on, as far as they are installed."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

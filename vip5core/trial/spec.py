@@ -1,0 +1,83 @@
+"""Which trial, and where its inputs lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vip5core.config import TrialConfig
+from vip5core.data.dataset import open_dataset
+from vip5core.errors import UserError
+from vip5core.home import Home
+from vip5core.model import backbone_fingerprint
+from vip5core.trial.result import has_result
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """A trial and where its inputs lie: all that a worker on another machine needs.
+
+    Attributes:
+        config: what is asked.
+        dataset: folder of the dataset.
+        backbone: folder of the backbone.
+        features: folder of the feature store, or None for a text-only trial.
+        fingerprint: the trial's identity; see `TrialConfig.fingerprint`.
+    """
+
+    config: TrialConfig
+    dataset: Path
+    backbone: Path
+    features: Path | None
+    fingerprint: str
+
+    @classmethod
+    def of(cls, config: TrialConfig, dataset: Path, backbone: Path, features: Path | None) -> TrialSpec:
+        """The spec of `config` on these inputs. A text-only config needs no features and drops them.
+
+        Raises:
+            UserError: if features are needed and missing, or an input cannot be read.
+        """
+        features = features if config.uses_images else None
+        if config.uses_images and features is None:
+            raise UserError(f"image_tokens={config.image_tokens} needs image features: extract them first")
+        identity = config.fingerprint(
+            open_dataset(dataset).fingerprint,
+            backbone_fingerprint(backbone),
+            features.name if features is not None else None,
+        )
+        return cls(config, dataset, backbone, features, identity)
+
+    def folder(self, home: Home) -> Path:
+        """Where the finished trial lies."""
+        return home.trial(self.fingerprint)
+
+    def checkpoint(self, home: Home) -> Path:
+        """Where the running trial keeps its state after each epoch."""
+        return home.checkpoint(self.fingerprint)
+
+    def finished(self, home: Home) -> bool:
+        return has_result(self.folder(home))
+
+
+@dataclass(frozen=True)
+class StudyInputs:
+    """What the trials of a study share, as folders.
+
+    Attributes:
+        home: everything is written under it.
+        dataset: folder of the dataset.
+        backbone: folder of the backbone.
+        features: feature store of each encoder, by name and weights as a config has them.
+    """
+
+    home: Home
+    dataset: Path
+    backbone: Path
+    features: dict[tuple[str, str], Path]
+
+    def spec(self, config: TrialConfig) -> TrialSpec:
+        """The trial of `config` on these inputs."""
+        return TrialSpec.of(
+            config, self.dataset, self.backbone, self.features.get((config.encoder, config.encoder_weights))
+        )

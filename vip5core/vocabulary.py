@@ -1,0 +1,81 @@
+"""The names that a user can choose among and the sizes that several modules share; imports nothing that takes time.
+
+What a name does is looked up elsewhere (`TUNING_METHODS`, `WINDOWS`, …); tests hold these tables against the names here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Task = Literal["sequential", "direct", "explanation"]
+TASKS: tuple[Task, ...] = get_args(Task)
+#: Tasks that end in a ranked list of items; the third ends in a text.
+RANKING_TASKS: tuple[Task, ...] = ("sequential", "direct")
+
+SPLITS = ("train", "valid", "test")
+
+#: The choice of the authors' code or data, wherever a setting offers it beside our own.
+PAPER = "paper"
+#: Ids, candidate lists and image features that came with a source, instead of being made here.
+PROVIDED = "provided"
+
+IdScheme = Literal["random", "sequential", "collaborative", "provided"]
+ID_SCHEMES: tuple[IdScheme, ...] = get_args(IdScheme)
+#: Schemes whose numbers may reveal the held-out items.
+LEAKY_ID_SCHEMES: tuple[IdScheme, ...] = (PROVIDED,)
+
+Baseline = Literal["popularity", "random", "sasrec"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+
+Sampler = Literal["tpe", "random", "grid"]
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+
+Tuning = Literal["adapter", "full", "frozen", "lora", "ia3"]
+AdapterPosition = Literal["self", "cross", "feed_forward"]
+ADAPTER_POSITIONS: tuple[AdapterPosition, ...] = get_args(AdapterPosition)
+#: The name of an adapter that serves all tasks.
+SHARED = "shared"
+
+TINY = "tiny"
+#: The built-in backbones and their sizes; the second is for studies that ask what size does.
+BUILT_IN: dict[str, dict[str, int]] = {
+    TINY: {"d_model": 64, "d_kv": 16, "d_ff": 256, "num_heads": 4},
+    "mini": {"d_model": 128, "d_kv": 16, "d_ff": 512, "num_heads": 8},
+}
+
+#: One positive and 99 negatives, as in the paper. The official code draws the negatives anew at every access,
+#: in testing too, so that no two of its evaluations rank the same lists.
+CANDIDATES = 100
+
+#: Tokens of one field of a prompt (a title, an explanation); longer texts are cut.
+MAX_FIELD_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """One visual encoder of the paper.
+
+    Attributes:
+        name: as the paper writes it.
+        architecture: open_clip's name of OpenAI's model.
+        file: OpenAI's name of the weights file.
+        feature_width: entries of an image feature.
+    """
+
+    name: str
+    architecture: str
+    file: str
+    feature_width: int
+
+
+ENCODERS = {
+    spec.name: spec
+    for spec in (
+        EncoderSpec("RN50", "RN50-quickgelu", "RN50.pt", 1024),
+        EncoderSpec("RN101", "RN101-quickgelu", "RN101.pt", 512),
+        EncoderSpec("ViT-B/32", "ViT-B-32-quickgelu", "ViT-B-32.pt", 512),
+        EncoderSpec("ViT-B/16", "ViT-B-16-quickgelu", "ViT-B-16.pt", 512),
+        EncoderSpec("ViT-L/14", "ViT-L-14-quickgelu", "ViT-L-14.pt", 768),
+    )
+}
