@@ -48,7 +48,7 @@ BUILT_IN: dict[str, dict[str, int]] = {
 #: in testing too, so that no two of its evaluations rank the same lists.
 CANDIDATES = 100
 
-#: Tokens of one field of a prompt (a title, an explanation); longer texts are cut.
+#: A text field longer than this is cut, so that it cannot push the instruction out of a prompt.
 MAX_FIELD_TOKENS = 128
 
 

@@ -10,7 +10,6 @@ from vip5core.config import SamplingOptions
 from vip5core.data.dataset import Dataset
 from vip5core.prompts.prompt import Sample
 from vip5core.templates import Template, TemplateSet
-from vip5core.vocabulary import TASKS
 
 PER_USER_GROUPS = ("next_item", "next_check", "user_check", "choice")
 

@@ -11,8 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from vip5core.data.dataset import Dataset
 from vip5core.prompts.tokenizer import PLACEHOLDER, encode
 from vip5core.templates import TemplateSet
-
-#: A text field longer than this is cut, so that it cannot push the instruction out of a prompt.
+from vip5core.vocabulary import MAX_FIELD_TOKENS
 
 _RATINGS = ("1", "2", "3", "4", "5")
 _ANSWERS = ("no", "yes")

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from vip5core.config import OptimOptions
 from vip5core.model import RMSNorm, is_layer_norm
 
 _BETAS = (0.9, 0.999)

@@ -7,9 +7,6 @@ per_user.parquet   one row per user and task; see vip5core.evaluation.results
 from __future__ import annotations
 
 import dataclasses
-import json
-import platform
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +14,7 @@ import pandas as pd
 import torch
 
 from vip5core.baselines.sasrec.network import SasrecOptions
-from vip5core.baselines.sasrec.training import FittedSasrec, Progress, train_sasrec
+from vip5core.baselines.sasrec.training import FittedSasrec, train_sasrec
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
@@ -25,10 +22,12 @@ from vip5core.evaluation.evaluate import questions
 from vip5core.evaluation.rank import allowed_items
 from vip5core.evaluation.results import ranking_rows, summarise
 from vip5core.fingerprint import code_version, fingerprint
+from vip5core.home import Home
 from vip5core.metrics import UNRANKED, rank_by_score
+from vip5core.progress import Progress, no_progress
 from vip5core.prompts import Sample
-from vip5core.storage import atomic_folder
 from vip5core.templates import default_templates
+from vip5core.trial.result import Content, TrialRecord, TrialResult, package_versions
 from vip5core.vocabulary import RANKING_TASKS
 
 _DEFAULTS = SasrecOptions()
@@ -91,7 +90,7 @@ def run_sasrec(
     options: SasrecOptions = _DEFAULTS,
     *,
     device: torch.device | str = "cpu",
-    progress: Progress = lambda done, total, news: None,
+    progress: Progress = no_progress,
 ) -> Path:
     """Train SASRec, let it answer the test questions of `config`, and write the folder, which is then found again.
 
@@ -108,28 +107,18 @@ def run_sasrec(
         return out
     questions = _questions(dataset, config)
     fitted = train_sasrec(dataset, options, device, progress, exclude_history=config.exclude_history)
-    with fitted.watch.measure("test", torch.device(device)):
+    with fitted.stopwatch.measure("test", torch.device(device)):
         test, rows = evaluate_sasrec(fitted, dataset, questions, config)
-    result = {
-        "config": config.model_dump(mode="json"),
-        "metrics": {**test, **_about(fitted)},
-        "history": fitted.history,
-        "record": {
-            "fingerprint": out.name.removeprefix("sasrec-"),
-            "code": code_version(),
-            "options": dataclasses.asdict(options),
-            "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
-            "device": str(device),
-            "threads": torch.get_num_threads(),
-            "versions": {
-                "python": platform.python_version(),
-                **{name: metadata.version(name) for name in ("torch", "numpy", "pandas")},
-            },
-        },
-    }
-    with atomic_folder(out) as folder:
-        rows.to_parquet(folder / "per_user.parquet", index=False)
-        (folder / "result.json").write_text(json.dumps(result, indent=2), "utf-8")
+    record = TrialRecord(
+        fingerprint=out.name.removeprefix("sasrec-"),
+        code=code_version(),
+        dataset=Content(name=dataset.name, fingerprint=dataset.fingerprint),
+        options=dataclasses.asdict(options),
+        device=str(device),
+        threads=torch.get_num_threads(),
+        versions=package_versions(),
+    )
+    TrialResult(out, config, {**test, **_about(fitted)}, fitted.history, record).save(rows)
     return out
 
 
@@ -151,7 +140,7 @@ def _questions(dataset: Dataset, config: TrialConfig) -> dict[str, list[Sample]]
 
 def _about(fitted: FittedSasrec) -> dict[str, float]:
     """Costs, size, and the validation metrics of the best epoch."""
-    watch, best = fitted.watch, fitted.history[fitted.best_epoch - 1]
+    watch, best = fitted.stopwatch, fitted.history[fitted.best_epoch - 1]
     return {
         **{name: value for name, value in best.items() if name.startswith("valid/")},
         **{f"cost/{name}_seconds": watch[name] for name in ("train", "validation", "test")},

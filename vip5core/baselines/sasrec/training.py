@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vip5core.baselines.sasrec.network import SasrecModel, SasrecOptions
 from vip5core.data.dataset import Dataset
-from vip5core.metrics import UNRANKED, rank_by_score
-from vip5core.metrics.ranking import hit_rate, ndcg
+from vip5core.errors import DivergedError
+from vip5core.metrics import UNRANKED, metric, rank_by_score
 from vip5core.profiling import Stopwatch
+from vip5core.progress import Progress, no_progress
 from vip5core.prompts import group_by_length
-from vip5core.training.loop import DivergedError
 
 #: What a micro-batch costs beside its items, in items.
 _OVERHEAD_ITEMS = 200
@@ -37,8 +38,6 @@ _USERS_AT_A_TIME = 256
 
 _SELECT_BY = "valid/sequential/ndcg_at_10"
 
-Progress = Callable[[int, int, str], None]
-
 
 @dataclass(frozen=True)
 class FittedSasrec:
@@ -49,14 +48,14 @@ class FittedSasrec:
         options: what was asked.
         best_epoch: from 1, by validation NDCG@10.
         history: `epoch`, `train/loss` (nats per item) and `valid/sequential/…` metrics of each epoch.
-        watch: seconds of training and validation.
+        stopwatch: seconds of training and validation.
     """
 
     model: SasrecModel
     options: SasrecOptions
     best_epoch: int
     history: list[dict[str, float]]
-    watch: Stopwatch
+    stopwatch: Stopwatch
 
     def scores(self, histories: Sequence[np.ndarray]) -> Tensor:
         """How well each item would come next.
@@ -74,7 +73,7 @@ def train_sasrec(
     dataset: Dataset,
     options: SasrecOptions,
     device: torch.device | str = "cpu",
-    progress: Progress = lambda done, total, news: None,
+    progress: Progress = no_progress,
     *,
     exclude_history: bool = True,
 ) -> FittedSasrec:
@@ -89,7 +88,7 @@ def train_sasrec(
     Raises:
         DivergedError: when the loss is not finite.
     """
-    device, watch = torch.device(device), Stopwatch()
+    device, stopwatch = torch.device(device), Stopwatch()
     training = [dataset.before(user, "valid")[-options.max_history - 1 :] for user in range(1, dataset.n_users + 1)]
     rng = np.random.default_rng(options.seed)
     history: list[dict[str, float]] = []
@@ -99,11 +98,11 @@ def train_sasrec(
         model = SasrecModel(dataset.n_items, options).to(device)
         optimizer = torch.optim.Adam(model.parameters(), lr=options.learning_rate)
         for epoch in range(1, options.epochs + 1):
-            with watch.measure("train", device):
+            with stopwatch.measure("train", device):
                 loss = _train_epoch(model, training, optimizer, options.batch_size, rng)
             if not math.isfinite(loss):
                 raise DivergedError(f"SASRec's loss is {loss} in epoch {epoch}: try a lower learning rate")
-            with watch.measure("validation", device):
+            with stopwatch.measure("validation", device):
                 metrics = _validate(model, dataset, options, exclude_history)
             history.append({"epoch": float(epoch), "train/loss": loss, **metrics})
             if not best_epoch or metrics[_SELECT_BY] > history[best_epoch - 1][_SELECT_BY]:
@@ -113,7 +112,7 @@ def train_sasrec(
             if epoch - best_epoch >= options.patience:
                 break
     model.load_state_dict(best_state)
-    return FittedSasrec(model, options, best_epoch, history, watch)
+    return FittedSasrec(model, options, best_epoch, history, stopwatch)
 
 
 def _train_epoch(
@@ -200,4 +199,5 @@ def _validate(model: SasrecModel, dataset: Dataset, options: SasrecOptions, excl
                 allowed[history] = False
             ranks.append(rank_by_score(target, mine, np.flatnonzero(allowed), rng) if allowed[target] else UNRANKED)
     places = np.array(ranks)
-    return {"valid/sequential/hit_rate_at_10": hit_rate(places, 10), _SELECT_BY: ndcg(places, 10)}
+    ranks = pd.DataFrame({"rank": places})
+    return {name: metric(name).value(ranks) for name in ("valid/sequential/hit_rate_at_10", _SELECT_BY)}
