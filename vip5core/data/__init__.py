@@ -1,1 +1,1 @@
-"""From raw files to a dataset: a folder of Parquet tables, images and a manifest; and the image features that belong to it."""
+"""From raw files to a dataset (a folder of Parquet tables, images and a manifest), and to its image features."""

@@ -17,6 +17,23 @@ EXPLANATION_COLUMNS = ["user", "item", "rating", "summary", "feature", "explanat
 EXAMPLES_PER_DROP = 5
 
 
+@dataclass(frozen=True)
+class ReadRequest:
+    """What a reader is asked to read.
+
+    Attributes:
+        name: the name of the source, such as `amazon-2014`.
+        part: what follows the name after a colon, such as `beauty` in `amazon-2014:beauty`; empty if nothing does.
+        folder: the folder of raw files; unused by sources that need no files.
+        seed: the seed of every random choice that the reader makes.
+    """
+
+    name: str
+    part: str = ""
+    folder: Path = Path()
+    seed: int = 0
+
+
 class Drop(BaseModel):
     """Rows that a source offered and the dataset does not have (or had to mend), and why."""
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from vip5core.data.build import BuildOptions, build_dataset
-from vip5core.data.raw import RawData
-from vip5core.data.readers.amazon.reader import amazon
-from vip5core.data.readers.minimart.reader import DEFAULT_USERS, minimart
-from vip5core.data.readers.movielens.reader import movielens_1m, movielens_100k, movielens_latest
-from vip5core.data.readers.pinterest import pinterest
-from vip5core.data.readers.release.reader import vip5_release
-from vip5core.data.readers.tables.reader import tables
+from vip5core.data.raw import RawData, ReadRequest
+from vip5core.data.readers.amazon import read_amazon
+from vip5core.data.readers.minimart import read_minimart
+from vip5core.data.readers.movielens import read_movielens_1m, read_movielens_100k, read_movielens_latest
+from vip5core.data.readers.pinterest import read_pinterest
+from vip5core.data.readers.release import read_release
+from vip5core.data.readers.tables import read_tables
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.home import Home
@@ -24,99 +24,46 @@ from vip5core.vocabulary import PROVIDED
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked of a reader.
-
-    Attributes:
-        name: the source's name.
-        part: what follows the name after a colon, such as a category (`amazon-2014:beauty`); empty if nothing does.
-        folder: the raw files; for a source without files, the current folder, unused.
-        seed: of random choices.
-    """
-
-    name: str
-    part: str
-    folder: Path
-    seed: int
-
-
-@dataclass(frozen=True)
 class Source:
-    """A reader and what goes without saying for its data.
+    """A reader, and the defaults for its data.
 
     Attributes:
-        read: makes tables of raw files.
-        files: what its folder holds, for the help; empty: it needs none.
-        defaults: the build options that this source has unless something else is asked.
+        read: the function that reads the raw files into tables.
+        files: the files that its folder holds, for the help; empty if it needs none.
+        has_parts: whether something may follow the name after a colon, such as a category or a size.
+        defaults: the build options for this source, unless others are given.
     """
 
-    read: Callable[[Request], RawData]
+    read: Callable[[ReadRequest], RawData]
     files: str = ""
+    has_parts: bool = False
     defaults: BuildOptions = field(default_factory=BuildOptions)
 
 
-def _minimart(request: Request) -> RawData:
-    """`minimart`, `minimart:N` with N users, or `minimart:N:S`: that shop of seed S, whatever the request's seed is.
-
-    Without S the request's seed decides on the shop, as it does on ids and candidate lists in any case. Shops of two
-    seeds share the language and the rule, but no item and no user.
-
-    Raises:
-        UserError: if N or S is no such number, or more than these two are given.
-    """
-    size, colon, seed = request.part.partition(":")
-    name = f"{request.name}:{request.part}"
-    if (size or colon) and not (_is_number(size) and int(size) > 0):
-        raise UserError(f"dataset {name!r}: the size after ':' must be a positive number of users")
-    if colon and not (_is_number(seed) and int(seed) < 2**32):
-        raise UserError(
-            f"dataset {name!r}: after the number of users comes the shop's seed, from 0 to {2**32 - 1}, "
-            f"such as minimart:{size}:1"
-        )
-    return minimart(int(size) if size else DEFAULT_USERS, int(seed) if colon else request.seed)
-
-
-def _is_number(text: str) -> bool:
-    return text.isdecimal() and text.isascii()
-
-
-def _amazon(request: Request) -> RawData:
-    return amazon(int(request.name.removeprefix("amazon-")), request.part, request.folder)
-
-
-def _vip5_release(request: Request) -> RawData:
-    return vip5_release(request.folder, request.part)
-
-
-def _whole(read: Callable[[Path, int], RawData]) -> Callable[[Request], RawData]:
-    """A reader of a folder that has no parts."""
-
-    def answer(request: Request) -> RawData:
-        if request.part:
-            raise UserError(
-                f"{request.name}:{request.part}: {request.name} has no parts or sizes; leave out ':{request.part}'"
-            )
-        return read(request.folder, request.seed)
-
-    return answer
-
-
+_FIVE_CORE = BuildOptions(k_core=5)
 _MOVIES = "posters/{movie id}.jpg, overviews.csv"
 SOURCES: dict[str, Source] = {
-    "minimart": Source(_minimart),
-    "amazon-2014": Source(_amazon, "reviews_CATEGORY_5.json.gz and meta_CATEGORY.json.gz", BuildOptions(k_core=5)),
-    "amazon-2018": Source(_amazon, "CATEGORY_5.json.gz and meta_CATEGORY.json.gz", BuildOptions(k_core=5)),
-    "amazon-2023": Source(_amazon, "CATEGORY.jsonl.gz and meta_CATEGORY.jsonl.gz", BuildOptions(k_core=5)),
+    "minimart": Source(read_minimart, has_parts=True),
+    "amazon-2014": Source(
+        read_amazon, "reviews_CATEGORY_5.json.gz and meta_CATEGORY.json.gz", has_parts=True, defaults=_FIVE_CORE
+    ),
+    "amazon-2018": Source(
+        read_amazon, "CATEGORY_5.json.gz and meta_CATEGORY.json.gz", has_parts=True, defaults=_FIVE_CORE
+    ),
+    "amazon-2023": Source(
+        read_amazon, "CATEGORY.jsonl.gz and meta_CATEGORY.jsonl.gz", has_parts=True, defaults=_FIVE_CORE
+    ),
     "vip5-release": Source(
-        _vip5_release, "sequential_data.txt, datamaps.json, …", BuildOptions(id_scheme=PROVIDED, repeats="keep")
+        read_release,
+        "sequential_data.txt, datamaps.json, …",
+        has_parts=True,
+        defaults=BuildOptions(id_scheme=PROVIDED, repeats="keep"),
     ),
-    "movielens-100k": Source(_whole(movielens_100k), f"ml-100k/, {_MOVIES}"),
-    "movielens-1m": Source(_whole(movielens_1m), f"ml-1m/, {_MOVIES}"),
-    "movielens-latest": Source(_whole(movielens_latest), f"ml-latest-small/, {_MOVIES}"),
-    "pinterest": Source(
-        _whole(pinterest), "pinterest-20.train.rating, .test.rating, .test.negative, images/{item}.jpg"
-    ),
-    "tables": Source(_whole(tables), "interactions, items and explanations as .csv, .tsv or .parquet, columns.yaml"),
+    "movielens-100k": Source(read_movielens_100k, f"ml-100k/, {_MOVIES}"),
+    "movielens-1m": Source(read_movielens_1m, f"ml-1m/, {_MOVIES}"),
+    "movielens-latest": Source(read_movielens_latest, f"ml-latest-small/, {_MOVIES}"),
+    "pinterest": Source(read_pinterest, "pinterest-20.train.rating, .test.rating, .test.negative, images/{item}.jpg"),
+    "tables": Source(read_tables, "interactions, items and explanations as .csv, .tsv or .parquet, columns.yaml"),
 }
 
 
@@ -142,10 +89,12 @@ def read_source(dataset: str, folder: Path | None, seed: int = 0) -> RawData:
     name, _, part = dataset.partition(":")
     if name not in SOURCES:
         raise unknown_name("dataset", name, [*SOURCES, "or the folder of a prepared dataset"])
-    files = SOURCES[name].files
-    if files and folder is None:
-        raise UserError(f"{name} needs --source: the folder that holds {files}")
-    return SOURCES[name].read(Request(name, part, _folder(folder, name, files), seed))
+    source = SOURCES[name]
+    if part and not source.has_parts:
+        raise UserError(f"{dataset}: {name} has no parts or sizes; leave out ':{part}'")
+    if source.files and folder is None:
+        raise UserError(f"{name} needs --source: the folder that holds {source.files}")
+    return source.read(ReadRequest(name, part, _folder(folder, name, source.files), seed))
 
 
 def _folder(folder: Path | None, name: str, files: str) -> Path:

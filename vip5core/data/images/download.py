@@ -18,7 +18,6 @@ import pandas as pd
 
 from vip5core.data.images.ledger import Ledger, Row, disk_errors, file_name
 from vip5core.data.images.options import DownloadOptions
-from vip5core.errors import UserError
 from vip5core.storage import atomic_file, writable_folder
 
 if TYPE_CHECKING:

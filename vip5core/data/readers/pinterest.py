@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vip5core.data.raw import Details, DropLedger, Provided, RawData, describe_items_and_users
+from vip5core.data.raw import Details, DropLedger, Provided, RawData, ReadRequest, describe_items_and_users
 from vip5core.data.readers.image_files import picture_of
 from vip5core.data.readers.text_files.lines import BadLine, read_lines
 from vip5core.data.readers.text_files.numeric_rows import interactions_of
@@ -25,8 +25,8 @@ _PIN = re.compile(rf"({_ID})\t({_ID})\t([0-9]{{1,6}}(?:\.[0-9]{{1,6}})?)(?!\S)")
 _LIST = re.compile(rf"\(\s*({_ID})\s*,\s*({_ID})\s*\)((?:\t{_ID})+)\s*")
 
 
-def pinterest(source: Path, seed: int = 0) -> RawData:
-    """Read `source/pinterest-20.{train.rating,test.rating,test.negative}`, each also as `.gz`, and `source/images/`.
+def read_pinterest(request: ReadRequest) -> RawData:
+    """Read `pinterest-20.{train.rating,test.rating,test.negative}`, each also as `.gz`, and `images/` in its folder.
 
     The order of the files is the order of the pins, the test pin the last. An interaction's timestamp is its running
     number among the user's: it says what came before what, and nothing about when.
@@ -34,14 +34,10 @@ def pinterest(source: Path, seed: int = 0) -> RawData:
     Items have no titles, so the builder calls them by number; a picture is `images/{item}.jpg` (or .png, .webp), if
     there. The negatives may be missing; then they are drawn like those of any source.
 
-    Args:
-        source: the folder.
-        seed: not used; every reader takes one.
-
     Raises:
         UserError: if one of the two rating files is missing or is something else.
     """
-    del seed
+    source = request.folder
     ledger = DropLedger()
     train = interactions_of(_pins(_needed(source, "pinterest-20.train.rating"), ledger))
     test = interactions_of(_pins(_needed(source, "pinterest-20.test.rating"), ledger))
@@ -63,7 +59,7 @@ def pinterest(source: Path, seed: int = 0) -> RawData:
         pictures = {item: {"image": picture_of(source / "images", item)} for item in kept["item"].unique()}
         return Details(*describe_items_and_users(kept, pictures))
 
-    return RawData({"name": "pinterest"}, interactions, details, ledger, Provided(negatives=negatives))
+    return RawData({"name": request.name}, interactions, details, ledger, Provided(negatives=negatives))
 
 
 def _found(source: Path, name: str) -> Path | None:

@@ -14,26 +14,23 @@ from __future__ import annotations
 import itertools
 import math
 from array import array
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from vip5core.data.raw import EXPLANATION_COLUMNS, Details, DropLedger, RawData, describe_items_and_users
-from vip5core.data.readers.amazon.aspects import FeatureWordCounter, explanation_of
-from vip5core.data.readers.amazon.items import (
-    MAX_TITLE,
-    Record,
-    pictures_2023,
-    plain,
-    read_items,
-    read_record,
-    strings,
-    text_of,
+from vip5core.data.raw import (
+    EXPLANATION_COLUMNS,
+    Details,
+    DropLedger,
+    RawData,
+    ReadRequest,
+    describe_items_and_users,
 )
+from vip5core.data.readers.amazon.aspects import FeatureWordCounter, explanation_of
+from vip5core.data.readers.amazon.releases import RELEASES, Release
+from vip5core.data.readers.item_texts import MAX_TITLE, Record, plain, read_items, read_record, text_of
 from vip5core.data.readers.text_files.lines import BadLine, read_lines
 from vip5core.errors import UserError
 
@@ -49,101 +46,26 @@ CATEGORIES = {
 _SAMPLE = 50_000
 
 
-@dataclass(frozen=True)
-class Release:
-    """What the years call things.
-
-    Attributes:
-        year: of the release.
-        reviews: names of the file of reviews, `*` for the category; the first that is there is taken.
-        meta: likewise of the file of items.
-        user, item, rating, time, text, summary, name: keys of a review.
-        ticks: how many units of its time make a second.
-        pictures: where an item's pictures can be had, best first.
-    """
-
-    year: int
-    reviews: tuple[str, ...]
-    meta: tuple[str, ...]
-    user: str
-    item: str
-    rating: str
-    time: str
-    text: str
-    summary: str
-    name: str
-    ticks: int
-    pictures: Callable[[Record], list[str]]
-
-
-def _packed(*names: str) -> tuple[str, ...]:
-    return tuple(name + end for name in names for end in (".gz", ""))
-
-
-_OLD: dict[str, Any] = {
-    "user": "reviewerID",
-    "item": "asin",
-    "rating": "overall",
-    "time": "unixReviewTime",
-    "text": "reviewText",
-    "summary": "summary",
-    "name": "reviewerName",
-    "ticks": 1,
-}
-RELEASES = {
-    2014: Release(
-        2014,
-        _packed("reviews_*_5.json", "reviews_*.json"),
-        _packed("meta_*.json"),
-        pictures=lambda item: strings(item.get("imUrl")),
-        **_OLD,
-    ),
-    2018: Release(
-        2018,
-        _packed("*_5.json", "*.json"),
-        _packed("meta_*.json"),
-        pictures=lambda item: [
-            url for key in ("imageURLHighRes", "image", "imageURL") for url in strings(item.get(key))
-        ],
-        **_OLD,
-    ),
-    2023: Release(
-        2023,
-        _packed("*.jsonl"),
-        _packed("meta_*.jsonl"),
-        user="user_id",
-        item="parent_asin",
-        rating="rating",
-        time="timestamp",
-        text="text",
-        summary="title",
-        name="",
-        ticks=1000,
-        pictures=lambda item: pictures_2023(item.get("images")),
-    ),
-}
-
-
-def amazon(year: int, category: str, folder: Path) -> RawData:
-    """Read one category.
+def read_amazon(request: ReadRequest) -> RawData:
+    """Read one category of the release that the request names.
 
     Args:
-        year: 2014, 2018 or 2023.
-        category: as in the files' names, or one of `CATEGORIES`; may be empty if the folder holds one only.
-        folder: holds the files, `.gz` or not. Without a file of items, items have neither title nor picture.
+        request: its part is the category, as in the files' names or one of `CATEGORIES`, and may be empty if the folder
+            holds one category only; its folder holds the files, `.gz` or not. Without a file of items, items have
+            neither title nor image.
 
     Raises:
-        UserError: if the reviews are not there, are truncated, or are mostly unreadable.
+        UserError: if the reviews are missing, truncated, or mostly unreadable.
     """
-    release = RELEASES[year]
-    category, reviews = _find_reviews(release, category, folder)
+    release, folder = RELEASES[request.name], request.folder
+    category, reviews = _find_reviews(request, release)
     meta = next((folder / name for name in _names(release.meta, category) if (folder / name).is_file()), None)
     ledger = DropLedger()
     interactions = _interactions(release, reviews, ledger)
     if meta is None:
         ledger.add("item", f"no {release.meta[0].replace('*', category)}: items have no title and no picture")
     return RawData(
-        source={"name": f"amazon-{year}", "category": category},
+        source={"name": request.name, "category": category},
         interactions=interactions,
         details=lambda kept: _details(release, reviews, meta, kept, ledger),
         ledger=ledger,
@@ -154,7 +76,8 @@ def _names(patterns: tuple[str, ...], category: str) -> list[str]:
     return [pattern.replace("*", category) for pattern in patterns]
 
 
-def _find_reviews(release: Release, category: str, folder: Path) -> tuple[str, Path]:
+def _find_reviews(request: ReadRequest, release: Release) -> tuple[str, Path]:
+    category, folder = request.part, request.folder
     there: dict[str, Path] = {}
     for pattern in release.reviews:
         before, after = pattern.split("*")
@@ -170,8 +93,8 @@ def _find_reviews(release: Release, category: str, folder: Path) -> tuple[str, P
         return wanted, there[wanted]
     found = f"it holds {', '.join(sorted(there))}" if there else "it holds no reviews"
     raise UserError(
-        f"amazon-{release.year}:{category}: no {release.reviews[0].replace('*', wanted or '<category>')} in "
-        f"{str(folder)!r}; {found}; say amazon-{release.year}:CATEGORY"
+        f"{request.name}:{category}: no {release.reviews[0].replace('*', wanted or '<category>')} in "
+        f"{str(folder)!r}; {found}; say {request.name}:CATEGORY"
     )
 
 

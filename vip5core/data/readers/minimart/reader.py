@@ -27,7 +27,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from vip5core.data.raw import EXPLANATION_COLUMNS, INTERACTION_COLUMNS, Details, Provided, RawData
+from vip5core.data.raw import EXPLANATION_COLUMNS, INTERACTION_COLUMNS, Details, Provided, RawData, ReadRequest
 from vip5core.data.readers.minimart.images import COLOURS, PATTERNS, SHAPES, draw
 from vip5core.errors import UserError
 
@@ -64,7 +64,32 @@ _TONES = {  # rating 4 and 5, or below
 _HEADLINES = ("so happy with this {kind}", "this {kind} let me down")
 
 
-def minimart(users: int = DEFAULT_USERS, seed: int = 0) -> RawData:
+def read_minimart(request: ReadRequest) -> RawData:
+    """Generate the shop `minimart`, `minimart:N` with N users, or `minimart:N:S` with shop seed S.
+
+    Without S the request's seed is the shop's seed, too; ids and candidate lists follow the request's seed in any case.
+    Shops of two seeds share the language and the rule, but no item and no user.
+
+    Raises:
+        UserError: if N or S is not such a number, or more than these two are given.
+    """
+    size, colon, seed = request.part.partition(":")
+    name = f"{request.name}:{request.part}"
+    if (size or colon) and not (_is_number(size) and int(size) > 0):
+        raise UserError(f"dataset {name!r}: the size after ':' must be a positive number of users")
+    if colon and not (_is_number(seed) and int(seed) < 2**32):
+        raise UserError(
+            f"dataset {name!r}: after the number of users comes the shop's seed, from 0 to {2**32 - 1}, "
+            f"such as {request.name}:{size}:1"
+        )
+    return generate_shop(int(size) if size else DEFAULT_USERS, int(seed) if colon else request.seed)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and text.isascii()
+
+
+def generate_shop(users: int = DEFAULT_USERS, seed: int = 0) -> RawData:
     """Generate the shop.
 
     Args:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vip5core.data.raw import Details, DropLedger, RawData
+from vip5core.data.raw import Details, DropLedger, RawData, ReadRequest
 from vip5core.data.readers.movielens.films import Films, film_details, read_overviews
 from vip5core.data.readers.text_files.csv_rows import CsvTable
 from vip5core.data.readers.text_files.lines import BadLine, read_lines
@@ -31,15 +31,15 @@ _WHOLE_STARS = {str(stars): float(stars) for stars in range(1, 6)}
 _HALF_STARS = {text: half / 2 for half in range(1, 11) for text in (f"{half / 2:g}", f"{half / 2:.1f}")}
 
 
-def movielens_100k(source: Path, seed: int = 0) -> RawData:
-    """Read `source/ml-100k/` (or `source/` itself): `u.data`, `u.item`, `u.genre`.
+def read_movielens_100k(request: ReadRequest) -> RawData:
+    """Read `ml-100k/` in the request's folder, or that folder itself: `u.data`, `u.item`, `u.genre`.
 
     A line that cannot be read is dropped, counted, and its place recorded.
 
     Raises:
         UserError: if a needed file is missing or is something else.
     """
-    folder = _release(source, "ml-100k", ["u.data", "u.item", "u.genre"])
+    folder = _release(request.folder, "ml-100k", ["u.data", "u.item", "u.genre"])
     ledger = DropLedger()
     ratings = interactions_of(_ratings(folder / "u.data", "\t", ledger))
     genres = list(read_lines(folder / "u.genre", lambda line: line.split("|")[0], None, "genre", "latin-1"))
@@ -55,16 +55,16 @@ def movielens_100k(source: Path, seed: int = 0) -> RawData:
         films.add(fields[0], fields[1], flagged)
 
     deque(read_lines(folder / "u.item", film, ledger, "item", "latin-1"), maxlen=0)
-    return _raw("movielens-100k", source, seed, ratings, films, ledger)
+    return _raw(request, ratings, films, ledger)
 
 
-def movielens_1m(source: Path, seed: int = 0) -> RawData:
-    """Read `source/ml-1m/` (or `source/` itself): `ratings.dat`, `movies.dat`.
+def read_movielens_1m(request: ReadRequest) -> RawData:
+    """Read `ml-1m/` in the request's folder, or that folder itself: `ratings.dat`, `movies.dat`.
 
     Raises:
         UserError: if a needed file is missing or is something else.
     """
-    folder = _release(source, "ml-1m", ["ratings.dat", "movies.dat"])
+    folder = _release(request.folder, "ml-1m", ["ratings.dat", "movies.dat"])
     ledger = DropLedger()
     ratings = interactions_of(_ratings(folder / "ratings.dat", "::", ledger))
 
@@ -78,18 +78,18 @@ def movielens_1m(source: Path, seed: int = 0) -> RawData:
         films.add(found[1], found[2], _genres(found[3]))
 
     deque(read_lines(folder / "movies.dat", film, ledger, "item", "latin-1"), maxlen=0)
-    return _raw("movielens-1m", source, seed, ratings, films, ledger)
+    return _raw(request, ratings, films, ledger)
 
 
-def movielens_latest(source: Path, seed: int = 0) -> RawData:
-    """Read `source/ml-latest-small/` (or `source/` itself): `ratings.csv`, `movies.csv`, with half stars.
+def read_movielens_latest(request: ReadRequest) -> RawData:
+    """Read `ml-latest-small/` in the request's folder, or that folder itself: `ratings.csv` with half stars, `movies.csv`.
 
     The larger releases of the same form (20M and later) can be read so, too.
 
     Raises:
         UserError: if a needed file is missing or is something else.
     """
-    folder = _release(source, "ml-latest-small", ["ratings.csv", "movies.csv"])
+    folder = _release(request.folder, "ml-latest-small", ["ratings.csv", "movies.csv"])
     ledger = DropLedger()
     rated = CsvTable(folder / "ratings.csv").rows(
         ["userId", "movieId", "rating", "timestamp"], lambda fields: _rating(fields, _HALF_STARS), ledger, "rating"
@@ -100,7 +100,7 @@ def movielens_latest(source: Path, seed: int = 0) -> RawData:
         ["movieId", "title", "genres"], lambda row: films.add(row[0], row[1], _genres(row[2])), ledger, "item"
     )
     deque(movies, maxlen=0)
-    return _raw("movielens-latest", source, seed, ratings, films, ledger)
+    return _raw(request, ratings, films, ledger)
 
 
 def _release(source: Path, name: str, files: Sequence[str]) -> Path:
@@ -132,10 +132,10 @@ def _genres(names: str) -> list[str]:
     return [name for name in names.split("|") if name and name != "(no genres listed)"]
 
 
-def _raw(name: str, source: Path, seed: int, ratings: pd.DataFrame, films: Films, ledger: DropLedger) -> RawData:
-    overviews = read_overviews(source / "overviews.csv", ledger)
+def _raw(request: ReadRequest, ratings: pd.DataFrame, films: Films, ledger: DropLedger) -> RawData:
+    overviews = read_overviews(request.folder / "overviews.csv", ledger)
 
     def details(kept: pd.DataFrame) -> Details:
-        return film_details(kept, films, source / "posters", overviews, seed)
+        return film_details(kept, films, request.folder / "posters", overviews, request.seed)
 
-    return RawData({"name": name, "seed": str(seed)}, ratings, details, ledger)
+    return RawData({"name": request.name, "seed": str(request.seed)}, ratings, details, ledger)

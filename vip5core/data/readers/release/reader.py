@@ -25,8 +25,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vip5core.data.raw import EXPLANATION_COLUMNS, Details, DropLedger, Provided, RawData, describe_items_and_users
-from vip5core.data.readers.amazon.items import MAX_TITLE, plain, read_items, strings, text_of
+from vip5core.data.raw import (
+    EXPLANATION_COLUMNS,
+    Details,
+    DropLedger,
+    Provided,
+    RawData,
+    ReadRequest,
+    describe_items_and_users,
+)
+from vip5core.data.readers.item_texts import MAX_TITLE, plain, read_items, strings, text_of
 from vip5core.data.readers.release.plain_pickle import load_plain_pickle
 from vip5core.data.readers.text_files.lines import BadLine, read_lines
 from vip5core.errors import UserError
@@ -38,16 +46,17 @@ _MAX_NAME = 200
 _SPLITS = {"train": "train", "val": "valid", "test": "test"}
 
 
-def vip5_release(folder: Path, category: str) -> RawData:
+def read_release(request: ReadRequest) -> RawData:
     """Read one released category.
 
     Args:
-        folder: holds the files.
-        category: the folder of features, if there are several (`toys`, `beauty`, …); may be empty.
+        request: its folder holds the files; its part names the folder of features, if there are several (`toys`,
+            `beauty`, …), and may be empty otherwise.
 
     Raises:
         UserError: if the sequences or the maps are missing or unreadable, or a pickle holds more than plain data.
     """
+    folder, category = request.folder, request.part
     ledger = DropLedger()
     user_of, item_of = _maps(folder / "datamaps.json")
     sequences = _first(folder, "sequential_data.txt", "sequential.txt")
@@ -58,7 +67,7 @@ def vip5_release(folder: Path, category: str) -> RawData:
         features=_features(folder / "features", category, set(item_of.values())),
     )
     return RawData(
-        source={"name": "vip5-release", "category": category},
+        source={"name": request.name, "category": category},
         interactions=interactions,
         details=lambda kept: _details(folder, kept, user_of, ledger),
         ledger=ledger,

@@ -22,7 +22,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from vip5core.data.raw import INTERACTION_COLUMNS, Details, DropLedger, RawData, describe_items_and_users
+from vip5core.data.raw import (
+    INTERACTION_COLUMNS,
+    Details,
+    DropLedger,
+    RawData,
+    ReadRequest,
+    describe_items_and_users,
+)
 from vip5core.data.readers.image_files import path_inside
 from vip5core.data.readers.tables.details import NOT_A_NUMBER, read_explanations, read_items
 from vip5core.data.readers.tables.files import (
@@ -44,21 +51,17 @@ NO_RATING = 5.0
 _WAY_OUT = f"say in {MAPPING} which columns hold what"
 
 
-def tables(source: Path, seed: int = 0) -> RawData:
-    """Read the tables in the folder `source`.
+def read_tables(request: ReadRequest) -> RawData:
+    """Read the tables in the request's folder.
 
     The interactions are read at once, the other two for the users and items that are kept. Of a text table, no more
     than some ten thousand rows are in memory beside what is kept.
-
-    Args:
-        source: the folder.
-        seed: not used; every reader takes one.
 
     Raises:
         UserError: if there are no interactions, a file is broken or of another kind, a column is missing, or the
             mapping is wrong.
     """
-    del seed
+    source = request.folder
     mapping = read_mapping(source / MAPPING)
     ledger = DropLedger()
     table = _table(source, "interactions", mapping.interactions)
@@ -81,7 +84,7 @@ def tables(source: Path, seed: int = 0) -> RawData:
         columns = mapping.explanations.present(explanations.columns)
         return Details(told.items, told.users, read_explanations(explanations, columns, kept, ledger))
 
-    return RawData({"name": mapping.name, "reader": "tables", "order": order}, interactions, details, ledger)
+    return RawData({"name": mapping.name, "reader": request.name, "order": order}, interactions, details, ledger)
 
 
 def _table(source: Path, kind: str, columns: TableColumns) -> Table | None:

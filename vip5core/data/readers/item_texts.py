@@ -86,19 +86,6 @@ def _categories(item: Record) -> list[str]:
     return [name for name in names if name]
 
 
-def pictures_2023(images: object) -> list[str]:
-    """The main picture first, each in its best resolution; a list of records, or a record of lists."""
-    if isinstance(images, dict):
-        columns = {key: values for key, values in images.items() if isinstance(values, list)}
-        size = max(map(len, columns.values()), default=0)
-        images = [{key: values[n] for key, values in columns.items() if n < len(values)} for n in range(size)]
-    if not isinstance(images, list):
-        return []
-    records = [image for image in images if isinstance(image, dict)]
-    records.sort(key=lambda image: image.get("variant") != "MAIN")
-    return [url for image in records for url in strings([image.get(key) for key in ("hi_res", "large", "thumb")])]
-
-
 def strings(value: object) -> list[str]:
     """The strings in a value that may be one, a list of them, or nothing."""
     texts = [text_of(text).strip() for text in (value if isinstance(value, list) else [value])]

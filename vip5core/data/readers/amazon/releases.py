@@ -1,0 +1,92 @@
+"""The three releases of Amazon reviews: how their files and keys are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vip5core.data.readers.item_texts import Record, strings
+
+
+@dataclass(frozen=True)
+class Release:
+    """What the years call things.
+
+    Attributes:
+        reviews: names of the file of reviews, `*` for the category; the first that is there is taken.
+        meta: likewise of the file of items.
+        user, item, rating, time, text, summary, name: keys of a review.
+        ticks: how many units of its time make a second.
+        pictures: where an item's pictures can be had, best first.
+    """
+
+    reviews: tuple[str, ...]
+    meta: tuple[str, ...]
+    user: str
+    item: str
+    rating: str
+    time: str
+    text: str
+    summary: str
+    name: str
+    ticks: int
+    pictures: Callable[[Record], list[str]]
+
+
+def _packed(*names: str) -> tuple[str, ...]:
+    return tuple(name + end for name in names for end in (".gz", ""))
+
+
+def pictures_2023(images: object) -> list[str]:
+    """The main picture first, each in its best resolution; a list of records, or a record of lists."""
+    if isinstance(images, dict):
+        columns = {key: values for key, values in images.items() if isinstance(values, list)}
+        size = max(map(len, columns.values()), default=0)
+        images = [{key: values[n] for key, values in columns.items() if n < len(values)} for n in range(size)]
+    if not isinstance(images, list):
+        return []
+    records = [image for image in images if isinstance(image, dict)]
+    records.sort(key=lambda image: image.get("variant") != "MAIN")
+    return [url for image in records for url in strings([image.get(key) for key in ("hi_res", "large", "thumb")])]
+
+
+_OLD: dict[str, Any] = {
+    "user": "reviewerID",
+    "item": "asin",
+    "rating": "overall",
+    "time": "unixReviewTime",
+    "text": "reviewText",
+    "summary": "summary",
+    "name": "reviewerName",
+    "ticks": 1,
+}
+RELEASES = {
+    "amazon-2014": Release(
+        _packed("reviews_*_5.json", "reviews_*.json"),
+        _packed("meta_*.json"),
+        pictures=lambda item: strings(item.get("imUrl")),
+        **_OLD,
+    ),
+    "amazon-2018": Release(
+        _packed("*_5.json", "*.json"),
+        _packed("meta_*.json"),
+        pictures=lambda item: [
+            url for key in ("imageURLHighRes", "image", "imageURL") for url in strings(item.get(key))
+        ],
+        **_OLD,
+    ),
+    "amazon-2023": Release(
+        _packed("*.jsonl"),
+        _packed("meta_*.jsonl"),
+        user="user_id",
+        item="parent_asin",
+        rating="rating",
+        time="timestamp",
+        text="text",
+        summary="title",
+        name="",
+        ticks=1000,
+        pictures=lambda item: pictures_2023(item.get("images")),
+    ),
+}
