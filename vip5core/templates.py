@@ -14,7 +14,7 @@ from vip5core.errors import UserError, unknown_name
 TASKS = ("sequential", "direct", "explanation")
 
 SOURCE_FIELDS = frozenset(
-    {"user", "name", "history", "item", "title", "candidates", "image", "headline", "rating", "feature"}
+    {"user", "name", "history", "item", "title", "candidates", "image", "summary", "rating", "aspect"}
 )
 TARGET_FIELDS = frozenset({"item", "answer", "explanation", "rating"})
 

@@ -11,7 +11,7 @@ from typing import Any
 CATEGORY = "Toys_and_Games"
 YEARS = (2014, 2018, 2023)
 START = 1_400_000_000
-FEATURES = ("color", "strap", "sound", "handle")
+ASPECTS = ("color", "strap", "sound", "handle")
 
 #: Eight users with six of nine items each, so that every user is long enough to be split.
 HISTORIES = {f"U{user}": [f"B{(user + step) % 9}" for step in range(6)] for user in range(8)}
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 def review(year: int, user: str, item: str, second: float, **more: object) -> Row:
     """A review as the dump of that year has it, with what `more` says instead."""
     place = sum(map(ord, user + item))
-    text = f"Bought it for {user}. The {FEATURES[place % 4]} is great on {item} of {user}. Will buy again!"
+    text = f"Bought it for {user}. The {ASPECTS[place % 4]} is great on {item} of {user}. Will buy again!"
     if year == 2023:
         row: Row = {
             "rating": 5.0,

@@ -91,7 +91,7 @@ def release_files(protocol: int = 4) -> dict[str, bytes]:
         "negative_samples.txt": numbers(NEGATIVES),
         "meta.json.gz": gzip.compress("".join(f"{row!r}\n" for row in meta).encode(), mtime=0),
         "item2img_dict.pkl": pickle.dumps({raw_id: f"{raw_id}.jpg" for raw_id in ITEM_OF.values()}, protocol),
-        **{f"photos/{raw_id}.jpg": f"picture of {number}".encode() for number, raw_id in ITEM_OF.items()},
+        **{f"photos/{raw_id}.jpg": f"image of {number}".encode() for number, raw_id in ITEM_OF.items()},
         **{
             feature_file(encoder, number): npy(vector_of(encoder, number)) for encoder in ENCODERS for number in ITEM_OF
         },

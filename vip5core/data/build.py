@@ -235,7 +235,7 @@ def _explanations(told: pd.DataFrame, interactions: pd.DataFrame, ledger: DropLe
     if leak.any():
         ledger.add("explanation", "a training row about a held-out pair", count=int(leak.sum()))
     rows = rows[~leak].reset_index(drop=True)
-    for column in ("summary", "feature", "explanation"):
+    for column in ("summary", "aspect", "explanation"):
         rows[column] = rows[column].map(clean_text)
     empty = rows["explanation"] == ""
     if empty.any():
@@ -248,11 +248,11 @@ def _numbered(frame: pd.DataFrame, user_of: dict[str, int], item_of: dict[str, i
 
 
 def _copy_images(items: pd.DataFrame, folder: Path, ledger: DropLedger) -> list[tuple[str, str] | tuple[None, None]]:
-    """Copy the pictures under names of our own (a raw id may hold a path); their names and sha256, item by item."""
+    """Copy the images under names of our own (a raw id may hold a path); their names and sha256, item by item."""
     (folder / "images").mkdir()
     copied: list[tuple[str, str] | tuple[None, None]] = []
     for item, raw_id, image in zip(items["item"], items["raw_id"], items["image"], strict=True):
-        data, ending, problem = _picture(image)
+        data, ending, problem = _image(image)
         if data is None:
             ledger.add("image", problem, f"item {raw_id}")
             copied.append((None, None))
@@ -263,13 +263,13 @@ def _copy_images(items: pd.DataFrame, folder: Path, ledger: DropLedger) -> list[
     return copied
 
 
-def _picture(image: object) -> tuple[bytes | None, str, str]:
-    """A picture's bytes and the ending of its name, or why there is none."""
+def _image(image: object) -> tuple[bytes | None, str, str]:
+    """An image's bytes and the ending of its name, or why there is none."""
     if isinstance(image, bytes):
         return image, ".png", ""
     if not isinstance(image, Path):
-        return None, "", "the item has no picture"
+        return None, "", "the item has no image"
     try:
         return image.read_bytes(), image.suffix.lower(), ""
     except OSError as error:
-        return None, "", f"its picture cannot be read ({error.strerror})"
+        return None, "", f"its image cannot be read ({error.strerror})"

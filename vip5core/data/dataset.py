@@ -1,12 +1,12 @@
-"""The `Dataset` contract: a folder of Parquet tables, pictures and a manifest.
+"""The `Dataset` contract: a folder of Parquet tables, images and a manifest.
 
     items.parquet         item (int32 from 1), raw_id, title, categories, description, image (relative path or
                           null), image_sha256 (or null), image_urls (where it can be had)
     users.parquet         user (int32 from 1), raw_id, name
     interactions.parquet  user, item, timestamp (unix seconds), rating, position (in the user's history), split
-    explanations.parquet  user, item, rating, summary, feature, explanation, split
+    explanations.parquet  user, item, rating, summary, aspect, explanation, split
     candidates.parquet    user, split (valid, test), candidates (item ids, the target among them)
-    images/               the pictures, original bytes
+    images/               the images, original bytes
     features/{encoder}/   features that the source came with, each a `FeatureStore` (only there)
     truth/                what a synthetic source planted (only there)
     manifest.json         `Manifest`
@@ -30,7 +30,7 @@ from vip5core.data.raw import Drop
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint, sha256_file
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
 
 SCHEMAS = {
@@ -63,7 +63,7 @@ SCHEMAS = {
             ("item", pa.int32()),
             ("rating", pa.float32()),
             ("summary", pa.string()),
-            ("feature", pa.string()),
+            ("aspect", pa.string()),
             ("explanation", pa.string()),
             ("split", pa.string()),
         ]
@@ -81,7 +81,7 @@ class Manifest(BaseModel):
     source: dict[str, str]
     counts: dict[str, int]
     tables: dict[str, str]  # table name -> sha256 of its file
-    images: str  # fingerprint over the sha256 of each item's picture
+    images: str  # fingerprint over the sha256 of each item's image
     features: dict[str, str]  # features that the source came with: encoder -> fingerprint
     id_scheme: str
     ids_leak: bool  # do the ids tell the held-out items?
@@ -171,7 +171,7 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The identity of the content: the same tables, pictures and imported features, the same fingerprint."""
+        """The identity of the content: the same tables, images and imported features, the same fingerprint."""
         manifest = self.manifest
         return fingerprint(manifest.schema_version, manifest.tables, manifest.images, manifest.features)
 

@@ -31,7 +31,7 @@ class Description:
         with_explanation: share of interactions that have an explanation.
         explanations: how many there are, by split.
         explanation_words: median length.
-        feature_words: how many different ones, and the most frequent.
+        aspects: the number of different aspects that explanations are about, and the most frequent ones.
         leak: what the detector of `vip5core.data.leak` hits of the test items.
     """
 
@@ -52,7 +52,7 @@ class Description:
     with_explanation: float
     explanations: dict[str, int]
     explanation_words: float
-    feature_words: tuple[int, list[str]]
+    aspects: tuple[int, list[str]]
     leak: Leak
 
 
@@ -62,7 +62,7 @@ def describe(dataset: Dataset) -> Description:
     lengths = interactions.groupby("user").size().to_numpy()
     popularity = np.sort(dataset.training_popularity[1:])[::-1]
     ends = interactions[interactions["split"] != "train"].groupby("user")["timestamp"].nunique()
-    features = told["feature"].value_counts()
+    aspects = told["aspect"].value_counts()
     timed = interactions["timestamp"].max() >= 1e8  # places in a history are no times
     first, last = (
         pd.to_datetime([interactions["timestamp"].min(), interactions["timestamp"].max()], unit="s")
@@ -89,7 +89,7 @@ def describe(dataset: Dataset) -> Description:
         with_explanation=len(told[["user", "item"]].drop_duplicates()) / len(interactions),
         explanations={split: int((told["split"] == split).sum()) for split in ("train", "valid", "test")},
         explanation_words=float(told["explanation"].str.split().map(len).median()) if len(told) else 0.0,
-        feature_words=(len(features), features.index[:12].tolist()),
+        aspects=(len(aspects), aspects.index[:12].tolist()),
         leak=measure_leak(dataset),
     )
 

@@ -1,9 +1,9 @@
 """Image features on disk.
 
-Two levels. *Shards* hold what an encoder made of pictures, addressed by the pictures' bytes: computed once, ever, for
+Two levels. *Shards* hold what an encoder made of images, addressed by the images' bytes: computed once, ever, for
 any dataset. A *FeatureStore* is what a trial reads: one row per item of one dataset.
 
-    shards/{name}.parquet   image_sha256, feature (or null), reason (or null); named by a hash of its pictures' hashes
+    shards/{name}.parquet   image_sha256, feature (or null), reason (or null); named by a hash of its images' hashes
     features.npy            [items + 1, width] float32, row 0 is padding, zeros where there is no feature
     ledger.parquet          item, reason: every item without a feature
     store.json              what this was made of
@@ -30,13 +30,13 @@ if TYPE_CHECKING:  # the data layer writes the features that a source came with
     from vip5core.data.dataset import Dataset
 
 _SHARD_SCHEMA = pa.schema([("image_sha256", pa.string()), ("feature", pa.list_(pa.float32())), ("reason", pa.string())])
-NO_PICTURE = "no picture"
+NO_IMAGE = "no image"
 
 
 def write_shard(folder: Path, hashes: list[str], features: list[np.ndarray | None], reasons: list[str | None]) -> Path:
-    """Add pictures to an encoder's shards: a feature each, or the reason why there is none.
+    """Add images to an encoder's shards: a feature each, or the reason why there is none.
 
-    Writing the same pictures again, as a retried task does, gives the same file.
+    Writing the same images again, as a retried task does, gives the same file.
     """
     path = folder / f"{fingerprint(sorted(hashes))}.parquet"
     table = pa.table({"image_sha256": hashes, "feature": features, "reason": reasons}, schema=_SHARD_SCHEMA)
@@ -46,7 +46,7 @@ def write_shard(folder: Path, hashes: list[str], features: list[np.ndarray | Non
 
 
 def known_images(folder: Path) -> set[str]:
-    """sha256 of every picture in an encoder's shards."""
+    """sha256 of every image in an encoder's shards."""
     known: set[str] = set()
     for path in sorted(folder.glob("*.parquet")):
         known.update(pq.read_table(path, columns=["image_sha256"])["image_sha256"].to_pylist())
@@ -54,7 +54,7 @@ def known_images(folder: Path) -> set[str]:
 
 
 def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path, out: Path) -> Path:
-    """Make the feature store of `dataset` from shards that know all its pictures.
+    """Make the feature store of `dataset` from shards that know all its images.
 
     Args:
         encoder: what made the shards (name, weights, fingerprint), for the record.
@@ -62,28 +62,28 @@ def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path
         out: the store's folder; appears whole or not at all.
 
     Raises:
-        UserError: if the shards lack a picture.
+        UserError: if the shards lack an image.
     """
     rows: dict[str, list[int]] = {}
     for item, digest in zip(dataset.items["item"], dataset.items["image_sha256"], strict=True):
         if isinstance(digest, str):
             rows.setdefault(digest, []).append(item)
-    pictured = {item for items in rows.values() for item in items}
-    reason_of = {item: NO_PICTURE for item in dataset.items["item"].tolist() if item not in pictured}
+    with_image = {item for items in rows.values() for item in items}
+    reason_of = {item: NO_IMAGE for item in dataset.items["item"].tolist() if item not in with_image}
     with atomic_folder(out) as folder:
         features = new_features(folder, dataset.n_items, width)
         for path in sorted(shards.glob("*.parquet")):
             for row in pq.read_table(path).to_pylist():
                 for item in rows.get(row["image_sha256"], ()):
-                    pictured.discard(item)
+                    with_image.discard(item)
                     if row["feature"] is None:
                         reason_of[item] = row["reason"]
                     else:
                         features[item] = row["feature"]
                         reason_of.pop(item, None)
-        if pictured:
+        if with_image:
             raise UserError(
-                f"the features of {len(pictured)} pictures (item {min(pictured)}, …) are not in {str(shards)!r}: "
+                f"the features of {len(with_image)} images (item {min(with_image)}, …) are not in {str(shards)!r}: "
                 "is --home a folder that every node sees?"
             )
         finish_store(folder, features, reason_of, {"dataset": dataset.fingerprint, "encoder": encoder}, out.name)
@@ -110,7 +110,7 @@ def finish_store(
 
 
 def store_fingerprint(dataset: Dataset, encoder_fingerprint: str) -> str:
-    """The identity of a dataset's features: its pictures and the encoder."""
+    """The identity of a dataset's features: its images and the encoder."""
     return fingerprint(dataset.fingerprint, encoder_fingerprint)
 
 
@@ -150,7 +150,7 @@ class FeatureStore:
     def scaled(self, scaling: str) -> np.ndarray:
         """The features as the mapping network gets them. Shape: [items + 1, width].
 
-        `standard`: centred on the dataset's mean picture, and divided by one number so that the mean square of an entry
+        `standard`: centred on the dataset's mean image, and divided by one number so that the mean square of an entry
         is 1. The towers' features differ in scale by a factor of ten and share a large common part; without this an
         encoder study compares scales too. `raw`: as they are, which is what the official code feeds.
         """

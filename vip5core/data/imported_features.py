@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vip5core.data.feature_store import NO_PICTURE, finish_store, new_features
+from vip5core.data.feature_store import NO_IMAGE, finish_store, new_features
 from vip5core.data.raw import DropLedger
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint, sha256_file
@@ -47,7 +47,7 @@ def import_features(
         table = new_features(store, len(raw_ids), width)
         reason_of: dict[int, str] = {}
         for item, raw_id in enumerate(raw_ids, start=1):
-            vector = _vector(files[raw_id]) if raw_id in files else NO_PICTURE
+            vector = _vector(files[raw_id]) if raw_id in files else NO_IMAGE
             if isinstance(vector, np.ndarray) and len(vector) != width:
                 vector = f"{len(vector)} numbers where others have {width}"
             if isinstance(vector, str):

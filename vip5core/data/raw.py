@@ -12,7 +12,7 @@ from pydantic import BaseModel
 ITEM_COLUMNS = ["raw_id", "title", "categories", "description", "image", "image_urls"]
 USER_COLUMNS = ["raw_id", "name"]
 INTERACTION_COLUMNS = ["user", "item", "timestamp", "rating"]
-EXPLANATION_COLUMNS = ["user", "item", "rating", "summary", "feature", "explanation", "split"]
+EXPLANATION_COLUMNS = ["user", "item", "rating", "summary", "aspect", "explanation", "split"]
 
 EXAMPLES_PER_DROP = 5
 
@@ -65,7 +65,7 @@ class Details:
 
     Attributes:
         items: `ITEM_COLUMNS`; categories is a list of strings, image a path on this machine, PNG bytes, or None,
-            image_urls where pictures can be had, best first.
+            image_urls where images can be had, best first.
         users: `USER_COLUMNS`.
         explanations: `EXPLANATION_COLUMNS`, raw ids; split is train, valid, test, or None: as its interaction.
         truth: extra tables that only a synthetic source has, by file name.
@@ -84,7 +84,7 @@ class Provided:
     Attributes:
         item_ids: the number of each raw item id; the id scheme `provided` takes their order.
         negatives: by raw user id, the raw item ids to rank the held-out item against.
-        features: by encoder, by raw item id, the file of its picture's feature (`.npy`).
+        features: by encoder, by raw item id, the file of its image's feature (`.npy`).
     """
 
     item_ids: Mapping[str, int] = field(default_factory=dict)

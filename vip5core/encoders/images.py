@@ -1,4 +1,4 @@
-"""Opening a picture, or saying in a few words why it cannot be used."""
+"""Opening an image, or saying in a few words why it cannot be used."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-#: Pictures with a side outside these are refused: a pixel shows nothing, a banner of 20,000 px is a bomb or a mistake.
+#: Images with a side outside these are refused: a pixel shows nothing, a banner of 20,000 px is a bomb or a mistake.
 MIN_SIDE, MAX_SIDE = 4, 10_000
 
 
 class UnreadableImage(Exception):
-    """Why a picture cannot be used; goes to the ledger."""
+    """Why an image cannot be used; goes to the ledger."""
 
 
 def open_image(path: Path) -> Image.Image:
-    """The picture in RGB.
+    """The image in RGB.
 
     Raises:
         UnreadableImage: missing, or what `decode_image` says.
@@ -30,7 +30,7 @@ def open_image(path: Path) -> Image.Image:
 
 
 def decode_image(data: bytes) -> Image.Image:
-    """The picture in RGB.
+    """The image in RGB.
 
     Raises:
         UnreadableImage: empty, truncated, of no known format, or of an impossible size.
@@ -39,7 +39,7 @@ def decode_image(data: bytes) -> Image.Image:
         raise UnreadableImage("empty file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PIL warns of large pictures; the sides are checked before decoding
+            warnings.simplefilter("ignore")  # PIL warns of large images; the sides are checked before decoding
             with Image.open(io.BytesIO(data)) as image:
                 width, height = image.size
                 if not (min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE):

@@ -4,7 +4,7 @@ Weights are one of
 - `openai`: OpenAI's, downloaded by open_clip. Its `-quickgelu` models are theirs; a plain name only warns and
   computes something else.
 - a file, or a folder with one file per encoder (`RN50.pt`, `ViT-B-32.pt`, …, OpenAI's own file names).
-- `tiny`: a twin of the same family, patch size and feature width with few, narrow layers, for pictures of 64 px,
+- `tiny`: a twin of the same family, patch size and feature width with few, narrow layers, for images of 64 px,
   with fixed random weights. Random features of a convolution or a transformer still tell colours and shapes apart.
 """
 
@@ -91,7 +91,7 @@ class EncoderChoice:
 
 
 class Preparation:
-    """From a picture to the pixels that an encoder sees: open_clip's own resizing and cropping, without the tower.
+    """From an image to the pixels that an encoder sees: open_clip's own resizing and cropping, without the tower.
 
     Args:
         size: side of the result in pixels. Encoders with one size share their pixels.

@@ -14,14 +14,14 @@ from vip5core.templates import Piece, TemplateSet
 def render(sample: Sample, dataset: Dataset, templates: TemplateSet, layout: Layout) -> tuple[str, str]:
     """Prompt and target as text, image tokens as placeholders, nothing cut."""
 
-    def picture(item: int) -> str:
+    def image(item: int) -> str:
         shown = layout.image_tokens if layout.has_image[item] else 0
         return " ".join([PLACEHOLDER] * shown)
 
     def items(numbers: np.ndarray | None, separators: str) -> str:
         words = templates.separators[separators]
         between = f" {words[sample.separator % len(words)]} "
-        return between.join(f"{item} {picture(item)}".rstrip() for item in (() if numbers is None else numbers))
+        return between.join(f"{item} {image(item)}".rstrip() for item in (() if numbers is None else numbers))
 
     def text(piece: Piece) -> str:
         if not piece.is_field:
@@ -36,7 +36,7 @@ def render(sample: Sample, dataset: Dataset, templates: TemplateSet, layout: Lay
             case "title":
                 return cast(str, dataset.items["title"].iat[sample.item - 1])
             case "image":
-                return picture(sample.item)
+                return image(sample.item)
             case "history":
                 return items(sample.history, "history")
             case "candidates":
@@ -45,8 +45,6 @@ def render(sample: Sample, dataset: Dataset, templates: TemplateSet, layout: Lay
                 return "yes" if sample.answer else "no"
         row = dataset.explanations.iloc[sample.explanation_row]
         match piece.text:
-            case "headline":
-                return row["summary"]
             case "rating":
                 return str(int(np.clip(round(row["rating"]), 1, 5)))
             case field:

@@ -114,7 +114,7 @@ def dataset_texts(dataset: Dataset) -> dict[str, list[str]]:
         "title": dataset.items["title"].tolist(),
         "user": [f"user_{user}" for user in dataset.users["user"]],
         "name": dataset.users["name"].tolist(),
-        "headline": rows["summary"].tolist(),
-        "feature": rows["feature"].tolist(),
+        "summary": rows["summary"].tolist(),
+        "aspect": rows["aspect"].tolist(),
         "explanation": rows["explanation"].tolist(),
     }

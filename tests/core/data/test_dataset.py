@@ -49,14 +49,14 @@ def test_what_was_built_is_read_back(folder: Path) -> None:
     reasons = {(drop.what, drop.reason): drop.count for drop in dataset.manifest.drops}
     assert reasons[("explanation", "a training row about a held-out pair")] == 1
     assert reasons[("explanation", "empty text")] == 1
-    assert reasons[("image", "the item has no picture")] == 4
+    assert reasons[("image", "the item has no image")] == 4
     assert reasons[("title", "missing: the item is called by its number")] == 1
 
 
 def test_the_fingerprint_is_of_the_content(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "elsewhere")
     assert Dataset.load(copy).fingerprint == Dataset.load(folder).fingerprint
-    other = build_dataset(raw_histories(HISTORIES, EXPLANATIONS, image={"c": b"another picture"}), tmp_path / "other")
+    other = build_dataset(raw_histories(HISTORIES, EXPLANATIONS, image={"c": b"another image"}), tmp_path / "other")
     assert Dataset.load(other).fingerprint != Dataset.load(folder).fingerprint
 
 
@@ -150,11 +150,11 @@ def test_text_becomes_one_line_without_control_tokens(text: object, clean: str) 
     assert clean_text(text) == clean
 
 
-def test_a_picture_that_cannot_be_read_is_a_counted_drop(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_a_counted_drop(tmp_path: Path) -> None:
     raw = raw_histories({"u": ["a", "b", "c", "d"]}, image={"a": tmp_path, "b": tmp_path / "gone.jpg"})
     drops = Dataset.load(build_dataset(raw, tmp_path / "out")).manifest.drops
     assert {drop.reason: drop.count for drop in drops} == {
-        "its picture cannot be read (Is a directory)": 1,
-        "its picture cannot be read (No such file or directory)": 1,
-        "the item has no picture": 2,
+        "its image cannot be read (Is a directory)": 1,
+        "its image cannot be read (No such file or directory)": 1,
+        "the item has no image": 2,
     }

@@ -35,7 +35,7 @@ def test_the_figures_are_those_of_the_tables(dataset: Dataset) -> None:
     assert found.with_title == pytest.approx(10 / 11)
     assert found.with_url == pytest.approx(1 / 11)
     assert found.with_explanation == pytest.approx(2 / 15)
-    assert (sum(found.explanations.values()), found.explanation_words, found.feature_words) == (2, 3.0, (1, ["fit"]))
+    assert (sum(found.explanations.values()), found.explanation_words, found.aspects) == (2, 3.0, (1, ["fit"]))
 
 
 def test_every_user_is_in_one_class_of_lengths(shop: Dataset) -> None:
@@ -52,7 +52,7 @@ def test_ties_and_dates_are_told(tmp_path: Path) -> None:
     assert (found.first, found.last) == ("2014-05-13", "2014-05-15")
 
 
-def test_the_sheet_shows_items_with_pictures_first(shop: Dataset, tmp_path: Path) -> None:
+def test_the_sheet_shows_items_with_images_first(shop: Dataset, tmp_path: Path) -> None:
     sheet = Image.open(draw_sheet(shop, tmp_path / "sheet.png"))
     assert sheet.width > 1000
     assert len(sheet.convert("RGB").getcolors(1 << 24) or []) > 20

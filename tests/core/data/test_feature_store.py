@@ -10,7 +10,7 @@ from support.raw import raw_histories
 
 from vip5core.data.build import build_dataset
 from vip5core.data.dataset import Dataset
-from vip5core.data.feature_store import NO_PICTURE, FeatureStore, assemble, known_images, store_fingerprint, write_shard
+from vip5core.data.feature_store import NO_IMAGE, FeatureStore, assemble, known_images, store_fingerprint, write_shard
 from vip5core.errors import UserError
 
 WIDTH = 6
@@ -19,9 +19,9 @@ ENCODER = {"name": "by hand"}
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    """Items a to f: a and b share a picture, c and d have their own, e's is broken, f has none."""
-    pictures = {"a": b"same", "b": b"same", "c": b"c", "d": b"d", "e": b"broken"}
-    return Dataset.load(build_dataset(raw_histories({"u": "abcdef"}, image=pictures), tmp_path / "dataset"))
+    """Items a to f: a and b share an image, c and d have their own, e's is broken, f has none."""
+    images = {"a": b"same", "b": b"same", "c": b"c", "d": b"d", "e": b"broken"}
+    return Dataset.load(build_dataset(raw_histories({"u": "abcdef"}, image=images), tmp_path / "dataset"))
 
 
 def feature(digest: str) -> np.ndarray:
@@ -30,7 +30,7 @@ def feature(digest: str) -> np.ndarray:
 
 @pytest.fixture
 def store(dataset: Dataset, tmp_path: Path) -> FeatureStore:
-    """Assembled from two shards, with a picture of another dataset in one of them."""
+    """Assembled from two shards, with an image of another dataset in one of them."""
     digest = dataset.items.set_index("raw_id")["image_sha256"]
     shards = tmp_path / "shards"
     write_shard(shards, [digest["a"], digest["e"]], [feature(digest["a"]), None], [None, "damaged: cut short"])
@@ -44,7 +44,7 @@ def store(dataset: Dataset, tmp_path: Path) -> FeatureStore:
     return FeatureStore.load(assemble(dataset, ENCODER, WIDTH, shards, tmp_path / "store-1"))
 
 
-def test_every_item_has_its_pictures_feature_or_a_reason(dataset: Dataset, store: FeatureStore) -> None:
+def test_every_item_has_its_images_feature_or_a_reason(dataset: Dataset, store: FeatureStore) -> None:
     assert store.features.shape == (7, WIDTH)
     assert store.features.dtype == np.float32
     assert not store.features[0].any()  # padding
@@ -56,13 +56,13 @@ def test_every_item_has_its_pictures_feature_or_a_reason(dataset: Dataset, store
             assert store.has_image[row.item]
         else:
             assert not store.features[row.item].any()
-            assert reasons[row.item] == {"e": "damaged: cut short", "f": NO_PICTURE}[row.raw_id]
+            assert reasons[row.item] == {"e": "damaged: cut short", "f": NO_IMAGE}[row.raw_id]
             assert not store.has_image[row.item]
     assert not store.has_image[0]
     assert store.fingerprint == "store-1"
 
 
-def test_shards_know_their_pictures_and_are_rewritten_to_the_same_file(tmp_path: Path) -> None:
+def test_shards_know_their_images_and_are_rewritten_to_the_same_file(tmp_path: Path) -> None:
     assert known_images(tmp_path / "nowhere") == set()
     first = write_shard(tmp_path, ["aa", "bb"], [np.ones(2, np.float32), None], [None, "empty file"])
     content = first.read_bytes()
@@ -70,15 +70,15 @@ def test_shards_know_their_pictures_and_are_rewritten_to_the_same_file(tmp_path:
     assert first.read_bytes() == content
     assert [path.name for path in tmp_path.iterdir()] == [first.name]
     write_shard(tmp_path, ["cc"], [np.ones(2, np.float32)], [None])
-    assert known_images(tmp_path) == {"aa", "bb", "cc"}  # an unreadable picture is known, too: it is not tried again
+    assert known_images(tmp_path) == {"aa", "bb", "cc"}  # an unreadable image is known, too: it is not tried again
 
 
-def test_standard_scaling_centres_the_pictures_and_sets_their_scale(store: FeatureStore) -> None:
+def test_standard_scaling_centres_the_images_and_sets_their_scale(store: FeatureStore) -> None:
     scaled = store.scaled("standard")
     seen = scaled[store.has_image]
     np.testing.assert_allclose(seen.mean(0), 0.0, atol=1e-6)
     assert np.mean(seen**2) == pytest.approx(1.0, rel=1e-6)
-    assert not scaled[~store.has_image].any()  # items without a picture stay at zero
+    assert not scaled[~store.has_image].any()  # items without an image stay at zero
     raw = store.features[store.has_image]
     centred = raw - raw.mean(0)
     ratio = centred / seen  # one number for all: directions are kept
@@ -89,11 +89,11 @@ def test_raw_scaling_changes_nothing(store: FeatureStore) -> None:
     np.testing.assert_array_equal(store.scaled("raw"), store.features)
 
 
-def test_a_dataset_without_any_picture_has_a_store_of_zeros(tmp_path: Path) -> None:
+def test_a_dataset_without_any_image_has_a_store_of_zeros(tmp_path: Path) -> None:
     dataset = Dataset.load(build_dataset(raw_histories({"u": "abcd"}), tmp_path / "dataset"))
     store = FeatureStore.load(assemble(dataset, ENCODER, WIDTH, tmp_path / "no shards", tmp_path / "store"))
     assert not store.has_image.any()
-    assert store.ledger["reason"].tolist() == [NO_PICTURE] * 4
+    assert store.ledger["reason"].tolist() == [NO_IMAGE] * 4
     for scaling in ("standard", "raw"):
         assert not store.scaled(scaling).any()
 

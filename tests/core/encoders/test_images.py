@@ -1,4 +1,4 @@
-"""Pictures that cannot be used say why, in a few words for the ledger."""
+"""Images that cannot be used say why, in a few words for the ledger."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def encoded(size: tuple[int, int], form: str = "PNG", mode: str = "RGB") -> byte
     ids=["zero bytes", "html", "cut png", "cut jpeg", "cut gif", "1 px", "flat", "20,000 px wide", "bomb"],
 )
 def test_the_reason_is_named(data: bytes, reason: str, tmp_path: Path) -> None:
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(data)
     with pytest.raises(UnreadableImage) as caught:
         open_image(path)
     assert str(caught.value).startswith(reason)
 
 
-def test_a_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_an_image_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImage, match="cannot be read: No such file"):
         open_image(tmp_path / "missing.jpg")
     with pytest.raises(UnreadableImage, match="cannot be read: Is a directory"):
@@ -51,8 +51,8 @@ def test_a_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "I;16", "CMYK"])
-def test_every_kind_of_sound_picture_becomes_rgb(mode: str, tmp_path: Path) -> None:
-    path = tmp_path / "picture.bin"  # the name says nothing, the content does
+def test_every_kind_of_sound_image_becomes_rgb(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "image.bin"  # the name says nothing, the content does
     path.write_bytes(encoded((30, 20), "JPEG" if mode == "CMYK" else "PNG", mode))
     image = open_image(path)
     assert (image.mode, image.size) == ("RGB", (30, 20))

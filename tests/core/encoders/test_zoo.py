@@ -18,10 +18,10 @@ from vip5core.vocabulary import ENCODERS
 
 def prepared(choice: EncoderChoice, n: int) -> torch.Tensor:
     prepare = Preparation.of(choice)
-    return torch.stack([prepare(picture) for picture in pictures(n)])
+    return torch.stack([prepare(image) for image in images(n)])
 
 
-def pictures(n: int) -> list[Image.Image]:
+def images(n: int) -> list[Image.Image]:
     """Noise on grounds of different colour, of different shape."""
     rng = np.random.default_rng(1)
     grounds = rng.integers(0, 200, (n, 1, 1, 3))
@@ -30,7 +30,7 @@ def pictures(n: int) -> list[Image.Image]:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_a_twin_gives_each_picture_one_feature_whatever_stands_beside_it(name: str) -> None:
+def test_a_twin_gives_each_image_one_feature_whatever_stands_beside_it(name: str) -> None:
     encoder = load_encoder(EncoderChoice(name))
     pixels = prepared(EncoderChoice(name), 5)
     assert pixels.dtype == torch.uint8
@@ -39,7 +39,7 @@ def test_a_twin_gives_each_picture_one_feature_whatever_stands_beside_it(name: s
     assert features.dtype == torch.float32
     alone = torch.cat([encoder(pixels[i : i + 1]) for i in range(5)])
     torch.testing.assert_close(features, alone, rtol=1e-4, atol=1e-5)
-    assert torch.pdist(features).min() > 1e-3  # it tells pictures apart
+    assert torch.pdist(features).min() > 1e-3  # it tells images apart
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -56,11 +56,11 @@ def test_a_twin_is_the_same_every_time_and_leaves_the_random_state_alone(name: s
 def test_preparing_and_encoding_is_open_clips_own_transform() -> None:
     choice = EncoderChoice("ViT-B/32")
     encoder = load_encoder(choice)
-    picture = pictures(1)[0]
+    image = images(1)[0]
     transform = image_transform_v2(PreprocessCfg(**encoder.tower.preprocess_cfg), is_train=False)
     with torch.inference_mode():
-        expected = encoder.tower(transform(picture)[None])
-    torch.testing.assert_close(encoder(Preparation.of(choice)(picture)[None]), expected)
+        expected = encoder.tower(transform(image)[None])
+    torch.testing.assert_close(encoder(Preparation.of(choice)(image)[None]), expected)
 
 
 def test_fingerprints_tell_encoders_and_weights_apart(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pictures for a dataset that knows only where they can be had."""
+"""Images for a dataset that knows only where they can be had."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Added:
     """What came of it.
 
     Attributes:
-        before, now: items with a picture.
+        before, now: items with an image.
         reasons: of the items that should have one and do not: item, url, reason, final (asking again is pointless).
     """
 
@@ -33,17 +33,17 @@ class Added:
     reasons: pd.DataFrame
 
 
-def add_pictures(
+def add_images(
     folder: Path,
     downloads: Path,
     options: DownloadOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Added:
-    """Download what the items of a dataset name, and put the dataset with its pictures in the place of the one without.
+    """Download what the items of a dataset name, and put the dataset with its images in the place of the one without.
 
-    Of an item's addresses the first that gives a picture counts. The dataset is exchanged at the end, for a whole one
+    Of an item's addresses the first that gives an image counts. The dataset is exchanged at the end, for a whole one
     (by two renames: killed between them, the old one lies beside its place, its name ending in `.old`). A run that was
-    stopped goes on where it was; so does one after pictures failed.
+    stopped goes on where it was; so does one after images failed.
 
     Args:
         folder: of the dataset.
@@ -52,14 +52,14 @@ def add_pictures(
         progress: called with addresses done and to do, anew for the second and third choices.
 
     Raises:
-        UserError: if `folder` is no dataset, no item names a picture, or something cannot be written.
+        UserError: if `folder` is no dataset, no item names an image, or something cannot be written.
     """
     dataset = Dataset.load(folder)
     writable_folder(dataset.folder.parent, "the folder of the dataset")
     lacking = dataset.items[dataset.items["image_sha256"].isna()]
     choices = {item: list(urls) for item, urls in zip(lacking["item"], lacking["image_urls"], strict=True) if len(urls)}
     if not choices and not dataset.items["image_urls"].map(len).any():
-        raise UserError(f"dataset {str(folder)!r}: no item says where a picture of it can be had: nothing to download")
+        raise UserError(f"dataset {str(folder)!r}: no item says where an image of it can be had: nothing to download")
     found: dict[int, tuple[str, str]] = {}
     reasons: dict[int, tuple[str, str, bool]] = {}
     for rank in range(max(map(len, choices.values()), default=0)):
@@ -87,7 +87,7 @@ def _replace(
     found: dict[int, tuple[str, str]],
     reasons: dict[int, tuple[str, str, bool]],
 ) -> None:
-    """Write the dataset anew with the pictures in `found`; what did not change is linked, not copied."""
+    """Write the dataset anew with the images in `found`; what did not change is linked, not copied."""
     items = dataset.items.copy()
     with replaced_folder(dataset.folder) as folder:
         shutil.copytree(dataset.folder, folder, copy_function=_link, dirs_exist_ok=True)
@@ -100,7 +100,7 @@ def _replace(
             (folder / name).unlink()
         ledger = DropLedger()
         for item, raw_id in items.loc[items["image_sha256"].isna(), ["item", "raw_id"]].itertuples(index=False):
-            reason = reasons[item][1] if item in reasons else "the item has no picture"
+            reason = reasons[item][1] if item in reasons else "the item has no image"
             ledger.add("image", reason, f"item {raw_id}")
         manifest = dataset.manifest.model_copy(
             update={

@@ -1,4 +1,4 @@
-"""Downloading the pictures that items name: a folder of files and a ledger, one row per address.
+"""Downloading the images that items name: a folder of files and a ledger, one row per address.
 
 A run that is stopped at any point, by Ctrl-C or killed, goes on where it was: a file takes its name when it is whole,
 its row is appended after that, and a torn last row counts as none.
@@ -23,7 +23,7 @@ from vip5core.storage import atomic_file, writable_folder
 if TYPE_CHECKING:
     from yarl import URL
 
-    from vip5core.data.images.fetch import Picture
+    from vip5core.data.images.fetch import FetchedImage
 
 
 _DTYPES = dict.fromkeys(Row.__dataclass_fields__, "object") | {"bytes": "Int64", "final": "bool"}
@@ -53,7 +53,7 @@ def download(
     """
     options = options or DownloadOptions()
     wanted = list(dict.fromkeys(urls))
-    folder = writable_folder(folder, "the folder of pictures")
+    folder = writable_folder(folder, "the folder of images")
     with Ledger(folder) as ledger:
         todo = [url for url in wanted if not ledger.settled(url, options.retry_failed)]
         done = len(wanted) - len(todo)
@@ -90,11 +90,11 @@ async def _download(todo: list[str], folder: Path, options: DownloadOptions, rec
         while queue:
             url, address = queue.popleft()
             try:
-                picture = await fetcher.fetch(address)
+                image = await fetcher.fetch(address)
             except FetchError as error:
                 row = _failed(url, str(error), final=isinstance(error, PermanentError))
             else:
-                row = _stored(url, picture, folder)
+                row = _stored(url, image, folder)
             record(row)
 
     try:
@@ -111,9 +111,9 @@ def _failed(url: str, reason: str, final: bool) -> Row:
     return Row(url, reason=reason.encode("ascii", "backslashreplace").decode()[:200], final=final)
 
 
-def _stored(url: str, picture: Picture, folder: Path) -> Row:
-    name = file_name(url, picture.ending)
+def _stored(url: str, image: FetchedImage, folder: Path) -> Row:
+    name = file_name(url, image.ending)
     with disk_errors(folder), atomic_file(folder / name) as aside:
-        aside.write_bytes(picture.data)
-    digest = hashlib.sha256(picture.data).hexdigest()
-    return Row(url, name, digest, len(picture.data), picture.content_type)
+        aside.write_bytes(image.data)
+    digest = hashlib.sha256(image.data).hexdigest()
+    return Row(url, name, digest, len(image.data), image.content_type)

@@ -1,4 +1,4 @@
-"""One picture from one address: politely, within bounds, and never from a private network.
+"""One image from one address: politely, within bounds, and never from a private network.
 
 The environment's proxies (`HTTPS_PROXY` and its kin) are not used: a proxy looks names up itself, so that no check of
 ours could see which machine is asked. Behind a proxy, name a mirror that can be reached.
@@ -30,10 +30,10 @@ MAX_REDIRECTS = 5
 #: The longest wait within a run; a host that asks for a longer one is left to the next run.
 LONGEST_WAIT_S = 120.0
 #: A host that fails this often in a row, over more than this time, is left to the next run: a dead host with 100,000
-#: pictures would take days.
+#: images would take days.
 HOST_FAILURES, HOST_PATIENCE_S = 8, 120.0
 
-#: How the first bytes of a picture look, its type, and the ending of its file.
+#: How the first bytes of an image look, its type, and the ending of its file.
 _SIGNATURES = [
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg", ".jpg"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png", ".png"),
@@ -45,7 +45,7 @@ _SIGNATURES = [
 
 
 class FetchError(Exception):
-    """Why no picture came, in a few words for the ledger."""
+    """Why no image came, in a few words for the ledger."""
 
 
 class PermanentError(FetchError):
@@ -65,7 +65,7 @@ class _PrivateAddress(OSError):
 
 
 @dataclass(frozen=True)
-class Picture:
+class FetchedImage:
     """What came, byte for byte, and the type that its first bytes show."""
 
     data: bytearray
@@ -73,7 +73,7 @@ class Picture:
     ending: str
 
 
-def picture_of(data: bytearray) -> Picture:
+def identify_image(data: bytearray) -> FetchedImage:
     """Name the type of `data` by its first bytes; what a server says of it counts for nothing.
 
     Raises:
@@ -81,8 +81,8 @@ def picture_of(data: bytearray) -> Picture:
     """
     for signature, content_type, ending in _SIGNATURES:
         if signature.match(data):
-            return Picture(data, content_type, ending)
-    raise PermanentError(f"not a picture: begins {bytes(data[:16])!r}" if data else "empty")
+            return FetchedImage(data, content_type, ending)
+    raise PermanentError(f"not an image: begins {bytes(data[:16])!r}" if data else "empty")
 
 
 @dataclass
@@ -115,7 +115,7 @@ class _Host:
 
 
 class Fetcher:
-    """Fetches pictures, many at once; `async with` opens and closes its connections."""
+    """Fetches images, many at once; `async with` opens and closes its connections."""
 
     def __init__(self, options: DownloadOptions) -> None:
         self._options = options
@@ -139,8 +139,8 @@ class Fetcher:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def fetch(self, url: URL) -> Picture:
-        """The picture at `url`, after as many attempts as the options allow.
+    async def fetch(self, url: URL) -> FetchedImage:
+        """The image at `url`, after as many attempts as the options allow.
 
         Raises:
             FetchError: why there is none.
@@ -153,17 +153,17 @@ class Fetcher:
                 await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))
         return await self._follow(url)
 
-    async def _follow(self, url: URL) -> Picture:
+    async def _follow(self, url: URL) -> FetchedImage:
         """Redirects are followed by hand, so that each hop is checked and counted like the first."""
         for _ in range(MAX_REDIRECTS + 1):
             answer = await self._ask(url)
-            if isinstance(answer, Picture):
+            if isinstance(answer, FetchedImage):
                 return answer
             url = answer
         raise PermanentError(f"more than {MAX_REDIRECTS} redirects")
 
-    async def _ask(self, url: URL) -> Picture | URL:
-        """One request within the limits: the picture, or where else to ask."""
+    async def _ask(self, url: URL) -> FetchedImage | URL:
+        """One request within the limits: the image, or where else to ask."""
         host = self._hosts[host_of(url)]
         # This order cannot lock up (who holds the inner one waits for nobody), and a slow host holds up only itself.
         async with host.slots:
@@ -182,7 +182,7 @@ class Fetcher:
                 host.failures = 0
                 return answer
 
-    async def _read(self, response: aiohttp.ClientResponse, host: _Host) -> Picture | URL:
+    async def _read(self, response: aiohttp.ClientResponse, host: _Host) -> FetchedImage | URL:
         status, headers = response.status, response.headers
         if status in (301, 302, 303, 307, 308):
             try:
@@ -199,7 +199,7 @@ class Fetcher:
             raise PermanentError(f"HTTP {status}")
         if headers.get("Content-Encoding", "identity").lower() != "identity":
             raise PermanentError("compressed, though not asked for")
-        return picture_of(await self._body(response))
+        return identify_image(await self._body(response))
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytearray:
         limit = self._options.max_bytes

@@ -1,4 +1,4 @@
-"""The ledger of downloaded pictures: one JSON row per answer, appended at once; the last row of an address counts."""
+"""The ledger of downloaded images: one JSON row per answer, appended at once; the last row of an address counts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEFTOVER = re.compile(rf"\.{_FILE.pattern}\.[0-9a-f]{{8}}\.part")  # of `atomic
 
 @dataclass(frozen=True)
 class Row:
-    """One address: a picture (`file` to `content_type`), or the `reason` why there is none.
+    """One address: an image (`file` to `content_type`), or the `reason` why there is none.
 
     `final` says that asking again is pointless.
     """
@@ -37,7 +37,7 @@ class Row:
 
 
 def file_name(url: str, ending: str) -> str:
-    """The name of the picture of `url`: ours alone, so that nothing of an address enters a path."""
+    """The name of the image of `url`: ours alone, so that nothing of an address enters a path."""
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32] + ending
 
 
@@ -52,7 +52,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"the folder of pictures {str(folder)!r} cannot be written ({error.strerror}): give it space and write "
+            f"the folder of images {str(folder)!r} cannot be written ({error.strerror}): give it space and write "
             "access, or choose another folder, and run again; what is there is kept"
         ) from None
 
@@ -97,7 +97,7 @@ class Ledger:
         self._file.close()
 
     def settled(self, url: str, retry_failed: bool) -> bool:
-        """Whether `url` need not be asked: its picture is there, whole, or it failed for good."""
+        """Whether `url` need not be asked: its image is there, whole, or it failed for good."""
         row = self.rows.get(url)
         if row is None:
             return False
@@ -137,7 +137,7 @@ class Ledger:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"the folder of pictures {str(self._folder)!r} is in use by another download: wait for it, "
+                f"the folder of images {str(self._folder)!r} is in use by another download: wait for it, "
                 "or choose another folder"
             ) from None
         except OSError:  # a file system without locks

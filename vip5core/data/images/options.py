@@ -25,13 +25,13 @@ class DownloadOptions:
     """Seconds for one request with its answer."""
 
     attempts: int = 4
-    """Requests for one picture before it is left to the next run. Only failures that may pass are tried again."""
+    """Requests for one image before it is left to the next run. Only failures that may pass are tried again."""
 
     backoff_s: float = 1.0
     """Seconds before the second attempt; doubled before each further one, and varied by half of it either way."""
 
     max_bytes: int = 20_000_000
-    """Larger pictures are refused."""
+    """Larger images are refused."""
 
     allow_private: bool = False
     """Whether machines of private networks (this one too) may be asked. Never for addresses that strangers wrote."""

@@ -16,30 +16,30 @@ from vip5core.storage import atomic_file
 
 
 def sample_items(dataset: Dataset, count: int, seed: int = 0) -> pd.DataFrame:
-    """Items to look at: those with a picture first, drawn at random."""
+    """Items to look at: those with an image first, drawn at random."""
     order = np.random.default_rng([seed, dataset.n_items]).permutation(dataset.n_items)
     drawn = dataset.items.iloc[order]
     return drawn.sort_values("image_sha256", key=lambda hashes: hashes.isna(), kind="stable").head(count)
 
 
 def draw_sheet(dataset: Dataset, out: Path, columns: int = 6, rows: int = 4) -> Path:
-    """Write a PNG of sample items: picture, number, title, categories.
+    """Write a PNG of sample items: image, number, title, categories.
 
     Raises:
         UserError: if it cannot be written.
     """
     items = sample_items(dataset, columns * rows)
-    width, height, picture = 210, 270, 180
+    width, height, image = 210, 270, 180
     sheet = Image.new("RGB", (columns * width, -(-len(items) // columns) * height), "white")
     pen = ImageDraw.Draw(sheet)
     bold, small = ImageFont.load_default(13), ImageFont.load_default(11)
     for place, item in enumerate(items.to_dict("records")):
         left, top = place % columns * width + 12, place // columns * height + 10
-        _paste(sheet, pen, dataset, item["image"], (left, top), picture)
-        pen.text((left, top + picture + 4), f"{item['item']}  {item['raw_id']}"[:30], "black", bold)
+        _paste(sheet, pen, dataset, item["image"], (left, top), image)
+        pen.text((left, top + image + 4), f"{item['item']}  {item['raw_id']}"[:30], "black", bold)
         lines = [*_wrapped(item["title"], 32, 2), " › ".join(map(str, item["categories"]))[-34:]]
         for number, line in enumerate(lines):
-            pen.text((left, top + picture + 22 + 14 * number), line, "#555555", small)
+            pen.text((left, top + image + 22 + 14 * number), line, "#555555", small)
     try:
         with atomic_file(out) as aside:
             sheet.save(aside, "png")
@@ -57,12 +57,12 @@ def _paste(
     side: int,
 ) -> None:
     left, top = corner
-    problem = "no picture"
+    problem = "no image"
     if isinstance(image, str):
         try:
-            picture = open_image(dataset.folder / image)
-            picture.thumbnail((side, side))
-            sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
+            image = open_image(dataset.folder / image)
+            image.thumbnail((side, side))
+            sheet.paste(image, (left + (side - image.width) // 2, top + (side - image.height) // 2))
             return
         except (UnreadableImage, OSError) as error:
             problem = str(error)[:26]

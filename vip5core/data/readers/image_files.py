@@ -1,14 +1,14 @@
-"""Pictures that lie in the folder of a source."""
+"""Images that lie in the folder of a source."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-#: Endings of pictures that are named by an item's id, in the order they are tried.
+#: Endings of images that are named by an item's id, in the order they are tried.
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
 
-def picture_of(folder: Path, raw_id: str) -> Path | None:
+def find_image(folder: Path, raw_id: str) -> Path | None:
     """`folder/{raw_id}.jpg`, or with another of `ENDINGS`; None if there is none."""
     for ending in ENDINGS:
         path = folder / f"{raw_id}{ending}"

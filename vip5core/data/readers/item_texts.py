@@ -34,7 +34,7 @@ def read_record(line: str) -> Record:
 
 
 def read_items(
-    path: Path, key: str, wanted: set[str], pictures: Callable[[Record], list[str]], ledger: DropLedger
+    path: Path, key: str, wanted: set[str], image_urls: Callable[[Record], list[str]], ledger: DropLedger
 ) -> dict[str, Record]:
     """What a file of items says of the wanted ones; the first record of each.
 
@@ -42,7 +42,7 @@ def read_items(
         path: one JSON object or Python literal a line.
         key: of an item's id.
         wanted: raw item ids.
-        pictures: where an item's pictures can be had, best first.
+        image_urls: gives the addresses of an item's images, best first.
         ledger: takes what cannot be read, or is told twice.
 
     Returns:
@@ -71,7 +71,7 @@ def read_items(
             "categories": _categories(item),
             "description": plain(" ".join(strings(item.get("description"))), _MAX_DESCRIPTION),
             "image_urls": list(
-                dict.fromkeys(url for url in pictures(item) if url.isprintable() and "\ufffd" not in url)
+                dict.fromkeys(url for url in image_urls(item) if url.isprintable() and "\ufffd" not in url)
             ),
         }
     return items

@@ -1,4 +1,4 @@
-"""The Pinterest data of "Neural Collaborative Filtering" (NCF): 1.5 million pins, 55,187 users, 9,916 pictures.
+"""The Pinterest data of "Neural Collaborative Filtering" (NCF): 1.5 million pins, 55,187 users, 9,916 images.
 
 The release has numbers alone, no times and no titles. What it holds out is what we hold out: a user's last pin, to be
 ranked against the 99 negatives that were published with it.
@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from vip5core.data.raw import Details, DropLedger, Provided, RawData, ReadRequest, describe_items_and_users
-from vip5core.data.readers.image_files import picture_of
+from vip5core.data.readers.image_files import find_image
 from vip5core.data.readers.text_files.lines import BadLine, read_lines
 from vip5core.data.readers.text_files.numeric_rows import interactions_of
 from vip5core.errors import UserError
@@ -31,7 +31,7 @@ def read_pinterest(request: ReadRequest) -> RawData:
     The order of the files is the order of the pins, the test pin the last. An interaction's timestamp is its running
     number among the user's: it says what came before what, and nothing about when.
 
-    Items have no titles, so the builder calls them by number; a picture is `images/{item}.jpg` (or .png, .webp), if
+    Items have no titles, so the builder calls them by number; an image is `images/{item}.jpg` (or .png, .webp), if
     there. The negatives may be missing; then they are drawn like those of any source.
 
     Raises:
@@ -56,8 +56,8 @@ def read_pinterest(request: ReadRequest) -> RawData:
     negatives = _negatives(lists, held_out, ledger) if lists else {}
 
     def details(kept: pd.DataFrame) -> Details:
-        pictures = {item: {"image": picture_of(source / "images", item)} for item in kept["item"].unique()}
-        return Details(*describe_items_and_users(kept, pictures))
+        images = {item: {"image": find_image(source / "images", item)} for item in kept["item"].unique()}
+        return Details(*describe_items_and_users(kept, images))
 
     return RawData({"name": request.name}, interactions, details, ledger, Provided(negatives=negatives))
 

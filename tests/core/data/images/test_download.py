@@ -1,4 +1,4 @@
-"""Pictures come whole, politely and only from where they may; a stopped run goes on where it was."""
+"""Images come whole, politely and only from where they may; a stopped run goes on where it was."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OPTIONS = DownloadOptions(timeout_s=20, attempts=2, backoff_s=0.01, allow_privat
 
 
 @functools.cache
-def picture(form: str = "JPEG") -> bytes:
+def image(form: str = "JPEG") -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(buffer, form)
     return buffer.getvalue()
@@ -70,7 +70,7 @@ class Web(ThreadingHTTPServer):
         return f"http://{host}:{self.server_port}{path}"
 
     def add(self, path: str, answer: Callable[[Handler], None] | None = None, host: str = "127.0.0.1") -> str:
-        self.answers[path] = answer or send(picture())
+        self.answers[path] = answer or send(image())
         return self.url(path, host)
 
     def paths(self) -> list[str]:
@@ -211,40 +211,40 @@ def finished(folder: Path) -> set[str]:
 def test_the_bytes_are_kept_and_tell_the_type(
     web: Web, tmp_path: Path, form: str, sent_as: str, kind: str, ending: str
 ) -> None:
-    url = web.add("/../etc/x.exe", send(picture(form), Content_Type=sent_as))
+    url = web.add("/../etc/x.exe", send(image(form), Content_Type=sent_as))
     row = one(url, tmp_path)
     assert row.to_dict() == {
         "url": url,
         "file": hashlib.sha256(url.encode()).hexdigest()[:32] + ending,
-        "sha256": hashlib.sha256(picture(form)).hexdigest(),
-        "bytes": len(picture(form)),
+        "sha256": hashlib.sha256(image(form)).hexdigest(),
+        "bytes": len(image(form)),
         "content_type": kind,
         "reason": None,
         "final": True,
     }
-    assert (tmp_path / row.file).read_bytes() == picture(form)
+    assert (tmp_path / row.file).read_bytes() == image(form)
     assert files(tmp_path) == {row.file}
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"<!DOCTYPE html><html>gone</html>", "not a picture: begins b'<!DOCTYPE html><'"),
-        (b"BM is short for something else, as every text may begin", "not a picture: begins b'BM is short"),
-        (b"RIFF....WAVEfmt ", "not a picture"),
-        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a picture"),
-        (b"\x89PN", "not a picture"),
+        (b"<!DOCTYPE html><html>gone</html>", "not an image: begins b'<!DOCTYPE html><'"),
+        (b"BM is short for something else, as every text may begin", "not an image: begins b'BM is short"),
+        (b"RIFF....WAVEfmt ", "not an image"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not an image"),
+        (b"\x89PN", "not an image"),
         (b"", "empty"),
     ],
 )
-def test_what_only_claims_to_be_a_picture_is_refused(web: Web, tmp_path: Path, body: bytes, reason: str) -> None:
+def test_what_only_claims_to_be_an_image_is_refused(web: Web, tmp_path: Path, body: bytes, reason: str) -> None:
     row = one(web.add("/x.jpg", send(body)), tmp_path)
     assert row.reason.startswith(reason)
     assert (row.final, row.file, files(tmp_path)) == (True, None, set())
 
 
 def test_a_compressed_answer_is_refused_since_the_original_bytes_are_wanted(web: Web, tmp_path: Path) -> None:
-    row = one(web.add("/x.jpg", send(picture(), Content_Encoding="gzip")), tmp_path)
+    row = one(web.add("/x.jpg", send(image(), Content_Encoding="gzip")), tmp_path)
     assert (row.reason, row.final) == ("compressed, though not asked for", True)
     assert web.headers[0]["accept-encoding"] == "identity"
 
@@ -254,8 +254,8 @@ def test_we_say_who_asks(web: Web, tmp_path: Path) -> None:
     assert web.headers[0]["user-agent"].startswith("vip5-ablation/")
 
 
-def test_a_picture_may_be_as_large_as_the_limit_and_not_a_byte_larger(web: Web, tmp_path: Path) -> None:
-    url, size = web.add("/x.jpg"), len(picture())
+def test_an_image_may_be_as_large_as_the_limit_and_not_a_byte_larger(web: Web, tmp_path: Path) -> None:
+    url, size = web.add("/x.jpg"), len(image())
     assert one(url, tmp_path / "a", replace(OPTIONS, max_bytes=size)).reason is None
     row = one(url, tmp_path / "b", replace(OPTIONS, max_bytes=size - 1))
     assert (row.reason, row.final) == (f"larger than {size - 1} bytes", True)
@@ -289,8 +289,8 @@ def test_a_stream_without_length_and_end_is_cut_off(web: Web, tmp_path: Path) ->
     assert sent[0] < 50_000_000  # the limit and what the system buffers
 
 
-def test_memory_holds_no_more_pictures_than_are_asked_at_once(web: Web, tmp_path: Path) -> None:
-    body = picture() + bytes(1_000_000)
+def test_memory_holds_no_more_images_than_are_asked_at_once(web: Web, tmp_path: Path) -> None:
+    body = image() + bytes(1_000_000)
     urls = [web.add(f"/{i}.jpg", send(body)) for i in range(30)]
     tracemalloc.start()
     table = download(urls, tmp_path, replace(OPTIONS, concurrency=2))
@@ -307,7 +307,7 @@ def cut_chunks(handler: Handler) -> None:
     handler.send_response(200)
     handler.send_header("Transfer-Encoding", "chunked")
     handler.end_headers()
-    handler.wfile.write(b"%x\r\n%b\r\n" % (len(picture()), picture()))
+    handler.wfile.write(b"%x\r\n%b\r\n" % (len(image()), image()))
     handler.close_connection = True
 
 
@@ -325,12 +325,12 @@ def garbage(handler: Handler) -> None:
     [
         (send(b"", 404), "HTTP 404", True, 1),
         (send(b"", 410), "HTTP 410", True, 1),
-        (send(picture(), 206), "HTTP 206", True, 1),
+        (send(image(), 206), "HTTP 206", True, 1),
         (send(b"", 403), "HTTP 403", False, 1),
         (send(b"", 500), "HTTP 500", False, 3),
         (send(b"", 503), "HTTP 503", False, 3),
         (send(b"", 429), "HTTP 429", False, 3),
-        (send(picture(), Content_Length=len(picture()) + 9), "truncated", False, 3),
+        (send(image(), Content_Length=len(image()) + 9), "truncated", False, 3),
         (cut_chunks, "truncated", False, 3),
         (garbage, "connection failed: ", False, 3),
         (redirect(""), "redirects to a bad address: ", True, 1),
@@ -369,7 +369,7 @@ def test_a_host_that_cannot_prove_its_name_is_not_believed(web: Web, tmp_path: P
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(self_signed(tmp_path / "key.pem"))
     web.socket = context.wrap_socket(web.socket, server_side=True, do_handshake_on_connect=False)
-    row = one(web.add("/x.jpg").replace("http:", "https:"), tmp_path / "pictures")
+    row = one(web.add("/x.jpg").replace("http:", "https:"), tmp_path / "images")
     assert (row.reason, row.final, web.asked) == ("certificate not valid", False, [])
 
 
@@ -400,8 +400,8 @@ def test_plain_http_where_tls_should_be_is_asked_again_later(web: Web, tmp_path:
 
 
 def test_a_failure_that_passes_is_no_failure(web: Web, tmp_path: Path) -> None:
-    cut = send(picture()[:9], Content_Length=len(picture()))
-    row = one(web.add("/x.jpg", in_turn(send(b"", 500), cut, send(picture()))), tmp_path, replace(OPTIONS, attempts=3))
+    cut = send(image()[:9], Content_Length=len(image()))
+    row = one(web.add("/x.jpg", in_turn(send(b"", 500), cut, send(image()))), tmp_path, replace(OPTIONS, attempts=3))
     assert (row.reason, len(web.asked)) == (None, 3)
 
 
@@ -414,7 +414,7 @@ def test_the_waits_between_attempts_grow(web: Web, tmp_path: Path) -> None:
 
 
 def test_a_host_that_asks_for_a_pause_gets_it_from_all_requests(web: Web, tmp_path: Path) -> None:
-    busy = in_turn(send(b"", 429, Retry_After=1), send(picture()))
+    busy = in_turn(send(b"", 429, Retry_After=1), send(image()))
     urls = [web.add("/busy.jpg", busy), web.add("/next.jpg")]
     table = download(urls, tmp_path, replace(OPTIONS, per_host=1))
     assert table["reason"].isna().all()
@@ -438,7 +438,7 @@ def test_a_dead_host_is_left_alone_and_a_living_one_is_not(
     names |= {"dead.test": [["127.0.0.1"]], "shaky.test": [["127.0.0.1"]]}
     web.add("/500.jpg", send(b"", 500))
     dead = [web.url(f"/500.jpg?{i}", "dead.test") for i in range(20)]
-    shaky = [web.add(f"/{i}.jpg", in_turn(send(b"", 500), send(picture())), "shaky.test") for i in range(20)]
+    shaky = [web.add(f"/{i}.jpg", in_turn(send(b"", 500), send(image())), "shaky.test") for i in range(20)]
     table = download([*dead, *shaky], tmp_path, replace(OPTIONS, per_host=1)).set_index("url")
     assert table.loc[shaky, "reason"].isna().all()
     assert sum(host == "dead.test" for host, _, _ in web.asked) == fetch.HOST_FAILURES
@@ -451,7 +451,7 @@ def test_a_dead_host_is_left_alone_and_a_living_one_is_not(
 
 def test_no_host_gets_more_requests_at_once_than_allowed(web: Web, tmp_path: Path, names: dict) -> None:
     names |= {"a.test": [["127.0.0.1"]], "b.test": [["127.0.0.1"]], "c.test": [["127.0.0.1"]]}
-    answer = send(picture(), delay_s=0.03)
+    answer = send(image(), delay_s=0.03)
     urls = [web.add(f"/{host}/{i}.jpg", answer, f"{host}.test") for i in range(12) for host in "abc"]
     options = replace(OPTIONS, concurrency=7, per_host=3)
     assert download(urls, tmp_path, options)["reason"].isna().all()
@@ -460,7 +460,7 @@ def test_no_host_gets_more_requests_at_once_than_allowed(web: Web, tmp_path: Pat
 
 def test_redirects_count_towards_the_host_they_lead_to(web: Web, tmp_path: Path, names: dict) -> None:
     names |= {name: [["127.0.0.1"]] for name in ("a.test", "b.test", "CDN.test")}
-    web.add("/x.jpg", send(picture(), delay_s=0.03))
+    web.add("/x.jpg", send(image(), delay_s=0.03))
     urls = [
         web.add(f"/{host}/{i}", redirect(web.url("/x.jpg", "CDN.test")), f"{host}.test")
         for i in range(8)
@@ -472,7 +472,7 @@ def test_redirects_count_towards_the_host_they_lead_to(web: Web, tmp_path: Path,
 
 def test_a_slow_host_holds_up_only_itself(web: Web, tmp_path: Path, names: dict) -> None:
     names |= {"slow.test": [["127.0.0.1"]], "fast.test": [["127.0.0.1"]]}
-    slow = [web.add(f"/slow/{i}.jpg", send(picture(), delay_s=0.3), "slow.test") for i in range(4)]
+    slow = [web.add(f"/slow/{i}.jpg", send(image(), delay_s=0.3), "slow.test") for i in range(4)]
     fast = [web.add(f"/fast/{i}.jpg", None, "fast.test") for i in range(8)]
     download([*slow, *fast], tmp_path, replace(OPTIONS, concurrency=3, per_host=2))
     order = [json.loads(line)["url"] for line in (tmp_path / LEDGER).read_text().splitlines()]
@@ -557,7 +557,7 @@ def test_the_address_that_is_connected_to_is_the_one_that_is_checked(
 ) -> None:
     names["shifty.test"] = answers
     met: list[str] = []
-    web.add("/x.jpg", lambda handler: (met.append(handler.connection.getsockname()[0]), send(picture())(handler))[1])
+    web.add("/x.jpg", lambda handler: (met.append(handler.connection.getsockname()[0]), send(image())(handler))[1])
     row = one(web.url("/x.jpg", "shifty.test"), tmp_path, public_here)
     assert (row.reason is None) if reason is None else row.reason.startswith(reason)
     assert row.final
@@ -569,7 +569,7 @@ def test_a_name_that_changes_between_two_requests_is_checked_again(
 ) -> None:
     monkeypatch.setattr("aiohttp.connector._DNSCacheTable.expired", lambda *_: True)  # the time to live is over
     names["shifty.test"] = [["127.0.0.1"], ["127.0.0.2"]]
-    web.add("/x.jpg", in_turn(send(b"", 500, Connection="close"), send(picture())))
+    web.add("/x.jpg", in_turn(send(b"", 500, Connection="close"), send(image())))
     row = one(web.url("/x.jpg", "shifty.test"), tmp_path, public_here)
     assert (row.reason, len(web.asked)) == ("private address 127.0.0.2", 1)
 
@@ -676,7 +676,7 @@ def test_a_second_run_asks_only_for_what_may_come_now(web: Web, tmp_path: Path) 
 
 
 def test_an_address_given_twice_is_asked_once_and_rows_keep_the_order(web: Web, tmp_path: Path) -> None:
-    a, b = web.add("/a.jpg", send(picture(), delay_s=0.05)), web.add("/b.jpg")
+    a, b = web.add("/a.jpg", send(image(), delay_s=0.05)), web.add("/b.jpg")
     table = download(iter([a, b, a]), tmp_path, OPTIONS)
     assert table["url"].tolist() == [a, b]
     assert sorted(web.paths()) == ["/a.jpg", "/b.jpg"]
@@ -689,13 +689,13 @@ def test_nothing_to_ask_is_an_empty_table(tmp_path: Path) -> None:
     assert (len(table), str(table["bytes"].dtype), str(table["final"].dtype)) == (0, "Int64", "bool")
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(picture()[:20])], ids=["lost", "cut"])
-def test_a_picture_that_is_no_longer_there_is_asked_again(web: Web, tmp_path: Path, damage: Callable) -> None:
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(image()[:20])], ids=["lost", "cut"])
+def test_an_image_that_is_no_longer_there_is_asked_again(web: Web, tmp_path: Path, damage: Callable) -> None:
     url = web.add("/x.jpg")
     path = tmp_path / one(url, tmp_path).file
     damage(path)
     one(url, tmp_path)
-    assert path.read_bytes() == picture()
+    assert path.read_bytes() == image()
     assert len(web.asked) == 2
 
 
@@ -745,7 +745,7 @@ download(sys.argv[2:], Path(sys.argv[1]), DownloadOptions(concurrency=3, allow_p
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_run_goes_on_without_what_it_had(web: Web, tmp_path: Path, how: signal.Signals) -> None:
-    urls = [web.add(f"/{i}.jpg", send(picture(), delay_s=0.05)) for i in range(40)]
+    urls = [web.add(f"/{i}.jpg", send(image(), delay_s=0.05)) for i in range(40)]
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, str(tmp_path), *urls], cwd=ROOT, stderr=subprocess.DEVNULL
     ) as child:
@@ -811,7 +811,7 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(
     assert "No space left on device" in line
     assert "choose another folder" in line
     assert len(files(tmp_path)) == 2
-    assert all((tmp_path / name).read_bytes() == picture() for name in files(tmp_path))
+    assert all((tmp_path / name).read_bytes() == image() for name in files(tmp_path))
     had = finished(tmp_path)
     web.asked.clear()
     assert download(urls, tmp_path, OPTIONS)["file"].notna().all()

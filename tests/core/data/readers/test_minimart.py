@@ -43,14 +43,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_shop(shop: 
 
 def test_explanations_agree_with_the_look_that_was_planted(shop: Dataset, truth: dict[str, pd.DataFrame]) -> None:
     told = shop.explanations.join(truth["items"], on="item")
-    for feature, words in (("colour", tuple(COLOURS)), ("pattern", PATTERNS), ("material", MATERIALS)):
-        rows = told[told["feature"] == feature]
+    for aspect, words in (("colour", tuple(COLOURS)), ("pattern", PATTERNS), ("material", MATERIALS)):
+        rows = told[told["aspect"] == aspect]
         assert len(rows) > 10
         for row in rows.itertuples():
-            assert [word for word in row.explanation.split() if word in words] == [getattr(row, feature)]
-    shapes = told[told["feature"] == "shape"]
+            assert [word for word in row.explanation.split() if word in words] == [getattr(row, aspect)]
+    shapes = told[told["aspect"] == "shape"]
     assert all(row.shape in row.explanation.split() for row in shapes.itertuples())
-    uses = told[told["feature"] == "use"]
+    uses = told[told["aspect"] == "use"]
     assert all(KINDS[row.kind] in row.explanation.split() for row in uses.itertuples())
 
 
@@ -60,7 +60,7 @@ def test_titles_and_categories_never_say_the_look(shop: Dataset) -> None:
     assert not looks & set(" ".join(texts).lower().split())
 
 
-def test_the_picture_shows_the_colour(shop: Dataset, truth: dict[str, pd.DataFrame]) -> None:
+def test_the_image_shows_the_colour(shop: Dataset, truth: dict[str, pd.DataFrame]) -> None:
     """The ink's mean colour, without the bright ground, is nearest to the planted one far above chance (1 in 8)."""
     inks = np.array(list(COLOURS.values()), dtype=float)
     right = 0

@@ -100,14 +100,14 @@ def test_packed_files_and_windows_line_ends_are_the_same_data(source: Path) -> N
     assert built(source, "packed").fingerprint == plain.fingerprint
 
 
-def test_items_are_called_by_number_and_have_the_picture_of_their_id(source: Path) -> None:
+def test_items_are_called_by_number_and_have_the_image_of_their_id(source: Path) -> None:
     (source / "images").mkdir()
     (source / "images" / "11.jpg").write_bytes(b"eleven")
     (source / "images" / "14.png").write_bytes(b"fourteen")
     items = built(source).items.set_index("raw_id")
     assert items["title"].tolist() == [f"item {number}" for number in items["item"]]
-    pictured = items[items["image"].notna()]
-    assert {raw_id: (source.parent / "out" / image).read_bytes() for raw_id, image in pictured["image"].items()} == {
+    with_image = items[items["image"].notna()]
+    assert {raw_id: (source.parent / "out" / image).read_bytes() for raw_id, image in with_image["image"].items()} == {
         "11": b"eleven",
         "14": b"fourteen",
     }

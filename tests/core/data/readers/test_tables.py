@@ -59,7 +59,7 @@ def products() -> pd.DataFrame:
 def reasons() -> pd.DataFrame:
     """One of each user, about what was bought first."""
     rows = [(user, bought(number)[0], f"because {user}", "colour") for number, user in enumerate(USERS)]
-    return pd.DataFrame(rows, columns=["user", "item", "explanation", "feature"])
+    return pd.DataFrame(rows, columns=["user", "item", "explanation", "aspect"])
 
 
 def write(frame: pd.DataFrame, path: Path) -> Path:
@@ -121,7 +121,7 @@ def test_three_tables_with_the_names_of_the_convention_need_no_mapping(source: P
     assert list(lamp["categories"]) == ["Light", "Home", "Sale"]
     assert dataset.explanations["explanation"].tolist() == [f"because {user}" for user in USERS]
     assert set(dataset.explanations["split"]) == {"train"}
-    assert set(dataset.explanations["feature"]) == {"colour"}
+    assert set(dataset.explanations["aspect"]) == {"colour"}
     assert set(dataset.explanations["rating"]) == {4.0}  # that of the interaction
     assert [drop.what for drop in dataset.manifest.drops] == ["image"]
 
@@ -358,7 +358,7 @@ def test_rows_without_a_user_or_item_are_dropped(tmp_path: Path) -> None:
     }
 
 
-def test_pictures_are_files_inside_the_folder_or_addresses(source: Path, tmp_path: Path) -> None:
+def test_images_are_files_inside_the_folder_or_addresses(source: Path, tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").write_bytes(b"secret")
     write_files(source, {"photos/a.JPG": b"a"})
     (source / "photos" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
@@ -373,7 +373,7 @@ def test_pictures_are_files_inside_the_folder_or_addresses(source: Path, tmp_pat
     assert [list(items.loc[item, "image_urls"]) for item in ITEMS[2:4]] == [[images[2]], [images[3]]]
     assert items["image"].notna().sum() == 2
     assert {
-        reason: places for reason, (_, places) in drops(dataset, "image").items() if "no picture" not in reason
+        reason: places for reason, (_, places) in drops(dataset, "image").items() if "no image" not in reason
     } == {
         "an absolute path": ["items.csv line 7: /etc/hostname"],
         "a path out of the source's folder": ["items.csv line 8: ../secret.jpg", "items.csv line 9: photos/link.jpg"],
@@ -406,7 +406,7 @@ def test_items_nobody_has_and_items_nobody_describes_are_counted(source: Path) -
     assert histories(dataset) == expected()
     assert drops(dataset, "item") == {
         "no interaction is left with it": (1, []),
-        "not in items.csv: kept, without a title or picture": (1, ["item 010"]),
+        "not in items.csv: kept, without a title or image": (1, ["item 010"]),
     }
 
 

@@ -1,6 +1,6 @@
 """The English words that `readers.aspects` knows: words of grammar, words of opinion, nouns that tell nothing.
 
-Everything else, the feature words above all, is found in the corpus. The lists are our own: short, closed classes
+Everything else, the words for aspects above all, is found in the corpus. The lists are our own: short, closed classes
 written out whole, open classes by their most frequent members in reviews. No word is in two lists.
 """
 
@@ -97,7 +97,7 @@ love loves loved loving like likes liked adore adores adored enjoy enjoys enjoye
 appreciated prefer preferred recommend recommends recommended hate hates hated dislike disliked regret regretted
 """
 
-#: Nouns of no information, which any product has, and people, shops, occasions, times and units: never a feature.
+#: Nouns of no information, which any product has, and people, shops, occasions, times and units: never an aspect.
 GENERIC_NOUNS = """
 product products item items thing things stuff something anything everything nothing someone anyone everyone nobody
 everybody anybody somebody ones

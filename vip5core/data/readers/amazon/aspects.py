@@ -1,20 +1,20 @@
-"""Explanations from reviews: the sentence that judges a feature of the item, and the word for that feature.
+"""Explanations from reviews: the sentence that judges an aspect of the item, and the word for that aspect.
 
-The explanation task of P5 and VIP5 (arXiv 2305.14302) learns to write "the color is vibrant", given the feature
+The explanation task of P5 and VIP5 (arXiv 2305.14302) learns to write "the color is vibrant", given the aspect
 "color". The published pairs come from a phrase-level sentiment tool (Sentires); we find ours by corpus statistics,
 after Hu & Liu (KDD 2004): frequent nouns next to words of opinion. Two passes over the reviews, neither keeps a text.
 
-1. `FeatureWordCounter` counts in how many reviews a word stands in a place of one of these kinds. `w` is the word; of
+1. `AspectCounter` counts in how many reviews a word stands in a place of one of these kinds. `w` is the word; of
    a longer noun phrase it is the last one, so that "a great sound quality" speaks for "quality".
 
    - judged: "great w", "too small w", "love the w", "the w is (not) very good";
    - noun: "the w" or "great w", where the noun phrase ends; no noun: "i w", "to w", "very w", "is w ."
 
-   A feature word is judged in at least `MIN_JUDGED` and sqrt(reviews) / 10 reviews (coincidences grow with the
+   An aspect is judged in at least `MIN_JUDGED` and sqrt(reviews) / 10 reviews (coincidences grow with the
    corpus) and in `MIN_JUDGED_SHARE` of those that mention it; it is a noun in `MIN_NOUN_SHARE` of them, and more
-   often than no noun. Singular and plural are summed and are both feature words where both occur. Nouns that any
+   often than no noun. Singular and plural are summed and are both aspects where both occur. Nouns that any
    product has ("item", "day", "husband": see `aspect_words`) and adverbs in -ly are none.
-2. `explanation_of` takes, of the feature words that a review judges, the most specific: the one that the fewest
+2. `explanation_of` takes, of the aspects that a review judges, the most specific: the one that the fewest
    reviews mention, the earlier of equals. Its sentence is the explanation: `MIN_WORDS` to `MAX_WORDS` words (of a
    longer one, the clause between commas), no question, no web address. What fails this leaves the next word its turn.
 
@@ -39,14 +39,14 @@ from vip5core.data.readers.amazon.review_words import words_of_review
 
 #: Words of an explanation, marks not counted.
 MIN_WORDS, MAX_WORDS = 3, 30
-#: Letters of a feature word.
+#: Letters of an aspect.
 MIN_LETTERS, MAX_LETTERS = 3, 20
-#: Reviews that judge a feature word, whatever the size of the corpus.
+#: Reviews that judge an aspect, whatever the size of the corpus.
 MIN_JUDGED = 2
 #: Share of the reviews with the word that must judge it, and in which it must stand in the place of a noun.
 MIN_JUDGED_SHARE, MIN_NOUN_SHARE = 0.015, 0.1
 
-#: A review is read as a string with one letter per word, its class. All words of no class are "w", feature words too.
+#: A review is read as a string with one letter per word, its class. All words of no class are "w", aspects too.
 _CLASSES = {
     "D": aspect_words.DETERMINERS,
     "C": aspect_words.LINKING_VERBS,
@@ -88,7 +88,7 @@ _JUDGED = [
 ]
 
 
-class FeatureWordCounter:
+class AspectCounter:
     """The first pass. Keeps counts, no text: about 0.2 GB per million different words."""
 
     def __init__(self) -> None:
@@ -111,22 +111,22 @@ class FeatureWordCounter:
         for counter, patterns in ((self._judged, _JUDGED), (self._noun, _NOUN), (self._no_noun, _NO_NOUN)):
             counter.update({words[match.end(1) - 1] for pattern in patterns for match in pattern.finditer(classes)})
 
-    def feature_words(self) -> dict[str, int]:
-        """The feature words, most often judged first, and how many reviews mention each.
+    def aspects(self) -> dict[str, int]:
+        """The aspects, most often judged first, and how many reviews mention each.
 
         A word with a plural (or a singular) has the number of the form that more reviews mention.
         """
         least = max(MIN_JUDGED, math.sqrt(self._reviews) / 10)
         judged = {}
         for word in self._judged.keys() & self._mentions.keys():
-            if self._is_feature(word, least):
+            if self._is_aspect(word, least):
                 judged[word] = self._sum(self._judged, word)
         return {
             word: max(self._mentions[form] for form in self._forms(word))
             for word in sorted(judged, key=lambda word: (-judged[word], word))
         }
 
-    def _is_feature(self, word: str, least: float) -> bool:
+    def _is_aspect(self, word: str, least: float) -> bool:
         judged, noun = self._sum(self._judged, word), self._sum(self._noun, word)
         mentions = self._sum(self._mentions, word)
         return (
@@ -146,11 +146,11 @@ class FeatureWordCounter:
 
 
 def explanation_of(text: str, words: Mapping[str, int]) -> tuple[str, str] | None:
-    """The feature and the explanation of one review, or None where it judges none of the feature words.
+    """The aspect and the explanation of one review, or None where it judges none of the aspects.
 
     Args:
         text: the review as it was typed.
-        words: feature words and in how many reviews each occurs, as `FeatureWordCounter.feature_words` gives them.
+        words: aspects and in how many reviews each occurs, as `AspectCounter.aspects` gives them.
     """
     review, classes = _read(text)
     mentioned = {place for place, word in enumerate(review) if word in words}

@@ -28,7 +28,7 @@ from vip5core.data.raw import (
     ReadRequest,
     describe_items_and_users,
 )
-from vip5core.data.readers.amazon.aspects import FeatureWordCounter, explanation_of
+from vip5core.data.readers.amazon.aspects import AspectCounter, explanation_of
 from vip5core.data.readers.amazon.releases import RELEASES, Release
 from vip5core.data.readers.item_texts import MAX_TITLE, Record, plain, read_items, read_record, text_of
 from vip5core.data.readers.text_files.lines import BadLine, read_lines
@@ -63,7 +63,7 @@ def read_amazon(request: ReadRequest) -> RawData:
     ledger = DropLedger()
     interactions = _interactions(release, reviews, ledger)
     if meta is None:
-        ledger.add("item", f"no {release.meta[0].replace('*', category)}: items have no title and no picture")
+        ledger.add("item", f"no {release.meta[0].replace('*', category)}: items have no title and no image")
     return RawData(
         source={"name": request.name, "category": category},
         interactions=interactions,
@@ -171,31 +171,31 @@ def _number(value: object) -> float:
 
 def _details(release: Release, reviews: Path, meta: Path | None, kept: pd.DataFrame, ledger: DropLedger) -> Details:
     names, explanations = _texts(release, reviews, kept)
-    items = read_items(meta, release.item, set(kept["item"]), release.pictures, ledger) if meta else {}
+    items = read_items(meta, release.item, set(kept["item"]), release.image_urls, ledger) if meta else {}
     missing = kept["item"].nunique() - len(items)
     if meta is not None and missing:
-        ledger.add("item", f"not in {meta.name}: it has no title and no picture", count=missing)
+        ledger.add("item", f"not in {meta.name}: it has no title and no image", count=missing)
     return Details(*describe_items_and_users(kept, items, names), explanations)
 
 
 def _texts(release: Release, path: Path, kept: pd.DataFrame) -> tuple[dict[str, str], pd.DataFrame]:
     """User names, and the explanation of each kept review that has one. Reads the file twice more."""
     rows = np.sort(kept["row"].to_numpy())
-    counter = FeatureWordCounter()
+    counter = AspectCounter()
     for _, review in _reviews(release, path, None, _mask(rows[:: -(-len(rows) // _SAMPLE)])):
         counter.add(text_of(review.get(release.text)))
-    words = counter.feature_words()
+    aspects = counter.aspects()
     names: dict[str, str] = {}
     explanations = []
     for _, review in _reviews(release, path, None, _mask(rows)):
         if name := text_of(review.get(release.name)).strip():
             names.setdefault(review[release.user], name)
-        found = explanation_of(text_of(review.get(release.text)), words)
+        found = explanation_of(text_of(review.get(release.text)), aspects)
         if found is not None:
-            feature, sentence = found
+            aspect, sentence = found
             user, item, rating = review[release.user], review[release.item], float(review[release.rating])
             summary = plain(review.get(release.summary), MAX_TITLE)
-            explanations.append((user, item, rating, summary, feature, sentence, None))
+            explanations.append((user, item, rating, summary, aspect, sentence, None))
     return names, pd.DataFrame(explanations, columns=EXPLANATION_COLUMNS)
 
 

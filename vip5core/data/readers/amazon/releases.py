@@ -18,7 +18,7 @@ class Release:
         meta: likewise of the file of items.
         user, item, rating, time, text, summary, name: keys of a review.
         ticks: how many units of its time make a second.
-        pictures: where an item's pictures can be had, best first.
+        image_urls: gives the addresses of an item's images, best first.
     """
 
     reviews: tuple[str, ...]
@@ -31,15 +31,15 @@ class Release:
     summary: str
     name: str
     ticks: int
-    pictures: Callable[[Record], list[str]]
+    image_urls: Callable[[Record], list[str]]
 
 
 def _packed(*names: str) -> tuple[str, ...]:
     return tuple(name + end for name in names for end in (".gz", ""))
 
 
-def pictures_2023(images: object) -> list[str]:
-    """The main picture first, each in its best resolution; a list of records, or a record of lists."""
+def image_urls_2023(images: object) -> list[str]:
+    """The main image first, each in its best resolution; a list of records, or a record of lists."""
     if isinstance(images, dict):
         columns = {key: values for key, values in images.items() if isinstance(values, list)}
         size = max(map(len, columns.values()), default=0)
@@ -65,13 +65,13 @@ RELEASES = {
     "amazon-2014": Release(
         _packed("reviews_*_5.json", "reviews_*.json"),
         _packed("meta_*.json"),
-        pictures=lambda item: strings(item.get("imUrl")),
+        image_urls=lambda item: strings(item.get("imUrl")),
         **_OLD,
     ),
     "amazon-2018": Release(
         _packed("*_5.json", "*.json"),
         _packed("meta_*.json"),
-        pictures=lambda item: [
+        image_urls=lambda item: [
             url for key in ("imageURLHighRes", "image", "imageURL") for url in strings(item.get(key))
         ],
         **_OLD,
@@ -87,6 +87,6 @@ RELEASES = {
         summary="title",
         name="",
         ticks=1000,
-        pictures=lambda item: pictures_2023(item.get("images")),
+        image_urls=lambda item: image_urls_2023(item.get("images")),
     ),
 }

@@ -1,4 +1,4 @@
-"""The pictures of minimart: a shape in a colour with a pattern, drawn with jitter so that no two are alike."""
+"""The images of minimart: a shape in a colour with a pattern, drawn with jitter so that no two are alike."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZE = 96  # px, width and height
 
 
 def draw(shape: str, colour: str, pattern: str, rng: np.random.Generator) -> bytes:
-    """PNG bytes of one picture, `SIZE` × `SIZE`.
+    """PNG bytes of one image, `SIZE` × `SIZE`.
 
     The look is `shape`, `colour` and `pattern`; place, scale, turn, light and noise come from `rng` and mean nothing.
     """
@@ -36,9 +36,9 @@ def draw(shape: str, colour: str, pattern: str, rng: np.random.Generator) -> byt
     ink = np.array(COLOURS[colour], dtype=np.float32) * light
     weave = _weave(pattern, rng)[..., None]
     paint = ink * weave + (255.0 - 0.25 * (255.0 - ink)) * (1.0 - weave)
-    picture = canvas * (1.0 - mask) + paint * mask + rng.normal(0.0, 4.0, (SIZE, SIZE, 3))
+    image = canvas * (1.0 - mask) + paint * mask + rng.normal(0.0, 4.0, (SIZE, SIZE, 3))
     buffer = io.BytesIO()
-    Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
+    Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

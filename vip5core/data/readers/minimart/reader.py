@@ -2,19 +2,19 @@
 
 What is planted, so that a study on it has a right answer:
 
-- **Items** have a *look* (shape × colour × pattern) that only the picture shows, and a *kind* (category) that only
+- **Items** have a *look* (shape × colour × pattern) that only the image shows, and a *kind* (category) that only
   the text shows: titles say brand, material and kind, never the look.
 - **Users** have a taste in looks (two colours, one pattern, two shapes) and in kinds (two).
 - **Sequences**: the next item is drawn with probability proportional to exp(utility): `LOOK` for each part of the
   look that the user likes, `KIND` for a liked kind, `FOLLOWS` if the item's kind follows the kind bought last
   (a fixed ring of kinds), plus a popularity that falls with the item's rank. No item is bought twice.
-- **Explanations** name one feature. `colour`, `pattern` and `shape` can be known from the picture only; `material`
+- **Explanations** name one aspect. `colour`, `pattern` and `shape` can be known from the image only; `material`
   and `use` from the title; `price` from nothing (the rating tells its tone). They are split by item: an explanation
   of validation or test is about an item that nobody has explained before, so that its look cannot be learnt from
   other people's words.
 
-A model that sees the pictures can therefore explain better than one that reads titles, and can recommend better
-for items with few interactions; shuffled pictures help nothing. `truth/items.parquet` and `truth/users.parquet`
+A model that sees the images can therefore explain better than one that reads titles, and can recommend better
+for items with few interactions; shuffled images help nothing. `truth/items.parquet` and `truth/users.parquet`
 hold the looks and tastes, `utility` the rule itself.
 
 The shop also *publishes* item ids that leak, as P5's and VIP5's files do, for studies of id schemes: `published` takes
@@ -61,7 +61,7 @@ _TONES = {  # rating 4 and 5, or below
     "use": ("just right for {use} every day", "not really made for {use} every day"),
     "price": ("a fair price and worth every penny", "too expensive for what it is"),
 }
-_HEADLINES = ("so happy with this {kind}", "this {kind} let me down")
+_SUMMARIES = ("so happy with this {kind}", "this {kind} let me down")
 
 
 def read_minimart(request: ReadRequest) -> RawData:
@@ -242,7 +242,7 @@ def _interactions(items: pd.DataFrame, tastes: pd.DataFrame, rng: np.random.Gene
 
 
 def _explanations(interactions: pd.DataFrame, items: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """An explanation for every interaction, about a feature drawn evenly from `_TONES`; split by item.
+    """An explanation for every interaction, about an aspect drawn evenly from `_TONES`; split by item.
 
     None for training about a user's last two items: those are held out.
     """
@@ -251,17 +251,17 @@ def _explanations(interactions: pd.DataFrame, items: pd.DataFrame, rng: np.rando
     held_out = int(NEW_ITEMS * len(order))
     split_of = dict.fromkeys(order, "train")
     split_of |= dict.fromkeys(order[:held_out], "test") | dict.fromkeys(order[held_out : 2 * held_out], "valid")
-    features = rng.choice(list(_TONES), len(interactions))
+    aspects = rng.choice(list(_TONES), len(interactions))
     from_last = interactions.groupby("user").cumcount(ascending=False)
     rows = []
-    for user, item, rating, feature, place in zip(
-        interactions["user"], interactions["item"], interactions["rating"], features, from_last, strict=True
+    for user, item, rating, aspect, place in zip(
+        interactions["user"], interactions["item"], interactions["rating"], aspects, from_last, strict=True
     ):
         if place < 2 and split_of[item] == "train":
             continue
         fact = facts.loc[item]
         words = {**fact, "use": KINDS[fact["kind"]]}
         tone = 0 if rating >= 4 else 1
-        headline = _HEADLINES[tone].format(**words)
-        rows.append((user, item, rating, headline, feature, _TONES[feature][tone].format(**words), split_of[item]))
+        summary = _SUMMARIES[tone].format(**words)
+        rows.append((user, item, rating, summary, aspect, _TONES[aspect][tone].format(**words), split_of[item]))
     return pd.DataFrame(rows, columns=EXPLANATION_COLUMNS)

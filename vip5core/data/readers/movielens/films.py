@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vip5core.data.raw import EXPLANATION_COLUMNS, ITEM_COLUMNS, Details, DropLedger
-from vip5core.data.readers.image_files import picture_of
+from vip5core.data.readers.image_files import find_image
 from vip5core.data.readers.text_files.csv_rows import CsvTable
 from vip5core.data.readers.text_files.lines import BadLine
 from vip5core.data.readers.text_files.numeric_rows import number
@@ -58,7 +58,7 @@ def film_details(
 ) -> Details:
     """What a release knows about its films and the viewers of the interactions `kept`."""
     rows: list[tuple[object, ...]] = [
-        (movie, film.title, film.genres, overviews.get(movie, ""), picture_of(posters, movie), [])
+        (movie, film.title, film.genres, overviews.get(movie, ""), find_image(posters, movie), [])
         for movie, film in films.items()
     ]
     items = pd.DataFrame(rows, columns=ITEM_COLUMNS)
@@ -79,5 +79,5 @@ def _explanations(kept: pd.DataFrame, items: pd.DataFrame, seed: int) -> pd.Data
     place = rng.permutation(len(rows)) / max(len(rows), 1)
     split = np.where(place < _TRAIN, "train", np.where(place < _TRAIN + _VALID, "valid", "test"))
     genre = rows["categories"].map(lambda names: names[0] if names else "")
-    rows = rows.assign(summary=rows["title"], feature=genre, explanation=rows["description"], split=split)
+    rows = rows.assign(summary=rows["title"], aspect=genre, explanation=rows["description"], split=split)
     return rows[EXPLANATION_COLUMNS].reset_index(drop=True)

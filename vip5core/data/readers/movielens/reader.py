@@ -4,8 +4,8 @@ MovieLens has no written explanations, so the explanation task targets a movie's
 split by movie, so that no summary of the test set is seen in training.
 
 Posters and summaries go by the release's own movie ids: `posters/{movie id}.jpg` (or .png, .webp), and `overviews.csv`
-with the columns movie_id and overview. Both may be missing: then items have no picture, and the explanation task no
-rows. What else a release has is not read: `users.dat` says who a viewer is, `links.csv` names pages that give pictures
+with the columns movie_id and overview. Both may be missing: then items have no image, and the explanation task no
+rows. What else a release has is not read: `users.dat` says who a viewer is, `links.csv` names pages that give images
 only to those with a key, and `tags.csv` is what viewers wrote, of held-out movies too.
 
 Source: Harper and Konstan, "The MovieLens Datasets", 2015.

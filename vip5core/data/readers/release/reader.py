@@ -6,7 +6,7 @@
     exp_splits.pkl         train, val and test: explanations by review
     negative_samples.txt   user number and item numbers: what to rank the held-out item against
     meta.json.gz           what the items are, as in the Amazon dump of 2014
-    item2img_dict.pkl      raw item id to picture file
+    item2img_dict.pkl      raw item id to image file
     features/{encoder}_features/[{category}/]{raw item id}.npy
 
 Its item numbers run along the users' histories, test items included (`vip5core.data.leak`): the id scheme `published`
@@ -41,7 +41,7 @@ from vip5core.errors import UserError
 
 #: The release's names of the encoders.
 _ENCODERS = {"rn50": "RN50", "rn101": "RN101", "vitb32": "ViT-B/32", "vitb16": "ViT-B/16", "vitl14": "ViT-L/14"}
-#: Bytes of the longest name that a picture file may have; file systems end soon after it.
+#: Bytes of the longest name that an image file may have; file systems end soon after it.
 _MAX_NAME = 200
 _SPLITS = {"train": "train", "val": "valid", "test": "test"}
 
@@ -191,8 +191,8 @@ def _details(folder: Path, kept: pd.DataFrame, user_of: Mapping[int, str], ledge
     meta = next((folder / name for name in ("meta.json.gz", "meta.json") if (folder / name).is_file()), None)
     if meta is not None:
         items = read_items(meta, "asin", set(kept["item"]), lambda item: strings(item.get("imUrl")), ledger)
-    for raw_id, picture in _pictures(folder, set(kept["item"]), ledger).items():
-        items.setdefault(raw_id, {})["image"] = picture
+    for raw_id, image in _images(folder, set(kept["item"]), ledger).items():
+        items.setdefault(raw_id, {})["image"] = image
     item_table, user_table = describe_items_and_users(kept, items, _names(folder / "user_id2name.pkl", user_of))
     order = {raw_id: number for number, raw_id in user_of.items()}
     user_table = user_table.sort_values("raw_id", key=lambda names: names.map(order), ignore_index=True)
@@ -206,17 +206,17 @@ def _names(path: Path, user_of: Mapping[int, str]) -> dict[str, str]:
     return {raw_id: text_of(names.get(str(number), names.get(number))) for number, raw_id in user_of.items()}
 
 
-def _pictures(folder: Path, raw_ids: set[str], ledger: DropLedger) -> dict[str, Path]:
-    """Pictures that lie inside the folder, where the map says or under their name in `images/` or `photos/`."""
+def _images(folder: Path, raw_ids: set[str], ledger: DropLedger) -> dict[str, Path]:
+    """Images that lie inside the folder, where the map says or under their name in `images/` or `photos/`."""
     path = folder / "item2img_dict.pkl"
     files = load_plain_pickle(path) if path.is_file() else {}
     if not isinstance(files, dict):
-        raise UserError(f"{str(path)!r} holds no mapping of items to pictures: download it again")
+        raise UserError(f"{str(path)!r} holds no mapping of items to images: download it again")
     found = {}
     for raw_id, name in files.items():
         if raw_id not in raw_ids or not isinstance(name, str):
             continue
-        place = _picture(folder, name)
+        place = _image(folder, name)
         if place is None:
             ledger.add("image", f"named in {path.name}, but not in the folder", f"item {raw_id}")
         else:
@@ -224,7 +224,7 @@ def _pictures(folder: Path, raw_ids: set[str], ledger: DropLedger) -> dict[str, 
     return found
 
 
-def _picture(folder: Path, name: str) -> Path | None:
+def _image(folder: Path, name: str) -> Path | None:
     last = Path(name).name
     if not name.isprintable() or len(last.encode()) > _MAX_NAME:
         return None
@@ -257,6 +257,6 @@ def _explanations(path: Path, ledger: DropLedger) -> pd.DataFrame:
             except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
                 ledger.add("explanation", "no user, item, rating or text", f"{path.name} {name} row {place}")
                 continue
-            summary, feature, explanation = map(text_of, texts)
-            rows.append((user, item, rating, plain(summary, MAX_TITLE), feature, explanation, split))
+            summary, aspect, explanation = map(text_of, texts)
+            rows.append((user, item, rating, plain(summary, MAX_TITLE), aspect, explanation, split))
     return pd.DataFrame(rows, columns=EXPLANATION_COLUMNS)

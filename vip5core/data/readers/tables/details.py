@@ -1,4 +1,4 @@
-"""What a user's own tables tell about the items and pairs that are kept: pictures, titles, explanations."""
+"""What a user's own tables tell about the items and pairs that are kept: images, titles, explanations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_items(
     Args:
         columns: role to column.
         kept: interactions, raw ids.
-        source: the folder that pictures must lie in.
+        source: the folder that images must lie in.
 
     Raises:
         UserError: if the table cannot be read, or has none of the items.
@@ -59,7 +59,7 @@ def read_items(
     unknown = len(wanted) - len(known)
     if unknown:
         example = next(item for item in kept["item"] if item not in known)
-        ledger.add("item", f"not in {table.path.name}: kept, without a title or picture", f"item {example}", unknown)
+        ledger.add("item", f"not in {table.path.name}: kept, without a title or image", f"item {example}", unknown)
     return known
 
 
@@ -118,7 +118,7 @@ def read_explanations(table: Table, columns: dict[str, str], kept: pd.DataFrame,
         chunk = chunk.drop(rows < 0, ledger, "explanation", "of a user and item without an interaction that is kept")
         rows = rows[rows >= 0]
         part = kept.iloc[rows][["user", "item", "rating"]].reset_index(drop=True)
-        for role in ("summary", "feature", "explanation"):
+        for role in ("summary", "aspect", "explanation"):
             part[role] = as_text(chunk.columns[columns[role]], columns[role]).fillna("") if role in columns else ""
         if "rating" in columns:
             ratings, wrong = as_numbers(chunk.columns[columns["rating"]], columns["rating"])

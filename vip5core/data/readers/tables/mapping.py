@@ -3,7 +3,7 @@
     name: my-shop                       # every key may be left out
     interactions: {file: orders.csv, user: customer, item: sku, time: bought_at, rating: stars}
     items: {file: products.parquet, item: sku, title: name, image: photo, description: text, categories: tags}
-    explanations: {file: reasons.tsv, user: customer, item: sku, explanation: reason, feature: aspect, split: part}
+    explanations: {file: reasons.tsv, user: customer, item: sku, explanation: reason, aspect: topic, split: part}
 
 A key that is left out has its own name for a value: the column of the user is called `user`, the file of the items
 `items.csv` (or .tsv, .parquet, .csv.gz, .tsv.gz). Columns that are named must be there; of the others, those without
@@ -92,12 +92,12 @@ class ExplanationColumns(TableColumns):
     """Why somebody had (or liked) something, in words."""
 
     required = ("user", "item", "explanation")
-    roles = ("user", "item", "explanation", "feature", "rating", "summary", "split")
+    roles = ("user", "item", "explanation", "aspect", "rating", "summary", "split")
 
     user: str = "user"
     item: str = "item"
     explanation: str = "explanation"
-    feature: str = "feature"
+    aspect: str = "aspect"
     rating: str = "rating"
     summary: str = "summary"
     split: str = "split"

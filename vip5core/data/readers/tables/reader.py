@@ -7,7 +7,7 @@ its place recorded.
     interactions   user, item; time (see `vip5core.data.readers.tables_times`) and rating if there are some
     items          item; title, description, categories (a list, or text with | or ; between them), and image: a path
                    inside the folder, or an http(s) address
-    explanations   user, item, explanation; feature, summary, rating, and split (train, valid, test; without one, a row
+    explanations   user, item, explanation; aspect, summary, rating, and split (train, valid, test; without one, a row
                    goes with its interaction). Only rows about pairs with an interaction count
 
 Ids are text: `007` is not `7`. A rating is a number on any scale and stays as it is, but prompts round it to 1 … 5

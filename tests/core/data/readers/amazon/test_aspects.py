@@ -1,4 +1,4 @@
-"""Explanations from reviews: which words are features, which sentence explains, and what no text can break."""
+"""Explanations from reviews: which words are aspects, which sentence explains, and what no text can break."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from vip5core.data.build import clean_text
 from vip5core.data.readers.amazon import aspect_words
-from vip5core.data.readers.amazon.aspects import FeatureWordCounter, explanation_of
+from vip5core.data.readers.amazon.aspects import AspectCounter, explanation_of
 from vip5core.data.readers.amazon.review_words import words_of_review
 
 REVIEWS = [
@@ -33,19 +33,19 @@ REVIEWS = [
 WORDS = {"battery": 3, "life": 30, "color": 50, "screen": 20, "price": 10, "size": 40}
 
 
-def feature_words(reviews: Iterable[str]) -> dict[str, int]:
-    counter = FeatureWordCounter()
+def aspects_of(reviews: Iterable[str]) -> dict[str, int]:
+    counter = AspectCounter()
     for review in reviews:
         counter.add(review)
-    return counter.feature_words()
+    return counter.aspects()
 
 
-def test_feature_words_are_nouns_that_reviews_judge_with_the_number_of_reviews_that_mention_them() -> None:
-    assert feature_words(REVIEWS) == {"battery": 3, "color": 2, "colors": 2, "smell": 2}
+def test_aspects_are_nouns_that_reviews_judge_with_the_number_of_reviews_that_mention_them() -> None:
+    assert aspects_of(REVIEWS) == {"battery": 3, "color": 2, "colors": 2, "smell": 2}
 
 
 def test_a_review_counts_once_however_often_it_says_a_word() -> None:
-    assert feature_words(["The strap is good, the strap is great, a lovely strap!"]) == {}
+    assert aspects_of(["The strap is good, the strap is great, a lovely strap!"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -60,38 +60,38 @@ def test_a_review_counts_once_however_often_it_says_a_word() -> None:
         "I love to wear it, to wear is great, you wear it, we wear it, nice wear.",
     ],
 )
-def test_verbs_people_days_adverbs_and_nouns_that_any_product_has_are_no_features(review: str) -> None:
-    assert feature_words([review] * 3) == {}
+def test_verbs_people_days_adverbs_and_nouns_that_any_product_has_are_no_aspects(review: str) -> None:
+    assert aspects_of([review] * 3) == {}
 
 
 def test_two_reviews_suffice_in_a_small_corpus_and_are_a_coincidence_in_a_large_one() -> None:
     judged = ["The hinge is great."] * 2
-    assert "hinge" in feature_words([*judged, *["It works."] * 100])
-    assert "hinge" not in feature_words([*judged, *["It works."] * 1000])
+    assert "hinge" in aspects_of([*judged, *["It works."] * 100])
+    assert "hinge" not in aspects_of([*judged, *["It works."] * 1000])
 
 
-def test_a_word_that_is_hardly_ever_judged_or_rarely_a_noun_is_no_feature() -> None:
+def test_a_word_that_is_hardly_ever_judged_or_rarely_a_noun_is_no_aspect() -> None:
     judged = ["The office is great."] * 2
-    assert "office" in feature_words([*judged, *["We use the office a lot."] * 100])
-    assert "office" not in feature_words([*judged, *["We use the office a lot."] * 150])
-    assert "office" not in feature_words([*judged, *["Bought at office depot."] * 30])
+    assert "office" in aspects_of([*judged, *["We use the office a lot."] * 100])
+    assert "office" not in aspects_of([*judged, *["We use the office a lot."] * 150])
+    assert "office" not in aspects_of([*judged, *["Bought at office depot."] * 30])
 
 
 def test_singular_and_plural_share_their_counts_only_where_both_occur() -> None:
-    assert feature_words(["The strap is good.", "The straps are good."]) == {"strap": 1, "straps": 1}
-    assert feature_words(["The lens is good.", "I love the lens."]) == {"lens": 2}
-    assert feature_words(["The strap is good.", "The buckle is good."]) == {}
+    assert aspects_of(["The strap is good.", "The straps are good."]) == {"strap": 1, "straps": 1}
+    assert aspects_of(["The lens is good.", "I love the lens."]) == {"lens": 2}
+    assert aspects_of(["The strap is good.", "The buckle is good."]) == {}
 
 
-def test_feature_words_do_not_depend_on_the_order_of_the_reviews() -> None:
-    expected = list(feature_words(REVIEWS).items())
+def test_aspects_do_not_depend_on_the_order_of_the_reviews() -> None:
+    expected = list(aspects_of(REVIEWS).items())
     for seed in range(10):
         shuffled = random.Random(seed).sample(REVIEWS, len(REVIEWS))
-        assert list(feature_words(shuffled).items()) == expected
+        assert list(aspects_of(shuffled).items()) == expected
 
 
 @pytest.mark.parametrize(
-    ("review", "feature", "sentence"),
+    ("review", "aspect", "sentence"),
     [
         ("Bought it in May. The battery is great! Thanks.", "battery", "the battery is great"),
         ("I LOVE the Color.", "color", "i love the color"),
@@ -134,15 +134,15 @@ def test_feature_words_do_not_depend_on_the_order_of_the_reviews() -> None:
         ("It arrived (the price is great. It has no color).", "price", "it arrived the price is great"),
     ],
 )
-def test_the_sentence_that_judges_the_most_specific_feature_explains(review: str, feature: str, sentence: str) -> None:
-    assert explanation_of(review, WORDS) == (feature, sentence)
+def test_the_sentence_that_judges_the_most_specific_aspect_explains(review: str, aspect: str, sentence: str) -> None:
+    assert explanation_of(review, WORDS) == (aspect, sentence)
 
 
 @pytest.mark.parametrize(
     "review",
     ["", "...!?", "Great battery!", "I bought a battery.", "Is the battery great?", "It looks like a battery to me."],
 )
-def test_a_review_that_judges_no_feature_in_a_whole_sentence_has_no_explanation(review: str) -> None:
+def test_a_review_that_judges_no_aspect_in_a_whole_sentence_has_no_explanation(review: str) -> None:
     assert explanation_of(review, WORDS) is None
 
 
@@ -186,14 +186,14 @@ def without_brackets(words: list[str]) -> str:
 
 @given(st.text() | TEXTS)
 def test_no_text_raises_and_every_explanation_is_a_whole_piece_of_its_review(text: str) -> None:
-    FeatureWordCounter().add(text)
+    AspectCounter().add(text)
     found = explanation_of(text, WORDS)
     if found is None:
         return
-    feature, sentence = found
+    aspect, sentence = found
     words = sentence.split(" ")
-    assert feature in WORDS
-    assert feature in words
+    assert aspect in WORDS
+    assert aspect in words
     assert f" {without_brackets(words)} " in f" {without_brackets(words_of_review(text))} "
     assert 3 <= len([word for word in words if word not in ",;:()'%$-"]) <= 30
     assert "?" not in words
@@ -214,7 +214,7 @@ HOSTILE = ["a", " ", ".", "a.", "<", "<a", "&", "&#9", "&a", "[[", "[[ASIN:a", "
 def test_a_hostile_megabyte_takes_no_time(piece: str) -> None:
     text = "the battery is great " + piece * (1_000_000 // len(piece))
     begun = time.process_time()
-    FeatureWordCounter().add(text)
+    AspectCounter().add(text)
     explanation_of(text, WORDS)
     assert time.process_time() - begun < 0.3
 
@@ -227,8 +227,8 @@ def test_no_word_is_in_two_lists() -> None:
 
 
 def explained(texts: list[str]) -> tuple[dict[str, int], float]:
-    """The feature words of a corpus, and the share of its reviews with an explanation."""
-    words = feature_words(texts)
+    """The aspects of a corpus, and the share of its reviews with an explanation."""
+    words = aspects_of(texts)
     return words, sum(explanation_of(text, words) is not None for text in texts) / len(texts)
 
 

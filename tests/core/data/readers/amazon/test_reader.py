@@ -125,8 +125,8 @@ def test_an_explanation_is_a_sentence_of_the_review_of_its_pair_in_its_split(yea
         review = dumps.review(year, row.raw_id_user, row.raw_id_item, START)
         sentence = next(part for part in review[text].split(".") if "great" in part)
         assert row.explanation.split() == words_of_review(sentence)
-        assert row.feature in row.explanation.split()
-        assert row.feature in dumps.FEATURES
+        assert row.aspect in row.explanation.split()
+        assert row.aspect in dumps.ASPECTS
         assert row.summary == f"Nice {row.raw_id_item}"
         assert row.rating == row.rating_of_pair
 
@@ -277,7 +277,7 @@ def test_items_that_are_not_described_or_twice_are_counted(year: int, tmp_path: 
     assert told.items.loc["B3"]["title"] == "Thing B3"
     assert told.items["title"][["B7", "B8"]].tolist() == ["", ""]
     assert {reason: drop.count for reason, drop in told.drops.items()} == {
-        f"not in {dumps.meta_name(year)}: it has no title and no picture": 2,
+        f"not in {dumps.meta_name(year)}: it has no title and no image": 2,
         "described again: the first description stays": 1,
     }
 
@@ -490,7 +490,7 @@ def test_a_text_that_speaks_of_an_items_key_does_not_hide_the_item(tmp_path: Pat
         ([{"variant": "MAIN", "large": " a\nb "}, {"large": "\x1b[2J"}], []),
     ],
 )
-def test_pictures_of_2023_come_best_first(images: object, urls: list[str], tmp_path: Path) -> None:
+def test_images_of_2023_come_best_first(images: object, urls: list[str], tmp_path: Path) -> None:
     items = [dumps.item(2023, item["parent_asin"], images=images) for item in dumps.items_of(2023)]
     told = Told(dumps.write_dump(tmp_path / "in", 2023, items=items), 2023)
     assert told.items["image_urls"].tolist() == [urls] * 9

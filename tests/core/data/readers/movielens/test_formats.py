@@ -1,4 +1,4 @@
-"""MovieLens 1M and latest from raw files, and the text, pictures and drops they share with 100K."""
+"""MovieLens 1M and latest from raw files, and the text, images and drops they share with 100K."""
 
 from __future__ import annotations
 
@@ -195,8 +195,8 @@ def test_posters_go_by_the_films_id(release: str, tmp_path: Path) -> None:
     posters = {3: ".jpg", 4: ".png", 5: ".webp"}
     write_files(source, {f"posters/{film}{ending}": ending.encode() for film, ending in posters.items()})
     items = built(release, source).items.set_index("raw_id")
-    pictured = items["image"][items["image"].notna()]
-    assert {int(film): (tmp_path / "out" / image).read_bytes().decode() for film, image in pictured.items()} == posters
+    with_image = items["image"][items["image"].notna()]
+    assert {int(film): (tmp_path / "out" / image).read_bytes().decode() for film, image in with_image.items()} == posters
 
 
 def test_no_summaries_no_explanations(release: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ FILMS = 12
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Eight viewers, twelve films; a picture of each, a summary of all but the last."""
+    """Eight viewers, twelve films; an image of each, a summary of all but the last."""
     folder = tmp_path / "source" / "ml-100k"
     folder.mkdir(parents=True)
     (folder / "u.genre").write_text("".join(f"{name}|{n}\n" for n, name in enumerate(GENRES)) + "\n")
@@ -107,7 +107,7 @@ def test_a_film_without_a_title_is_called_by_its_number(source: Path) -> None:
     assert drop(dataset, "title").examples == ["item 4"]
 
 
-def test_pictures_that_are_missing_or_unreadable_do_not_stop_a_preparation(source: Path) -> None:
+def test_images_that_are_missing_or_unreadable_do_not_stop_a_preparation(source: Path) -> None:
     posters = source / "posters"
     (posters / "3.jpg").unlink()
     (posters / "4.jpg").write_bytes((posters / "4.jpg").read_bytes()[:600])
@@ -124,7 +124,7 @@ def test_pictures_that_are_missing_or_unreadable_do_not_stop_a_preparation(sourc
     assert reasons == {"4": "damaged", "5": "empty file", "6": "not an image"}
 
 
-def test_a_source_without_pictures_and_summaries_still_has_its_histories(source: Path) -> None:
+def test_a_source_without_images_and_summaries_still_has_its_histories(source: Path) -> None:
     (source / "overviews.csv").unlink()
     for poster in (source / "posters").iterdir():
         poster.unlink()

@@ -32,7 +32,7 @@ from support.release_folder import (
 
 from vip5core.data.build import BuildOptions, build_dataset
 from vip5core.data.dataset import Dataset
-from vip5core.data.feature_store import NO_PICTURE, FeatureStore
+from vip5core.data.feature_store import NO_IMAGE, FeatureStore
 from vip5core.data.imported_features import import_features
 from vip5core.data.leak import measure_leak
 from vip5core.data.raw import DropLedger
@@ -86,7 +86,7 @@ def test_a_whole_release_loses_nothing(tmp_path: Path, files: Files) -> None:
     assert (item["title"], item["description"]) == ("Thing 5", "What 5 is.")
     assert item["categories"].tolist() == ["Toys & Games", "Puzzles"]
     assert item["image_urls"].tolist() == [f"http://x/{ITEM_OF[5]}.jpg"]
-    assert (dataset.folder / item["image"]).read_bytes() == b"picture of 5"
+    assert (dataset.folder / item["image"]).read_bytes() == b"image of 5"
     assert dataset.interactions["rating"].isna().all()  # which the release does not tell
     assert dataset.interactions["timestamp"].tolist() == [*range(6)] * 8
 
@@ -223,7 +223,7 @@ def test_a_broken_feature_is_a_row_of_both_ledgers_and_has_no_say(tmp_path: Path
     assert reasons.keys() == {*BROKEN, "a folder", "nothing"}
     for name, (_, reason) in BROKEN.items():
         assert reasons[name].startswith(reason), name
-    assert reasons["nothing"] == NO_PICTURE
+    assert reasons["nothing"] == NO_IMAGE
     for item, name in name_of.items():
         expected = SOUND[name][1] * GOOD if name in SOUND else 0 * GOOD
         np.testing.assert_array_equal(loaded.features[item], expected, err_msg=name)
@@ -292,20 +292,20 @@ def test_a_raw_id_never_becomes_part_of_a_path(tmp_path: Path, files: Files) -> 
     assert dataset.items["image"].notna().tolist() == [False] * 10 + [True, False]
     assert store(dataset, "RN50").ledger["item"].tolist() == [1]
     reasons = {reason: count for reason, count, _ in drops(dataset, "image")}
-    assert reasons == {"named in item2img_dict.pkl, but not in the folder": 9, "the item has no picture": 11}
+    assert reasons == {"named in item2img_dict.pkl, but not in the folder": 9, "the item has no image": 11}
 
 
-def test_a_link_out_of_the_folder_is_no_picture(tmp_path: Path, files: Files) -> None:
-    picture = f"photos/{ITEM_OF[1]}.jpg"
-    del files[picture]
+def test_a_link_out_of_the_folder_is_no_image(tmp_path: Path, files: Files) -> None:
+    image = f"photos/{ITEM_OF[1]}.jpg"
+    del files[image]
     (tmp_path / "outside.jpg").write_bytes(b"secret")
     source = write_files(tmp_path / "in", files)
-    (source / picture).symlink_to(tmp_path / "outside.jpg")
+    (source / image).symlink_to(tmp_path / "outside.jpg")
     dataset = Dataset.load(build_dataset(vip5_release(source, ""), tmp_path / "out", PUBLISHED))
     assert dataset.items["image"].notna().tolist() == [False] + [True] * 11
 
 
-def test_a_picture_whose_name_has_no_room_for_a_number_is_left_out(tmp_path: Path, files: Files) -> None:
+def test_an_image_whose_name_has_no_room_for_a_number_is_left_out(tmp_path: Path, files: Files) -> None:
     long = "x." + "y" * 250  # the ending stays in the dataset, behind the item's number
     files[f"photos/{long}"] = files.pop(f"photos/{ITEM_OF[1]}.jpg")
     files["item2img_dict.pkl"] = pickle.dumps(
@@ -322,8 +322,8 @@ def test_a_picture_whose_name_has_no_room_for_a_number_is_left_out(tmp_path: Pat
         ("exp_splits.pkl", "explanations"),
         ("negative_samples.txt", "negatives"),
         ("meta.json.gz", "titles"),
-        ("item2img_dict.pkl", "pictures"),
-        ("photos", "pictures"),
+        ("item2img_dict.pkl", "images"),
+        ("photos", "images"),
         ("features", "features"),
     ],
 )
@@ -335,7 +335,7 @@ def test_without_a_part_the_others_are_there(part: str, lost: str, tmp_path: Pat
         "explanations": counts["explanations_train"] == 32,
         "negatives": counts["lists_with_provided_negatives"] == 8,
         "titles": counts["items_with_title"] == 12,
-        "pictures": counts["items_with_image"] == 12,
+        "images": counts["items_with_image"] == 12,
         "features": list(dataset.manifest.features) == ["RN50", "ViT-B/32"],
     }
     assert {name for name, is_there in there.items() if not is_there} == {lost}
@@ -466,7 +466,7 @@ def test_explanations_keep_their_published_split_but_never_train_on_a_held_out_p
         ("a training row about a held-out pair", 2),
     ]
     row = rows.loc["the color of 3 is great for 2"]
-    assert (row["user"], row["item"], row["rating"], row["summary"], row["feature"]) == (2, 3, 4.0, "From 2", "color")
+    assert (row["user"], row["item"], row["rating"], row["summary"], row["aspect"]) == (2, 3, 4.0, "From 2", "color")
 
 
 def test_broken_explanations_are_dropped_counted_and_located(tmp_path: Path, files: Files) -> None:
