@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
+from vip5core.home import Home
 
 # A busy machine is no failure, and examples that failed are not kept in files.
 settings.register_profile("vip5", deadline=None, database=None)
@@ -19,13 +20,13 @@ REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
-def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home folder in which the smallest shops of the tests are prepared."""
-    return tmp_path_factory.mktemp("shop_home")
+    return Home(tmp_path_factory.mktemp("shop_home"))
 
 
 @pytest.fixture(scope="session")
-def shop(shop_home: Path) -> Dataset:
+def shop(shop_home: Home) -> Dataset:
     """minimart with 40 users and 60 items, prepared once per session. Read only."""
     return Dataset.load(prepare("minimart:40", None, shop_home))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,13 +14,14 @@ from benchmarks.training_step import batches
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
 from vip5core.distributed import WorkerGroup
+from vip5core.home import Home
 from vip5core.profiling import Stopwatch
 from vip5core.training.loop import accumulate
 
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    home: Path = tmp_path_factory.mktemp("benchmarks")
+    home = Home(tmp_path_factory.mktemp("benchmarks"))
     dataset = Dataset.load(prepare("minimart:60", None, home))
     return Subject(dataset, None, torch.device("cpu"), "float32", 1, size="tiny", settings={"dropout": 0.0})
 

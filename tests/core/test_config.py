@@ -18,13 +18,13 @@ OTHERS: dict[str, Any] = {
     "image_tokens": 3,
     "mapping_norm": False,
     "feature_scaling": "raw",
-    "pictures": "shuffled",
+    "images": "shuffled",
     "backbone": "tiny",
     "tuning": "lora",
     "reduction_factor": 4,
     "adapter_positions": ("self",),
     "adapter_sharing": "per_task",
-    "adapter_start": "published",
+    "adapter_start": "paper",
     "extra_embeddings": "trained",
     "lora_rank": 4,
     "dropout": 0.2,
@@ -37,10 +37,10 @@ OTHERS: dict[str, Any] = {
     "clip": 1.0,
     "embedding_rate": 2.0,
     "adam_epsilon": 1e-6,
-    "loss": "published",
+    "loss": "paper",
     "samples_per_user": (5, 5, 5, 4),
     "train_candidates": 10,
-    "history_window": "published",
+    "history_window": "paper",
     "max_history": 10,
     "max_source_tokens": 512,
     "max_target_tokens": 32,
@@ -80,9 +80,9 @@ def test_the_identity_changes_with_the_inputs() -> None:
     assert config.fingerprint(*inputs[0]) == TrialConfig().fingerprint(*inputs[0])
 
 
-def test_what_concerns_pictures_does_not_matter_without_them() -> None:
+def test_image_settings_do_not_matter_without_images() -> None:
     blind = TrialConfig(image_tokens=0).fingerprint("d", "b", None)
-    for field in ("encoder", "mapping_norm", "feature_scaling", "pictures", "probe"):
+    for field in ("encoder", "mapping_norm", "feature_scaling", "images", "probe"):
         assert TrialConfig(image_tokens=0, **{field: OTHERS[field]}).fingerprint("d", "b", None) == blind
 
 
@@ -95,7 +95,7 @@ def test_what_concerns_pictures_does_not_matter_without_them() -> None:
         ({"image_tokens": -1}, "image_tokens=-1: should be greater than or equal to 0; default: 2"),
         ({"image_tokens": "1000"}, "image_tokens='1000': should be less than or equal to"),
         ({"encoder": "ViT-B-32"}, "unknown encoder 'ViT-B-32': did you mean 'ViT-B/32'?"),
-        ({"pictures": "shufled"}, "pictures='shufled': should be 'own' or 'shuffled'; default: 'own'"),
+        ({"images": "shufled"}, "images='shufled': should be 'own' or 'shuffled'; default: 'own'"),
         ({"tuning": "adaptor"}, "tuning='adaptor': should be 'adapter', 'full', 'frozen', 'lora' or 'ia3'"),
         ({"adapter_positions": "self,sideways"}, "adapter_positions='self,sideways': should be 'self', 'cross' or"),
         ({"tasks": ""}, "tasks=(): name at least one"),
@@ -104,7 +104,7 @@ def test_what_concerns_pictures_does_not_matter_without_them() -> None:
         ({"samples_per_user": "5,5,5,-1"}, "samples_per_user='5,5,5,-1': should be greater than or equal to 0"),
         (
             {"select_by": "test/sequential/ndcg_at_10"},
-            "select_by='test/sequential/ndcg_at_10': a trial is chosen on valid",
+            "select_by='test/sequential/ndcg_at_10': epochs are chosen on validation",
         ),
         ({"sequential_template": "A-7"}, "unknown sequential_template 'A-7': did you mean 'A-"),
         ({"tuning": "frozen", "image_tokens": 0}, "nothing is left to train"),

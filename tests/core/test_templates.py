@@ -22,17 +22,17 @@ PAPER = {
     **dict.fromkeys(("B-5", "B-6"), ("name candidates", "item")),
     **dict.fromkeys(("B-7", "B-8"), ("user candidates", "item")),
     "C-1": ("user title image", "explanation"),
-    "C-2": ("headline user item image", "explanation"),
+    "C-2": ("summary user item image", "explanation"),
     "C-3": ("user rating title image", "explanation"),
     "C-4": ("name title image", "explanation"),
-    "C-5": ("headline name title image", "explanation"),
+    "C-5": ("summary name title image", "explanation"),
     "C-6": ("name rating item image", "explanation"),
-    "C-7": ("feature user item image", "rating explanation"),
+    "C-7": ("aspect user item image", "rating explanation"),
     "C-8": ("name item image", "rating explanation"),
-    "C-9": ("feature user title image", "explanation"),
-    "C-10": ("feature name title image", "explanation"),
-    "C-11": ("feature rating user item image", "explanation"),
-    "C-12": ("feature rating name item image", "explanation"),
+    "C-9": ("aspect user title image", "explanation"),
+    "C-10": ("aspect name title image", "explanation"),
+    "C-11": ("aspect rating user item image", "explanation"),
+    "C-12": ("aspect rating name item image", "explanation"),
 }
 TASK = {"A": "sequential", "B": "direct", "C": "explanation"}
 GROUPS = {  # what is drawn together per user and epoch
@@ -65,7 +65,7 @@ def test_seen_and_unseen_are_the_papers() -> None:
         assert {template.id for template in templates.of_group(group, seen=True)} == ids
 
 
-def test_a_picture_stands_behind_the_item_that_it_shows() -> None:
+def test_an_image_stands_behind_its_item() -> None:
     for template in default_templates().templates.values():
         fields = [piece.text for piece in template.source]
         if "image" in fields:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from support.trials import small
 from vip5core.config import TrialConfig
 from vip5core.evaluation.results import summarise
-from vip5core.trial.result import TrialResult
+from vip5core.home import Home
+from vip5core.trial.result import Content, TrialRecord, TrialResult
 
 NDCG = "test/sequential/ndcg_at_10"
 
 
 def finished_trial(
-    home: Path,
+    home: Home,
     name: str,
     ranks: np.ndarray | list[int],
     *,
@@ -28,7 +25,7 @@ def finished_trial(
     seconds: float = 10.0,
     code: str = "now",
 ) -> TrialResult:
-    """A trial's folder `home/trials/name` whose users' targets have these ranks in sequential recommendation."""
+    """A trial in `home` with fingerprint `name` whose users' targets have these ranks in sequential recommendation."""
     config = config or small()
     ranks = np.asarray(ranks, dtype=np.int32)
     rows = pd.DataFrame(
@@ -41,26 +38,14 @@ def finished_trial(
             "rank": ranks,
         }
     )
+    record = TrialRecord(
+        fingerprint=name,
+        code=code,
+        dataset=Content(name=dataset, fingerprint=dataset),
+        backbone=Content(name=config.backbone, fingerprint="b"),
+        versions={"python": "3.11"},
+    )
+    all_metrics = {**summarise(rows, config.num_beams), "cost/seconds": seconds, **(metrics or {})}
     history = [{"epoch": float(e), "valid/loss": 1.0 / e} for e in range(1, config.epochs + 1)]
-    record: dict[str, Any] = {
-        "fingerprint": name,
-        "code": code,
-        "dataset": {"name": dataset, "fingerprint": dataset},
-        "backbone": {"name": config.backbone, "fingerprint": "b"},
-        "features": None,
-        "workers": 1,
-        "device": "cpu",
-        "threads": 1,
-        "versions": {"python": "3.11"},
-    }
-    folder = home / "trials" / name
-    folder.mkdir(parents=True)
-    rows.to_parquet(folder / "per_user.parquet", index=False)
-    result = {
-        "config": config.model_dump(mode="json"),
-        "metrics": {**summarise(rows, config.num_beams), "cost/seconds": seconds, **(metrics or {})},
-        "history": history,
-        "record": record,
-    }
-    (folder / "result.json").write_text(json.dumps(result), "utf-8")
-    return TrialResult.load(folder)
+    TrialResult(home.trial(name), config, all_metrics, history, record).save(rows)
+    return TrialResult.load(home.trial(name))

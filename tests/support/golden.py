@@ -13,7 +13,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from vip5core.config import ModelOptions
 from vip5core.model import VIP5, build_vip5
 from vip5core.parity.checkpoint import load_official
-from vip5core.prompts.batches import Batch
+from vip5core.prompts import Batch
 
 GOLDEN = Path(__file__).parent / "golden_files"
 
@@ -85,7 +85,8 @@ class Golden:
             mapping_norm=c["use_vis_layer_norm"],
             reduction_factor=c["reduction_factor"],
             adapter_positions=tuple(positions) if c["use_adapter"] else (),
-            adapter_tasks=("shared",) if c["use_single_adapter"] else tuple(c["tasks"]),
+            adapter_sharing="shared" if c["use_single_adapter"] else "per_task",
+            tasks=tuple(c["tasks"]),
         )
         model = build_vip5(backbone, options, torch.zeros(1, c["feat_dim"]))
         load_official(model, self.state(prefix))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from vip5platform.cluster.trainable import spec_of
 from vip5platform.search import TrialSearcher
 
 from support.trials import small
 from vip5core.config import TrialConfig
+from vip5core.home import Home
+from vip5core.trial.result import Content, TrialRecord, TrialResult
 from vip5core.trial.spec import TrialSpec
 
 #: A value of the test that must never be seen outside a trial's folder.
@@ -29,26 +31,23 @@ def loss_of(config: TrialConfig) -> float:
     return abs(config.reduction_factor - 4) / 10 + abs(config.learning_rate - 1e-2) * 10
 
 
-def finish(spec: TrialSpec, home: Path, **metrics: float) -> None:
+def finish(spec: TrialSpec, home: Home, **metrics: float) -> None:
     """Write the trial's folder as if it had been trained."""
-    loss = loss_of(spec.config)
-    epochs = [{"epoch": float(n + 1), "valid/loss": loss + spec.config.epochs - n} for n in range(spec.config.epochs)]
-    result = {
-        "config": spec.config.model_dump(mode="json"),
-        "metrics": {
-            "valid/loss": loss,
-            "valid/sequential/ndcg_at_10": 1 - loss,
-            "test/sequential/ndcg_at_10": SECRET,
-            "cost/seconds": 2.5,
-            "model/trainable_parameters": 1000.0 / spec.config.reduction_factor,
-            **metrics,
-        },
-        "history": [{**epoch, "test/sequential/ndcg_at_10": SECRET} for epoch in epochs],
-        "record": {},
+    loss, epochs = loss_of(spec.config), spec.config.epochs
+    all_metrics = {
+        "valid/loss": loss,
+        "valid/sequential/ndcg_at_10": 1 - loss,
+        "test/sequential/ndcg_at_10": SECRET,
+        "cost/seconds": 2.5,
+        "model/trainable_parameters": 1000.0 / spec.config.reduction_factor,
+        **metrics,
     }
-    folder = spec.folder(home)
-    folder.mkdir(parents=True)
-    (folder / "result.json").write_text(json.dumps(result), "utf-8")
+    history = [
+        {"epoch": float(n), "valid/loss": loss + epochs - n + 1, "test/sequential/ndcg_at_10": SECRET}
+        for n in range(1, epochs + 1)
+    ]
+    record = TrialRecord(fingerprint=spec.fingerprint, code="now", dataset=Content(name="data", fingerprint="data"))
+    TrialResult(spec.folder(home), spec.config, all_metrics, history, record).save(pd.DataFrame({"task": []}))
 
 
 def asked(searcher: TrialSearcher, trial_id: str) -> TrialSpec | None:

@@ -12,14 +12,13 @@ import torch
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import FeatureStore
-from vip5core.model.backbone import Backbone
-from vip5core.prompts import PromptTables, Sample, train_tokenizer
-from vip5core.prompts.tables import dataset_texts
+from vip5core.model import Backbone
+from vip5core.prompts import PromptTables, Sample, dataset_texts, train_tokenizer
 from vip5core.templates import Template, default_templates
-from vip5core.trial.components import TrialInputs
+from vip5core.trial.components import TrialComponents
 from vip5core.trial.p5_stage import fresh_tiny
 
-PICTURELESS = (3, 17)  # items whose picture could not be read
+WITHOUT_IMAGE = (3, 17)  # items whose picture could not be read
 
 _SMALL: dict[str, Any] = {
     "encoder_weights": "tiny",
@@ -42,16 +41,16 @@ def small_config(**changes: Any) -> TrialConfig:
 
 
 def random_features(dataset: Dataset, width: int = 12, seed: int = 0) -> FeatureStore:
-    """Features of a random encoder; the items of `PICTURELESS` have none."""
+    """Features of a random encoder; the items of `WITHOUT_IMAGE` have none."""
     features = np.random.default_rng(seed).normal(size=(dataset.n_items + 1, width)).astype(np.float32)
-    features[[0, *PICTURELESS]] = 0.0
-    ledger = pd.DataFrame({"item": np.array(PICTURELESS, dtype=np.int32), "reason": "empty file"})
+    features[[0, *WITHOUT_IMAGE]] = 0.0
+    ledger = pd.DataFrame({"item": np.array(WITHOUT_IMAGE, dtype=np.int32), "reason": "empty file"})
     return FeatureStore(features, ledger, f"random {width} {seed}")
 
 
-def small_inputs(dataset: Dataset, dropout: float = 0.0, seed: int = 0) -> TrialInputs:
+def small_components(dataset: Dataset, dropout: float = 0.0, seed: int = 0) -> TrialComponents:
     """Fresh inputs of one trial: an untrained tiny backbone and random features."""
-    return TrialInputs(dataset, fresh_backbone(dataset, dropout, seed), random_features(dataset))
+    return TrialComponents(dataset, fresh_backbone(dataset, dropout, seed), random_features(dataset))
 
 
 def fresh_backbone(dataset: Dataset, dropout: float = 0.0, seed: int = 0) -> Backbone:

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from support.shop import small_config, small_inputs, state_of
+from support.shop import small_components, small_config, state_of
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.distributed import DistributedGroup, WorkerGroup
@@ -25,7 +25,7 @@ def group_config() -> TrialConfig:
 def train_in(group: WorkerGroup, dataset: Path) -> dict:
     """What one worker of `group` ends with."""
     config, shop = group_config(), Dataset.load(dataset)
-    inputs = small_inputs(shop)
+    inputs = small_components(shop)
     model, evaluator = inputs.model(config), inputs.evaluator(config, group)
     reported: list[dict[str, float]] = []
     fitted = fit(model, inputs.training_data(config), evaluator, config, reported.append, group=group)

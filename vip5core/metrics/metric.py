@@ -109,7 +109,13 @@ class Metric:
         return rows[self.name].to_numpy(float) if self.name in rows else self.per_unit(rows)
 
     def value(self, rows: pd.DataFrame) -> float:
-        """Its value over rows of its task and split."""
+        """Its value over rows of its task and split.
+
+        Raises:
+            ValueError: without rows.
+        """
+        if not len(rows):
+            raise ValueError(f"metric {self.name!r}: there are no rows to compute it from")
         return self.overall(rows) if self.overall is not None else float(np.mean(self.values(rows)))
 
 

@@ -68,6 +68,13 @@ def rouge_of(references: Sequence[str], texts: Sequence[str], name: str) -> np.n
 
 
 def mean_rouge(references: Sequence[str], texts: Sequence[str], name: str) -> float:
+    """The mean of `rouge_of`.
+
+    Raises:
+        ValueError: without texts.
+    """
+    if not texts:
+        raise ValueError("no texts to compare")
     return float(rouge_of(references, texts, name).mean())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from support.shop import small_config, small_inputs
+from support.shop import small_components, small_config
 
 from vip5core.baselines.sasrec import (
     FittedSasrec,
@@ -27,6 +27,7 @@ from vip5core.data.sources import prepare
 from vip5core.errors import UserError
 from vip5core.evaluation.rank import allowed_items
 from vip5core.fingerprint import sha256_file
+from vip5core.home import Home
 from vip5core.metrics import metric
 from vip5core.prompts import Sample
 from vip5core.trial.result import TrialResult
@@ -41,7 +42,7 @@ def fitted(shop: Dataset) -> FittedSasrec:
 
 @pytest.fixture(scope="module")
 def questions(shop: Dataset) -> dict[str, list[Sample]]:
-    return small_inputs(shop).evaluator(small_config()).questions("test", None)
+    return small_components(shop).evaluator(small_config()).questions("test", None)
 
 
 def with_histories(dataset: Dataset, histories: list[np.ndarray]) -> Dataset:
@@ -164,7 +165,7 @@ def test_it_learns_a_sequence_that_popularity_cannot_know(shop: Dataset) -> None
     asked = {
         "sequential": [
             dataclasses.replace(sample, item=planted.target(sample.user, "test"))
-            for sample in small_inputs(shop).evaluator(small_config()).questions("test", None)["sequential"]
+            for sample in small_components(shop).evaluator(small_config()).questions("test", None)["sequential"]
         ]
     }
     options = SasrecOptions(
@@ -199,25 +200,25 @@ def test_a_run_asks_what_an_evaluator_asks_and_is_found_again(
     shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_users: int | None
 ) -> None:
     config = small_config(test_users=test_users)
-    out = run_sasrec(shop, config, tmp_path, FEW)
-    assert out == sasrec_folder(shop, config, tmp_path, FEW)
+    out = run_sasrec(shop, config, Home(tmp_path), FEW)
+    assert out == sasrec_folder(shop, config, Home(tmp_path), FEW)
     result = TrialResult.load(out)
-    expected = small_inputs(shop).evaluator(config).questions("test", test_users)
+    expected = small_components(shop).evaluator(config).questions("test", test_users)
     _, rows = evaluate_sasrec(train_sasrec(shop, FEW), shop, expected, config)
     pd.testing.assert_frame_equal(result.per_user, rows)
-    assert result.record["options"] == dataclasses.asdict(FEW)
+    assert result.record.options == dataclasses.asdict(FEW)
     assert len(result.history) == FEW.epochs
     assert all(metric(key).label for key in result.metrics)
 
     written = sha256_file(out / "result.json")
-    monkeypatch.setattr("vip5core.evaluation.sasrec.trial.train_sasrec", None)  # would fail if called
-    assert run_sasrec(shop, config, tmp_path, FEW) == out
+    monkeypatch.setattr("vip5core.baselines.sasrec.evaluate.train_sasrec", None)  # would fail if called
+    assert run_sasrec(shop, config, Home(tmp_path), FEW) == out
     assert sha256_file(out / "result.json") == written
 
 
 def test_only_what_changes_the_answers_makes_another_folder(shop: Dataset, tmp_path: Path) -> None:
     def folder(options: SasrecOptions = FEW, **settings: object) -> Path:
-        return sasrec_folder(shop, small_config(**settings), tmp_path, options)
+        return sasrec_folder(shop, small_config(**settings), Home(tmp_path), options)
 
     same = [folder(num_beams=20), folder(max_history=7), folder(encoder="RN50"), folder(seed=3)]
     same.append(folder(tasks=("sequential", "direct")))
@@ -234,22 +235,22 @@ def test_nothing_half_written_is_left(shop: Dataset, tmp_path: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", cut_off)  # the table is written by then
         with pytest.raises(RuntimeError, match="cut off"):
-            run_sasrec(shop, small_config(), tmp_path, dataclasses.replace(FEW, epochs=1))
+            run_sasrec(shop, small_config(), Home(tmp_path), dataclasses.replace(FEW, epochs=1))
     assert list((tmp_path / "baselines").iterdir()) == []
 
 
 def test_what_it_cannot_do_is_said_before_it_trains(shop: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="tasks=explanation"):
-        run_sasrec(shop, small_config(tasks=("explanation",)), tmp_path)
+        run_sasrec(shop, small_config(tasks=("explanation",)), Home(tmp_path))
     with pytest.raises(ValueError, match="width=10"):
         SasrecOptions(width=10, heads=4)
 
 
 @pytest.mark.slow
 def test_on_movielens_it_is_clearly_above_popularity(real_data: Path, tmp_path: Path) -> None:
-    dataset = Dataset.load(prepare("movielens-100k", real_data / "movielens-100k", tmp_path))
+    dataset = Dataset.load(prepare("movielens-100k", real_data / "movielens-100k", Home(tmp_path)))
     config = small_config(tasks=("sequential",))
-    result = TrialResult.load(run_sasrec(dataset, config, tmp_path, SasrecOptions(epochs=10, batch_size=16)))
-    asked = small_inputs(dataset).evaluator(config).questions("test", None)
+    result = TrialResult.load(run_sasrec(dataset, config, Home(tmp_path), SasrecOptions(epochs=10, batch_size=16)))
+    asked = small_components(dataset).evaluator(config).questions("test", None)
     popular, _ = evaluate_baseline("popularity", dataset, asked, config)
     assert result.metrics["test/sequential/hit_rate_at_10"] > 1.4 * popular["test/sequential/hit_rate_at_10"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from support.shop import small_config, small_inputs
+from support.shop import small_components, small_config
 
 from vip5core.baselines.simple import evaluate_baseline
 from vip5core.data.dataset import Dataset
@@ -16,7 +16,7 @@ from vip5core.prompts import Sample
 
 @pytest.fixture(scope="module")
 def questions(shop: Dataset) -> dict[str, list[Sample]]:
-    return small_inputs(shop).evaluator(small_config()).questions("test", None)
+    return small_components(shop).evaluator(small_config()).questions("test", None)
 
 
 def test_random_meets_the_target_as_often_as_chance(shop: Dataset, questions: dict[str, list[Sample]]) -> None:

@@ -6,26 +6,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from support.shop import small_config, small_inputs
+from support.shop import small_components, small_config
 
 from vip5core.data.dataset import Dataset
 from vip5core.evaluation.evaluate import Evaluator
-from vip5core.evaluation.rank import PublishedRanker
+from vip5core.evaluation.rank import PaperRanker
 from vip5core.evaluation.results import ranking_rows, summarise
 from vip5core.metrics import metric
 from vip5core.model import VIP5
 from vip5core.prompts import Sample
 from vip5core.templates import default_templates
-from vip5core.trial.components import TrialInputs
+from vip5core.trial.components import TrialComponents
 
 
 @pytest.fixture(scope="module")
-def inputs(shop: Dataset) -> TrialInputs:
-    return small_inputs(shop)
+def inputs(shop: Dataset) -> TrialComponents:
+    return small_components(shop)
 
 
 @pytest.fixture(scope="module")
-def model(inputs: TrialInputs) -> VIP5:
+def model(inputs: TrialComponents) -> VIP5:
     return inputs.model(small_config())
 
 
@@ -40,7 +40,7 @@ def lists_of(evaluator: Evaluator, model: VIP5, samples: list[Sample]) -> list[l
     return [lists[row] for row in range(len(samples))]
 
 
-def test_what_the_user_has_is_left_out_where_asked(shop: Dataset, inputs: TrialInputs, model: VIP5) -> None:
+def test_what_the_user_has_is_left_out_where_asked(shop: Dataset, inputs: TrialComponents, model: VIP5) -> None:
     everything = set(range(1, shop.n_items + 1))
     for exclude in (True, False):
         config = small_config(exclude_history=exclude, num_beams=shop.n_items)
@@ -53,21 +53,21 @@ def test_what_the_user_has_is_left_out_where_asked(shop: Dataset, inputs: TrialI
             assert sample.item in items
 
 
-def test_a_choice_ranks_its_candidates_and_nothing_else(shop: Dataset, inputs: TrialInputs, model: VIP5) -> None:
+def test_a_choice_ranks_its_candidates_and_nothing_else(shop: Dataset, inputs: TrialComponents, model: VIP5) -> None:
     evaluator = inputs.evaluator(small_config(num_beams=shop.n_items))
     samples = evaluator.questions("test", 6)["direct"]
     for sample, items in zip(samples, lists_of(evaluator, model, samples), strict=True):
         assert sorted(items) == sorted(sample.candidates.tolist())
 
 
-def test_the_exact_protocol_ranks_every_allowed_item(shop: Dataset, inputs: TrialInputs, model: VIP5) -> None:
+def test_the_exact_protocol_ranks_every_allowed_item(shop: Dataset, inputs: TrialComponents, model: VIP5) -> None:
     evaluator = inputs.evaluator(small_config(protocol="exact", exclude_history=False))
     samples = evaluator.questions("test", 4)["sequential"]
     for items in lists_of(evaluator, model, samples):
         assert sorted(items) == list(range(1, shop.n_items + 1))
 
 
-def test_the_same_users_are_asked_every_time(inputs: TrialInputs, shop: Dataset) -> None:
+def test_the_same_users_are_asked_every_time(inputs: TrialComponents, shop: Dataset) -> None:
     def users(limit: int | None, **changes: int) -> list[int]:
         return [sample.user for sample in inputs.evaluator(small_config(**changes)).questions("valid", limit)["direct"]]
 
@@ -77,7 +77,9 @@ def test_the_same_users_are_asked_every_time(inputs: TrialInputs, shop: Dataset)
     assert users(7, seed=1) == users(7)  # a seed changes the trial, not who is asked: results of seeds are paired
 
 
-def test_rows_say_who_was_asked_what_and_sum_up_to_the_metrics(inputs: TrialInputs, model: VIP5, shop: Dataset) -> None:
+def test_rows_say_who_was_asked_what_and_sum_up_to_the_metrics(
+    inputs: TrialComponents, model: VIP5, shop: Dataset
+) -> None:
     config = small_config(test_users=9)
     evaluator = inputs.evaluator(config)
     metrics, rows = evaluator.test(model)
@@ -96,7 +98,7 @@ def test_rows_say_who_was_asked_what_and_sum_up_to_the_metrics(inputs: TrialInpu
     pd.testing.assert_frame_equal(rows, rows_again)
 
 
-def test_every_metric_has_a_direction_and_validation_never_names_the_test(inputs: TrialInputs, model: VIP5) -> None:
+def test_every_metric_has_a_direction_and_validation_never_names_the_test(inputs: TrialComponents, model: VIP5) -> None:
     valid = inputs.evaluator(small_config(validation_users=4)).validate(model)
     assert all(key.startswith("valid/") and metric(key).label for key in valid)
     assert valid["valid/loss"] == pytest.approx(
@@ -105,7 +107,7 @@ def test_every_metric_has_a_direction_and_validation_never_names_the_test(inputs
 
 
 def test_the_batch_does_not_change_the_answer(
-    inputs: TrialInputs, model: VIP5, monkeypatch: pytest.MonkeyPatch
+    inputs: TrialComponents, model: VIP5, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluator = inputs.evaluator(small_config(validation_users=6))
     together = evaluator.validate(model)
@@ -113,16 +115,16 @@ def test_the_batch_does_not_change_the_answer(
     assert evaluator.validate(model) == pytest.approx(together, abs=1e-5)
 
 
-def test_the_published_protocol_counts_beams_that_name_nothing(inputs: TrialInputs, model: VIP5) -> None:
-    config = small_config(protocol="published", exclude_history=False, test_users=3, tasks=("sequential",))
+def test_the_published_protocol_counts_beams_that_name_nothing(inputs: TrialComponents, model: VIP5) -> None:
+    config = small_config(protocol="paper", exclude_history=False, test_users=3, tasks=("sequential",))
     metrics, rows = inputs.evaluator(config).test(model)
     assert {"test/sequential/invalid_share", "test/sequential/duplicate_share"} <= set(metrics)
     assert rows["invalid"].between(0, config.num_beams).all()
     assert metrics["test/sequential/invalid_share"] == pytest.approx(rows["invalid"].mean() / config.num_beams)
 
 
-def test_free_beams_are_read_as_items_invalid_ones_and_duplicates(inputs: TrialInputs) -> None:
-    ranked = PublishedRanker(inputs.backbone.tokenizer, n_items=60, num_beams=5)._read(["7", "x", "9", "7", "61"])
+def test_free_beams_are_read_as_items_invalid_ones_and_duplicates(inputs: TrialComponents) -> None:
+    ranked = PaperRanker(inputs.backbone.tokenizer, n_items=60, num_beams=5)._read(["7", "x", "9", "7", "61"])
     assert (ranked.invalid, ranked.duplicates) == (2, 1)
     assert [item for item in ranked.items if item <= 60] == [9, 7]  # a repeated item keeps its last place
 

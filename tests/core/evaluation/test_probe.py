@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support.shop import PICTURELESS, fresh_backbone, random_features, small_config, small_inputs
+from support.shop import WITHOUT_IMAGE, fresh_backbone, random_features, small_components, small_config
 
 from vip5core.data.dataset import Dataset
 from vip5core.distributed import WorkerGroup
 from vip5core.evaluation import probe as probes
 from vip5core.evaluation.probe import attributes, probe, probe_tokens, shared_neighbours
 from vip5core.evaluation.results import summarise
-from vip5core.metrics import better, metric
-from vip5core.model.backbone import save_backbone
+from vip5core.home import Home
+from vip5core.metrics import metric
+from vip5core.model import save_backbone
 from vip5core.trial import run as trial
 from vip5core.trial.result import TrialResult
 from vip5core.trial.run import run_trial
@@ -141,21 +142,21 @@ def test_the_truth_is_keyed_by_the_datasets_own_numbers(shop: Dataset) -> None:
 
 def test_a_dataset_that_knows_nothing_of_its_items_has_neighbours_only(shop: Dataset, tmp_path: Path) -> None:
     bare = dataclasses.replace(with_categories(shop, []), folder=tmp_path)
-    inputs = small_inputs(shop)
+    inputs = small_components(shop)
     metrics, _ = probe(inputs.model(small_config()), bare, inputs.layout(small_config()).has_image)
     assert set(metrics) == {"probe/neighbours", "probe/neighbours_chance"}
 
 
 def test_pictured_items_are_probed_and_of_many_a_sample(shop: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = small_inputs(shop)
+    inputs = small_components(shop)
     model, has_image = inputs.model(small_config()), inputs.layout(small_config()).has_image
     _, rows = probe(model, shop, has_image)
-    pictured = set(range(1, shop.n_items + 1)) - set(PICTURELESS)
+    pictured = set(range(1, shop.n_items + 1)) - set(WITHOUT_IMAGE)
     assert set(rows.loc[rows["template"] == "neighbours", "item"]) == pictured
     monkeypatch.setattr(probes, "MOST_ITEMS", 25)
     samples = []
     for seed in (0, 1):
-        _, rows = probe(small_inputs(shop, seed=seed).model(small_config(seed=seed)), shop, has_image)
+        _, rows = probe(small_components(shop, seed=seed).model(small_config(seed=seed)), shop, has_image)
         samples.append(rows.loc[rows["template"] == "neighbours", "item"].tolist())
     assert len(samples[0]) == 25
     assert samples[0] == samples[1]
@@ -177,7 +178,7 @@ def probed_spec(shop: Dataset, folder: Path, image_tokens: int) -> TrialSpec:
 @pytest.mark.parametrize("image_tokens", [2, 0])
 def test_a_probed_trial_writes_metrics_and_rows(shop: Dataset, tmp_path: Path, image_tokens: int) -> None:
     spec = probed_spec(shop, tmp_path, image_tokens)
-    result = TrialResult.load(run_trial(spec, tmp_path, lambda _: None))
+    result = TrialResult.load(run_trial(spec, Home(tmp_path), lambda _: None))
     metrics, rows = result.metrics, result.per_user
     for name in metrics:
         metric(name)
@@ -204,7 +205,7 @@ def test_of_a_group_the_worker_that_writes_probes(
     second = WorkerGroup()
     second.rank = 1
     monkeypatch.setattr(trial, "probe", lambda *_: pytest.fail("probed twice"))
-    run_trial(probed_spec(shop, tmp_path, 2), tmp_path, lambda _: None, group=second)
+    run_trial(probed_spec(shop, tmp_path, 2), Home(tmp_path), lambda _: None, group=second)
 
 
 @pytest.mark.parametrize(
@@ -223,5 +224,5 @@ def test_probes_are_in_the_table_of_metrics(name: str, label: str) -> None:
 
 
 def test_a_better_probe_is_a_higher_one() -> None:
-    assert better("probe/shape", 60.0, than=50.0)
-    assert not better("cost/probe_seconds", 60.0, than=50.0)
+    assert metric("probe/shape").better(60.0, than=50.0)
+    assert not metric("cost/probe_seconds").better(60.0, than=50.0)

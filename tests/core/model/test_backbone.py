@@ -12,8 +12,9 @@ from transformers import BertConfig, BertModel
 
 from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
-from vip5core.model.backbone import backbone_fingerprint, find_backbone, load_backbone, save_backbone
-from vip5core.trial.components import TrialInputs
+from vip5core.home import Home
+from vip5core.model import backbone_fingerprint, find_backbone, load_backbone, save_backbone
+from vip5core.trial.components import TrialComponents
 
 
 def test_a_saved_backbone_is_loaded_as_it_was(shop: Dataset, tmp_path: Path) -> None:
@@ -24,7 +25,7 @@ def test_a_saved_backbone_is_loaded_as_it_was(shop: Dataset, tmp_path: Path) -> 
     assert all(torch.equal(value, theirs[name]) for name, value in loaded.model.state_dict().items())
     assert loaded.tokenizer("user_7 chose 12 .")["input_ids"] == backbone.tokenizer("user_7 chose 12 .")["input_ids"]
     # the whole-word and category embeddings that belong to it arrive in the model
-    model = TrialInputs(shop, loaded, None).model(small_config(image_tokens=0))
+    model = TrialComponents(shop, loaded, None).model(small_config(image_tokens=0))
     for name, value in backbone.extra_embeddings.items():
         assert torch.equal(model.state_dict()[name], value)
 
@@ -47,7 +48,7 @@ def test_dropout_is_the_trials_not_the_folders(shop: Dataset, tmp_path: Path) ->
 
 def test_a_folder_that_is_no_backbone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is a folder without config\.json"):
-        find_backbone(str(tmp_path), tmp_path)
+        find_backbone(str(tmp_path), Home(tmp_path))
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="no T5 can be read") as caught:
         load_backbone(tmp_path)
@@ -79,5 +80,5 @@ def test_what_the_hub_does_not_give_leaves_no_folder(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr("vip5core.model.backbone.snapshot_download", out_of_reach)
     with pytest.raises(UserError, match=r"is no folder and could not be had from the hub \(no route\): give a folder"):
-        find_backbone("someone/t5", tmp_path)
+        find_backbone("someone/t5", Home(tmp_path))
     assert not list(tmp_path.rglob("*t5*"))

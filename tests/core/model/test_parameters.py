@@ -9,9 +9,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from vip5core.config import ModelOptions
 from vip5core.errors import UserError
-from vip5core.model import build_vip5
-from vip5core.model.build import count_parameters
-from vip5core.model.tuning import TUNING_METHODS
+from vip5core.model import TUNING_METHODS, build_vip5, count_parameters
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +57,7 @@ def test_trainable_parameters_and_their_share(image_tokens: int, reduction_facto
         (ModelOptions(), 1024, 3_050_880),
         (ModelOptions(adapter_positions=("self", "feed_forward")), 512, 2_392_064),
         (ModelOptions(adapter_positions=()), 512, 805_376),
-        (ModelOptions(adapter_tasks=TASKS), 512, 6_755_456),
+        (ModelOptions(adapter_sharing="per_task"), 512, 6_755_456),
     ],
     ids=["ViT-L/14", "RN50", "no cross-attention adapter", "no adapter", "an adapter per task"],
 )
@@ -88,7 +86,7 @@ def test_each_method_trains_its_own_part_and_the_mapping_network() -> None:
 def test_adapters_start_as_the_identity_unless_the_published_start_is_asked_for() -> None:
     ids = torch.arange(3, 9)[None]
     before = random_backbone.__wrapped__(7)(input_ids=ids, labels=ids).logits
-    for start, same in (("identity", True), ("published", False)):
+    for start, same in (("identity", True), ("paper", False)):
         backbone = random_backbone.__wrapped__(7)
         build_vip5(backbone, ModelOptions(image_tokens=0, adapter_start=start, reduction_factor=4))
         after = backbone.eval()(input_ids=ids, labels=ids).logits
@@ -96,7 +94,7 @@ def test_adapters_start_as_the_identity_unless_the_published_start_is_asked_for(
 
 
 def test_a_task_has_its_own_adapter() -> None:
-    options = ModelOptions(image_tokens=0, adapter_tasks=TASKS, adapter_start="published", reduction_factor=4)
+    options = ModelOptions(image_tokens=0, adapter_sharing="per_task", adapter_start="paper", reduction_factor=4)
     model = build_vip5(random_backbone.__wrapped__(7), options).eval()
     ids = torch.arange(3, 9)[None]
     outputs = []

@@ -13,7 +13,7 @@ import torch
 from support.golden import load_golden
 
 from vip5core.config import OptimOptions
-from vip5core.model.loss import target_losses
+from vip5core.model import target_losses
 from vip5core.parity.checkpoint import our_name
 from vip5core.training.optim import Optimizer
 
@@ -53,7 +53,7 @@ def test_forward_and_gradients_equal_the_official_code(variant: str) -> None:
     logits = model.decode(batch, states)
     torch.testing.assert_close(logits, golden.tensor("out/logits"), **OUTPUTS)
 
-    loss = target_losses(logits, batch.labels, "published").mean()
+    loss = target_losses(logits, batch.labels, "paper").mean()
     torch.testing.assert_close(loss, golden.tensor("step/loss"), **OUTPUTS)
     total = target_losses(logits, batch.labels, "token_mean").sum()
     torch.testing.assert_close(total, golden.tensor("step/total_loss"), **OUTPUTS)
@@ -92,11 +92,13 @@ def test_six_training_steps_equal_the_official_ones() -> None:
     expected_trainable = {our_name(name, model) for name in json.loads(str(golden.arrays["meta/trainable"]))}
     assert {name for name, p in model.named_parameters() if p.requires_grad} == expected_trainable
     rates = golden.arrays["out/lr_used"]
-    optimizer = Optimizer(model, OptimOptions(epsilon=1e-6), total_steps=20)  # the recorded rates are the first 6 of 20
+    optimizer = Optimizer(
+        model, OptimOptions(adam_epsilon=1e-6), total_steps=20
+    )  # the recorded rates are the first 6 of 20
     for step in range(6):
         batch = golden.batch(f"in{step}/")
         model.features = golden.features(f"in{step}/")
-        losses = target_losses(model(batch), batch.labels, "published")
+        losses = target_losses(model(batch), batch.labels, "paper")
         torch.testing.assert_close(losses.mean(), golden.tensor("out/loss")[step], **OUTPUTS)
         losses.mean().backward()
         assert optimizer.learning_rate == pytest.approx(float(rates[step]), rel=1e-6)

@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.shop import random_sample, small_config, small_inputs
+from support.shop import random_sample, small_components, small_config
 
 from vip5core.data.dataset import Dataset
-from vip5core.model.loss import target_losses
-from vip5core.prompts import compile_samples, micro_batches, pad
-from vip5core.prompts.batches import group_by_length
+from vip5core.model import target_losses
+from vip5core.prompts import compile_samples, group_by_length, micro_batches, pad
 from vip5core.templates import default_templates
 
 
@@ -42,8 +41,8 @@ def test_overhead_decides_between_one_group_and_many() -> None:
 
 
 def test_micro_batches_give_the_gradient_of_one_padded_batch(shop: Dataset) -> None:
-    config = small_config(extra_embeddings="trained", adapter_start="published")
-    inputs = small_inputs(shop)
+    config = small_config(extra_embeddings="trained", adapter_start="paper")
+    inputs = small_components(shop)
     model, layout = inputs.model(config).train(), inputs.layout(config)
     rng = np.random.default_rng(0)
     samples = [random_sample(template, shop, rng) for template in default_templates().templates.values()]
@@ -66,7 +65,7 @@ def test_micro_batches_give_the_gradient_of_one_padded_batch(shop: Dataset) -> N
 
 
 def test_tasks_stay_apart_where_each_has_its_adapter(shop: Dataset) -> None:
-    inputs = small_inputs(shop)
+    inputs = small_components(shop)
     rng = np.random.default_rng(0)
     samples = [random_sample(template, shop, rng) for template in default_templates().templates.values()]
     batches = micro_batches(samples, inputs.tables, inputs.layout(small_config()), overhead=1e9, by_task=True)

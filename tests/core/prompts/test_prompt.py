@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.shop import PICTURELESS, random_features, random_sample, shop_tables, shop_tokenizer
+from support.shop import WITHOUT_IMAGE, random_features, random_sample, shop_tables, shop_tokenizer
 
 from vip5core.data.build import clean_text
 from vip5core.data.dataset import Dataset
 from vip5core.parity.render import render
-from vip5core.prompts import Layout, PromptTables, Sample, compile_samples, load_tokenizer, pad
-from vip5core.prompts.batches import IGNORED
+from vip5core.prompts import IGNORED, Layout, PromptTables, Sample, compile_samples, load_tokenizer, pad
 from vip5core.templates import default_templates
 
 pytestmark = pytest.mark.slow
@@ -85,7 +84,7 @@ def test_each_picture_stands_behind_its_item(shop: Dataset, tables: PromptTables
     fields = TEMPLATES[template_id].fields
     shown = [*(sample.history if "history" in fields else ()), *(sample.candidates if "candidates" in fields else ())]
     shown += [sample.item] if "image" in fields else []
-    assert batch.image_items.tolist() == [item for item in shown if item not in PICTURELESS]
+    assert batch.image_items.tolist() == [item for item in shown if item not in WITHOUT_IMAGE]
     for item, positions in zip(batch.image_items.tolist(), batch.image_positions.tolist(), strict=True):
         assert positions == [positions[0], positions[0] + 1]
         if "title" not in fields:

@@ -11,8 +11,7 @@ from support.golden import GOLDEN
 
 from vip5core.config import SamplingOptions
 from vip5core.data.dataset import Dataset
-from vip5core.prompts import Sample, TrainingSampler, evaluation_samples
-from vip5core.prompts.sampling import WINDOWS
+from vip5core.prompts import WINDOWS, Sample, TrainingSampler, evaluation_samples
 from vip5core.templates import default_templates
 
 TEMPLATES = default_templates()
@@ -23,7 +22,7 @@ OFFICIAL = json.loads((GOLDEN / "train_windows.json").read_text("utf-8"))
 def test_the_published_window_draws_what_the_official_code_draws(line: str) -> None:
     training = np.array(line.split()[1:-2])
     rng = np.random.default_rng(0)
-    window = WINDOWS["published"]
+    window = WINDOWS["paper"]
     drawn = {(tuple(history), target) for history, target in (_drawn(window, rng, training) for _ in range(400))}
     assert drawn == {(tuple(case["history"]), case["target"]) for case in OFFICIAL[line]}
 
@@ -60,7 +59,7 @@ def epoch(shop: Dataset, options: SamplingOptions, number: int = 0, seed: int = 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_training_never_shows_or_asks_a_held_out_item_as_right(shop: Dataset, window: str) -> None:
     for number in range(3):
-        for sample in epoch(shop, SamplingOptions(window=window, candidates=20), number):
+        for sample in epoch(shop, SamplingOptions(history_window=window, train_candidates=20), number):
             training = set(shop.history(sample.user)[:-2].tolist())
             held_out = set(shop.history(sample.user)[-2:].tolist())
             if sample.answer:

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.shop import random_features, small_config, small_inputs, state_of
+from support.shop import random_features, small_components, small_config, state_of
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
+from vip5core.errors import DivergedError
 from vip5core.model import VIP5
-from vip5core.training.loop import DivergedError, Fitted, Report, fit, load_trainable
-from vip5core.trial.components import TrialInputs
+from vip5core.training.loop import Fitted, Report, fit, load_trainable
+from vip5core.trial.components import TrialComponents
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +24,7 @@ def train(
     shop: Dataset, config: TrialConfig, report: Report = lambda _: None, checkpoint: Path | None = None
 ) -> tuple[VIP5, Fitted]:
     """Train a fresh model."""
-    inputs = small_inputs(shop, config.dropout)
+    inputs = small_components(shop, config.dropout)
     model = inputs.model(config)
     return model, fit(
         model, inputs.training_data(config), inputs.evaluator(config), config, report, checkpoint=checkpoint
@@ -100,8 +101,8 @@ def test_the_best_epoch_is_the_one_that_validates_best(shop: Dataset) -> None:
 
 @pytest.mark.parametrize("tuning", ["adapter", "frozen", "lora", "ia3"])
 def test_only_what_trains_moves(shop: Dataset, tuning: str) -> None:
-    config = small_config(tuning=tuning, epochs=1, adapter_start="published", tasks=("sequential",))
-    inputs = small_inputs(shop)
+    config = small_config(tuning=tuning, epochs=1, adapter_start="paper", tasks=("sequential",))
+    inputs = small_components(shop)
     model = inputs.model(config)
     before, trains = state_of(model), set(model.trainable_state())
     fit(model, inputs.training_data(config), inputs.evaluator(config), config, lambda _: None)
@@ -129,10 +130,10 @@ def test_a_training_that_diverges_says_so_and_reports_nothing(shop: Dataset) -> 
 
 
 def test_features_that_are_no_numbers_are_noticed(shop: Dataset) -> None:
-    inputs = small_inputs(shop)
+    inputs = small_components(shop)
     features = random_features(shop)
     features.features[5:] = np.nan
-    broken = TrialInputs(shop, inputs.backbone, features)
+    broken = TrialComponents(shop, inputs.backbone, features)
     config = small_config(epochs=1, tasks=("sequential",), feature_scaling="raw")
     model = broken.model(config)
     with pytest.raises(DivergedError):

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from vip5core.config import OptimOptions
-from vip5core.model.loss import LENGTH_POWERS, target_losses
-from vip5core.model.mapping import RMSNorm
-from vip5core.prompts.batches import IGNORED
+from vip5core.model import LENGTH_POWERS, RMSNorm, target_losses
+from vip5core.prompts import IGNORED
 from vip5core.training.optim import Optimizer
 
 
@@ -20,7 +19,7 @@ def test_a_prompts_loss_is_divided_by_its_length_once_or_twice(weighting: str) -
     labels = torch.tensor([[3, 1, IGNORED, IGNORED], [4, 4, 4, 1]])
     losses = target_losses(torch.zeros(2, 4, 7), labels, weighting)
     lengths = torch.tensor([2.0, 4.0])
-    expected = {"token_mean": torch.full((2,), math.log(7)), "published": math.log(7) / lengths}[weighting]
+    expected = {"token_mean": torch.full((2,), math.log(7)), "paper": math.log(7) / lengths}[weighting]
     torch.testing.assert_close(losses, expected)
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.shop import PICTURELESS, small_config, small_inputs
+from support.shop import WITHOUT_IMAGE, small_components, small_config
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
-from vip5core.trial.components import TrialInputs, shuffled
+from vip5core.trial.components import TrialComponents, shuffle_images
 
 
-def features_of(inputs: TrialInputs, config: TrialConfig) -> np.ndarray:
+def features_of(inputs: TrialComponents, config: TrialConfig) -> np.ndarray:
     features = inputs.model(config).features
     assert features is not None
     return features.numpy()
@@ -25,7 +25,7 @@ def test_every_pictured_item_shows_another_items_picture(pictured: list[bool], s
     has_image = np.array([False, *pictured])
     features = np.where(has_image, np.arange(len(has_image)), 0).astype(np.float32)[:, None]
     before = features.copy()
-    mixed = shuffled(features, has_image, seed)
+    mixed = shuffle_images(features, has_image, seed)
     np.testing.assert_array_equal(features, before)  # the store's own features are left alone
     np.testing.assert_array_equal(mixed[~has_image], features[~has_image])
     assert sorted(mixed[has_image, 0]) == sorted(features[has_image, 0])
@@ -34,27 +34,27 @@ def test_every_pictured_item_shows_another_items_picture(pictured: list[bool], s
 
 
 def test_the_seed_decides_which(shop: Dataset) -> None:
-    inputs = small_inputs(shop)
+    inputs = small_components(shop)
     own = features_of(inputs, small_config())
-    first, again, other = (features_of(inputs, small_config(pictures="shuffled", seed=seed)) for seed in (0, 0, 1))
+    first, again, other = (features_of(inputs, small_config(images="shuffled", seed=seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     pictured = inputs.layout(small_config()).has_image
     for mixed in (first, other):
         assert (mixed[pictured] != own[pictured]).any(axis=1).all()
-        assert not mixed[[0, *PICTURELESS]].any()
+        assert not mixed[[0, *WITHOUT_IMAGE]].any()
         np.testing.assert_array_equal(np.sort(mixed, axis=0), np.sort(own, axis=0))
 
 
 def test_the_control_differs_in_the_pictures_only(shop: Dataset) -> None:
-    own, control = (small_inputs(shop).model(small_config(pictures=how)) for how in ("own", "shuffled"))
+    own, control = (small_components(shop).model(small_config(images=how)) for how in ("own", "shuffled"))
     for (name, ours), (_, theirs) in zip(own.state_dict().items(), control.state_dict().items(), strict=True):
         assert torch.equal(ours, theirs), name
 
 
 @pytest.mark.parametrize("scaling", ["standard", "raw"])
 def test_it_mixes_what_the_mapping_network_would_get(shop: Dataset, scaling: str) -> None:
-    inputs = small_inputs(shop)
+    inputs = small_components(shop)
     own = features_of(inputs, small_config(feature_scaling=scaling))
-    mixed = features_of(inputs, small_config(feature_scaling=scaling, pictures="shuffled"))
+    mixed = features_of(inputs, small_config(feature_scaling=scaling, images="shuffled"))
     assert {row.tobytes() for row in mixed} == {row.tobytes() for row in own}
