@@ -1,12 +1,28 @@
-"""Content hashes: what makes two datasets, feature stores, trials or code versions the same."""
+"""Content hashes: what makes two datasets, feature stores, trials or versions of the code the same."""
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_PACKAGE = "vip5core"
+
+#: Where a trial starts: all that these import, directly or not, can change its numbers.
+TRIAL_ROOTS = ("vip5core.trial.run", "vip5core.trial.p5_stage", "vip5core.baselines.sasrec", "vip5core.encoders")
+
+#: Where the preparation of a dataset starts.
+PREPARATION_ROOTS = ("vip5core.data.sources",)
+
+#: Modules that no number depends on: they word messages, name folders, or hold settings, which identities count by value.
+_NO_EFFECT = frozenset(f"{_PACKAGE}{name}" for name in ("", ".errors", ".home", ".presets", ".progress"))
+
+#: Files that modules read, beside them.
+DATA_FILES = {"vip5core.templates": "templates.yaml", "vip5core.encoders.zoo": "tiny/*.json"}
 
 
 def canonical_json(value: Any) -> str:
@@ -29,13 +45,88 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@functools.cache
 def code_version() -> str:
-    """A hash over the sources of `vip5core`.
+    """The identity of the code that trials run: part of every trial's fingerprint, for a result belongs to its code.
 
-    A result belongs to the code that computed it, so this is part of every trial's fingerprint. Sources are
-    hashed, not a commit: an edited checkout is another version, and an installed wheel has no git.
+    Sources are hashed, not a commit: an edited checkout is another version, and an installed wheel has no git.
     """
-    root = Path(__file__).parent
-    files = sorted(path for path in root.rglob("*") if path.suffix in {".py", ".yaml", ".json"})
-    return fingerprint([[path.relative_to(root).as_posix(), sha256_file(path)] for path in files])
+    return code_identity(*TRIAL_ROOTS)
+
+
+@functools.cache
+def code_identity(*roots: str) -> str:
+    """The identity of the code that the modules `roots` run; see `hash_code`."""
+    return hash_code(Path(__file__).parent, roots)
+
+
+def hash_code(package: Path, roots: tuple[str, ...]) -> str:
+    """A hash over what runs when the modules `roots` run.
+
+    It covers the modules of `reached_modules` and the data files that they read. Of a module it covers the syntax tree
+    without docstrings: comments, layout and documentation do not count.
+
+    Args:
+        package: The folder of `vip5core`, or of a copy of it.
+        roots: Full names of modules.
+    """
+    parts = []
+    for name, tree in sorted(reached_modules(package, roots).items()):
+        files = sorted(_file_of(package, name).parent.glob(DATA_FILES[name])) if name in DATA_FILES else []
+        code = hashlib.sha256(_dump(tree).encode()).hexdigest()
+        parts.append([name, code, [[path.name, sha256_file(path)] for path in files]])
+    return fingerprint(parts)
+
+
+def reached_modules(package: Path, roots: tuple[str, ...]) -> dict[str, ast.Module]:
+    """The syntax trees of `roots` and of the modules of `vip5core` that they import, directly or not.
+
+    Imports inside functions count, imports for type checkers alone do not; nor do modules that no number depends on
+    (`_NO_EFFECT`).
+    """
+    trees: dict[str, ast.Module] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        if name in trees or name in _NO_EFFECT:
+            continue
+        trees[name] = ast.parse(_file_of(package, name).read_bytes())
+        for imported in _imports(trees[name]):
+            parts = imported.split(".")
+            packages_and_module = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+            waiting += [module for module in packages_and_module if _file_of(package, module).is_file()]
+    return trees
+
+
+def _file_of(package: Path, module: str) -> Path:
+    """The file of a module or of a package's `__init__`; of a name that is neither, a file that does not exist."""
+    path = package.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    """What a syntax tree imports of `vip5core`: modules, and names that may be modules."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names if alias.name.split(".")[0] == _PACKAGE)
+        elif isinstance(child, ast.ImportFrom):
+            if child.module and child.module.split(".")[0] == _PACKAGE:
+                yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        elif isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+            yield from _imports(ast.Module(child.orelse, []))
+        elif isinstance(child, ast.stmt):
+            yield from _imports(child)
+
+
+def _dump(value: Any) -> str:
+    """A syntax tree as text that is the same under every version of Python (unlike `ast.dump`), without docstrings."""
+    if isinstance(value, ast.AST):
+        fields = ((name, part) for name, part in ast.iter_fields(value) if part is not None and part != [])
+        return f"{type(value).__name__}({','.join(f'{name}={_dump(part)}' for name, part in fields)})"
+    if isinstance(value, list):
+        return f"[{','.join(_dump(part) for part in value if not _is_docstring(part))}]"
+    return repr(value)
+
+
+def _is_docstring(node: object) -> bool:
+    """Is it a string that stands as a statement, which does nothing when it runs?"""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

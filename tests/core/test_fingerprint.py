@@ -1,14 +1,29 @@
-"""Equal content, equal fingerprint; and errors that name the way out."""
+"""Equal content, equal fingerprint; and code is known by what it does, not by how it is written."""
 
 from __future__ import annotations
+
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vip5core
 from vip5core.errors import UserError, unknown_name
-from vip5core.fingerprint import canonical_json, code_version, fingerprint
+from vip5core.fingerprint import (
+    DATA_FILES,
+    PREPARATION_ROOTS,
+    TRIAL_ROOTS,
+    canonical_json,
+    code_identity,
+    code_version,
+    fingerprint,
+    hash_code,
+    reached_modules,
+)
 
+PACKAGE = Path(vip5core.__file__).parent
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -18,8 +33,8 @@ VALUES = st.recursive(
 
 @given(st.dictionaries(st.text(max_size=4), VALUES, max_size=5))
 def test_the_order_of_keys_does_not_matter(value: dict) -> None:
-    turned = dict(reversed(value.items()))
-    assert fingerprint(value) == fingerprint(turned)
+    reordered = dict(reversed(value.items()))
+    assert fingerprint(value) == fingerprint(reordered)
 
 
 @given(VALUES, VALUES)
@@ -33,8 +48,122 @@ def test_what_is_no_number_has_no_fingerprint() -> None:
         fingerprint(float("nan"))
 
 
-def test_the_code_has_a_version() -> None:
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the package that a test may edit."""
+    return Path(
+        shutil.copytree(PACKAGE, tmp_path / "vip5core", ignore=shutil.ignore_patterns("__pycache__", "*.so", ".*"))
+    )
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text("utf-8")
+    assert old in text, f"{path.name} has no {old!r}"
+    path.write_text(text.replace(old, new, 1), "utf-8")
+
+
+def test_the_identity_is_that_of_the_sources_wherever_they_lie(copy: Path) -> None:
+    assert hash_code(copy, TRIAL_ROOTS) == code_version() == code_identity(*TRIAL_ROOTS)
     assert len(code_version()) == 16
+    assert code_identity(*PREPARATION_ROOTS) != code_version()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("training/optim.py", "# Epsilon is added before", "# Epsilon is  added just before"),
+        ("training/optim.py", '"""Optimiser and schedule', '"""The optimiser and its schedule'),
+        ("training/optim.py", '"""The share of the peak rate at a step."""', '"""The rate."""'),
+        ("training/optim.py", "\n\nclass Optimizer", "\n\n\n\nclass Optimizer"),
+        ("training/optim.py", "_BETAS = (0.9, 0.999)", "_BETAS = (\n    0.90,\n    0.999,\n)"),
+        ("config.py", '"""Epsilon of AdamW', '"""The epsilon of AdamW'),
+        ("templates.py", "class Piece:", "# A piece.\nclass Piece:"),
+        ("errors.py", "did you mean", "did you perhaps mean"),
+        ("presets.py", '"epochs": 5', '"epochs": 6'),
+        ("__init__.py", "__version__ =", "__version__ = VERSION ="),
+    ],
+    ids=["comment", "module", "method", "blank lines", "layout", "setting", "new comment", "message", "preset", "version"],
+)
+def test_what_changes_no_number_keeps_the_identity(copy: Path, file: str, old: str, new: str) -> None:
+    edit(copy / file, old, new)
+    assert hash_code(copy, TRIAL_ROOTS) == code_version()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("training/optim.py", "_BETAS = (0.9, 0.999)", "_BETAS = (0.9, 0.99)"),
+        ("config.py", "adam_epsilon: float = Field(1e-8", "adam_epsilon: float = Field(1e-6"),
+        ("vocabulary.py", "MAX_FIELD_TOKENS = 128", "MAX_FIELD_TOKENS = 127"),
+        ("model/adapters.py", "return out + adapter(out)", "return out - adapter(out)"),
+        ("evaluation/probe.py", "LogisticRegression(max_iter=_STEPS)", "LogisticRegression(max_iter=7)"),
+        ("baselines/sasrec/network.py", "width: int = 64", "width: int = 32"),
+        ("data/dataset.py", '"valid": -2', '"valid": -3'),
+        ("trial/p5_stage.py", "_explain_half(dataset, config.seed)", "dataset"),
+        ("templates.yaml", "next choice :", "the next choice :"),
+        ("encoders/tiny/tiny-RN50-quickgelu.json", "{", '{"more": 1,'),
+    ],
+    ids=lambda value: value if value.endswith((".py", ".yaml", ".json")) else "",
+)
+def test_what_may_change_a_number_changes_the_identity(copy: Path, file: str, old: str, new: str) -> None:
+    edit(copy / file, old, new)
+    assert hash_code(copy, TRIAL_ROOTS) != code_version()
+
+
+@pytest.mark.parametrize(
+    ("file", "changes_preparation"),
+    [
+        ("data/readers/amazon/reader.py", True),
+        ("data/readers/minimart/reader.py", True),
+        ("data/build.py", True),
+        ("data/ids.py", True),
+        ("data/clusters.py", True),
+        ("data/images/fetch.py", False),
+        ("data/images/sheet.py", False),
+        ("data/describe.py", False),
+        ("data/leak.py", False),
+        ("parity/checkpoint.py", False),
+        ("baselines/simple.py", False),
+    ],
+)
+def test_code_that_trials_do_not_run_keeps_their_identity(copy: Path, file: str, changes_preparation: bool) -> None:
+    (copy / file).write_text((copy / file).read_text("utf-8") + "\n_MORE = 1\n", "utf-8")
+    assert hash_code(copy, TRIAL_ROOTS) == code_version()
+    prepared_anew = hash_code(copy, PREPARATION_ROOTS) != code_identity(*PREPARATION_ROOTS)
+    assert prepared_anew == changes_preparation
+
+
+def test_training_code_keeps_the_identity_of_prepared_datasets(copy: Path) -> None:
+    edit(copy / "training" / "optim.py", "_BETAS = (0.9, 0.999)", "_BETAS = (0.9, 0.99)")
+    edit(copy / "templates.yaml", "next choice :", "the next choice :")
+    assert hash_code(copy, PREPARATION_ROOTS) == code_identity(*PREPARATION_ROOTS)
+
+
+def test_imports_are_followed_into_functions_but_not_for_type_checkers(tmp_path: Path) -> None:
+    package = tmp_path / "vip5core"
+    (package / "part").mkdir(parents=True)
+    (package / "root.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "from vip5core import sibling\n"
+        "if TYPE_CHECKING:\n    from vip5core.typed import Typed\n"
+        "else:\n    from vip5core.untyped import Typed\n"
+        "def f():\n    from vip5core.part.late import late\n"
+    )
+    for name in ("sibling", "typed", "untyped", "unrelated", "part/__init__", "part/late"):
+        (package / f"{name}.py").write_text("import vip5core.root as again\n")
+    found = {name.removeprefix("vip5core.") for name in reached_modules(package, ("vip5core.root",))}
+    assert found == {"root", "sibling", "untyped", "part", "part.late"}
+
+
+def test_every_data_file_of_the_package_belongs_to_a_module_that_trials_run() -> None:
+    trial = reached_modules(PACKAGE, TRIAL_ROOTS)
+    assert set(DATA_FILES) <= set(trial)
+    known = {
+        path
+        for module, pattern in DATA_FILES.items()
+        for path in PACKAGE.joinpath(*module.split(".")[1:-1]).glob(pattern)
+    }
+    assert {path for path in PACKAGE.rglob("*.*") if path.suffix not in (".py", ".pyc")} == known
 
 
 def test_an_error_is_one_line_with_the_nearest_name() -> None:

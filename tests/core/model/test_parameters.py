@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from pydantic import ValidationError
 from support.tiny import random_backbone
 from transformers import T5Config, T5ForConditionalGeneration
 
 from vip5core.config import ModelOptions
 from vip5core.errors import UserError
 from vip5core.model import TUNING_METHODS, build_vip5, count_parameters
+from vip5core.model.adapters import add_adapters
 
 pytestmark = pytest.mark.slow
 
@@ -108,9 +112,10 @@ def test_a_task_has_its_own_adapter() -> None:
 @pytest.mark.parametrize("reduction_factor", [0, -1, 17])
 def test_an_impossible_reduction_factor_is_refused(reduction_factor: int) -> None:
     with pytest.raises(UserError, match=rf"reduction_factor={reduction_factor}: must be between 1 and .* 16"):
-        build_vip5(random_backbone.__wrapped__(0), ModelOptions(image_tokens=0, reduction_factor=reduction_factor))
+        add_adapters(random_backbone.__wrapped__(0), d_model=16, reduction_factor=reduction_factor)
 
 
-def test_an_unknown_method_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UserError, match="unknown tuning method 'adaptor': did you mean 'adapter'"):
-        build_vip5(random_backbone.__wrapped__(0), ModelOptions(tuning="adaptor", image_tokens=0))
+@pytest.mark.parametrize("options", [{"reduction_factor": 0}, {"tuning": "adaptor"}, {"adapter_positions": ("up",)}])
+def test_impossible_options_are_refused_before_a_model_is_built(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(options))):
+        ModelOptions(**options)
