@@ -169,6 +169,11 @@ class Dataset:
     def n_users(self) -> int:
         return len(self.users)
 
+    @property
+    def has_images(self) -> bool:
+        """Does any item have an image file?"""
+        return bool(self.items["image_sha256"].notna().any())
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """The identity of the content: the same tables, images and imported features, the same fingerprint."""

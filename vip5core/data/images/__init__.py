@@ -1,1 +1,1 @@
-"""The images of a dataset: downloaded where a source only names their addresses, and shown on a sheet."""
+"""The images of a dataset: downloaded where a source gives only their addresses, and shown on a sheet."""

@@ -1,4 +1,4 @@
-"""Which web addresses may be asked: http(s), plainly written, and on the public internet."""
+"""Which addresses may be requested: http(s), in an unambiguous form, and on the public internet."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def parse_address(text: str, base: URL | None = None) -> URL:
-    """The address that `text` names, read relative to `base` (the page that redirected here).
+    """Parse an address, relative to `base` (the address that redirected here).
 
-    What is printable ASCII is sent exactly as written, because a signed address must not be requoted.
+    Printable ASCII is sent exactly as written, because a signed address must not be requoted.
 
     Raises:
-        ValueError: in a few words: empty, not http(s), no or an impossible host or port, a user name (a secret, or a
-            way to disguise the host), or an IPv4 address in any other form than four decimal numbers.
+        ValueError: with a short reason, if the address is empty, is not http(s), has no valid host or port, contains a
+            user name (a secret, or a way to disguise the host), or has an IPv4 host that is not four decimal numbers.
     """
     text = text.strip()
     if not text:
@@ -29,35 +29,36 @@ def parse_address(text: str, base: URL | None = None) -> URL:
     if url.scheme not in ("http", "https"):
         raise ValueError("not http or https")
     if url.raw_user is not None or url.raw_password is not None:
-        raise ValueError("a user name in it")
+        raise ValueError("contains a user name")
     if not url.port:
         raise ValueError("port 0")
     host = url.raw_host or ""
     if ":" in host:
         if "%" in host:
-            raise ValueError("an IPv6 zone in it")
+            raise ValueError("contains an IPv6 zone")
         ipaddress.IPv6Address(host)
     elif not _NAME.fullmatch(host) or len(host) > 253:
-        raise ValueError("no usable host name")
+        raise ValueError("no valid host name")
     elif re.fullmatch(r"\d+|0x[0-9a-f]*", host.rstrip(".").split(".")[-1].lower()):
         ipaddress.IPv4Address(host)  # refuses 2130706433, 0x7f.1 and 127.1, which C libraries take for 127.0.0.1
     return url
 
 
 def host_of(url: URL) -> str:
-    """The host of a parsed address, in the one spelling under which its requests are counted."""
+    """The host of a parsed address, normalised so that requests to one host are counted together."""
     return (url.raw_host or "").lower().rstrip(".")
 
 
 def is_public(address: str) -> bool:
-    """Whether a numeric address is on the public internet, not of a private, local, shared, multicast or reserved
-    network. An IPv6 address that carries an IPv4 address is judged by both.
+    """Whether a numeric address is on the public internet: in no private, local, shared, multicast or reserved network.
+
+    An IPv6 address that embeds an IPv4 address must be public as both.
     """
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
             return is_public(str(ip.ipv4_mapped))
-        if ip in _NAT64:  # how a network without IPv4 reaches IPv4 hosts
+        if ip in _NAT64:  # how networks without IPv4 reach IPv4 hosts
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
         if ip.is_site_local or (ip.sixtofour is not None and not is_public(str(ip.sixtofour))):
             return False

@@ -1,10 +1,9 @@
-"""Images for a dataset that knows only where they can be had."""
+"""Adds images to a dataset that has only their addresses."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +15,18 @@ from vip5core.data.images.options import DownloadOptions
 from vip5core.data.raw import DropLedger
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint
+from vip5core.progress import Progress, no_progress
 from vip5core.storage import replaced_folder, writable_folder
 
 
 @dataclass(frozen=True)
-class Added:
-    """What came of it.
+class AddedImages:
+    """What `add_images` has changed.
 
     Attributes:
-        before, now: items with an image.
-        reasons: of the items that should have one and do not: item, url, reason, final (asking again is pointless).
+        before, now: the number of items with an image, before and after.
+        reasons: why images of other items could not be downloaded: item, url, reason, final (whether the failure is
+            permanent).
     """
 
     before: int
@@ -37,29 +38,30 @@ def add_images(
     folder: Path,
     downloads: Path,
     options: DownloadOptions | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Added:
-    """Download what the items of a dataset name, and put the dataset with its images in the place of the one without.
+    progress: Progress = no_progress,
+) -> AddedImages:
+    """Download the images of a dataset's items, and replace the dataset by one that has them.
 
-    Of an item's addresses the first that gives an image counts. The dataset is exchanged at the end, for a whole one
-    (by two renames: killed between them, the old one lies beside its place, its name ending in `.old`). A run that was
-    stopped goes on where it was; so does one after images failed.
+    An item's addresses are tried in order until one gives an image. The dataset is replaced at the end, by a complete
+    one (by two renames: if the process is killed between them, the old one is beside it under a name that ends in
+    `.old`). A run that was stopped, or in which downloads failed, can be resumed.
 
     Args:
-        folder: of the dataset.
-        downloads: the files as they came, and the ledger; may serve several datasets.
-        options: how to ask.
-        progress: called with addresses done and to do, anew for the second and third choices.
+        folder: the folder of the dataset.
+        downloads: the folder of the files as they were received, with their ledger; several datasets may share it.
+        options: how images are requested.
+        progress: called with the number of addresses done and of all addresses, separately for the items' first
+            addresses, their second ones, and so on.
 
     Raises:
-        UserError: if `folder` is no dataset, no item names an image, or something cannot be written.
+        UserError: if `folder` is not a dataset, no item has an image address, or a file cannot be written.
     """
     dataset = Dataset.load(folder)
     writable_folder(dataset.folder.parent, "the folder of the dataset")
     lacking = dataset.items[dataset.items["image_sha256"].isna()]
     choices = {item: list(urls) for item, urls in zip(lacking["item"], lacking["image_urls"], strict=True) if len(urls)}
     if not choices and not dataset.items["image_urls"].map(len).any():
-        raise UserError(f"dataset {str(folder)!r}: no item says where an image of it can be had: nothing to download")
+        raise UserError(f"dataset {str(folder)!r}: no item has an image address, so there is nothing to download")
     found: dict[int, tuple[str, str]] = {}
     reasons: dict[int, tuple[str, str, bool]] = {}
     for rank in range(max(map(len, choices.values()), default=0)):
@@ -78,7 +80,7 @@ def add_images(
     table = pd.DataFrame(
         [(item, *reason) for item, reason in sorted(reasons.items())], columns=["item", "url", "reason", "final"]
     )
-    return Added(before, before + len(found), table)
+    return AddedImages(before, before + len(found), table)
 
 
 def _replace(
@@ -87,7 +89,7 @@ def _replace(
     found: dict[int, tuple[str, str]],
     reasons: dict[int, tuple[str, str, bool]],
 ) -> None:
-    """Write the dataset anew with the images in `found`; what did not change is linked, not copied."""
+    """Write the dataset again, with the images in `found`; unchanged files are linked, not copied."""
     items = dataset.items.copy()
     with replaced_folder(dataset.folder) as folder:
         shutil.copytree(dataset.folder, folder, copy_function=_link, dirs_exist_ok=True)
@@ -95,7 +97,7 @@ def _replace(
             name = f"images/{item:07d}{Path(file).suffix}"
             _link(downloads / file, folder / name)
             items.loc[item - 1, ["image", "image_sha256"]] = [name, digest]
-        # Linked files are shared with the old folder until it goes: replaced, never written to.
+        # Linked files are shared with the old folder until it is removed: replace them, never write to them.
         for name in ("items.parquet", MANIFEST):
             (folder / name).unlink()
         ledger = DropLedger()
@@ -114,7 +116,7 @@ def _replace(
 
 
 def _link(source: str | Path, target: str | Path) -> None:
-    """A second name for a file, or a copy where the file system has no links (or another one holds the file)."""
+    """Link a file, or copy it where a hard link is not possible."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,7 +1,7 @@
-"""Downloading the images that items name: a folder of files and a ledger, one row per address.
+"""Downloads images from their addresses into a folder of files with a ledger, one row per address.
 
-A run that is stopped at any point, by Ctrl-C or killed, goes on where it was: a file takes its name when it is whole,
-its row is appended after that, and a torn last row counts as none.
+A run that is stopped at any point, by Ctrl-C or killed, can be resumed: a file gets its name when it is complete, its
+row is appended after that, and an incomplete last row is ignored.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pandas as pd
 
 from vip5core.data.images.ledger import Ledger, Row, disk_errors, file_name
 from vip5core.data.images.options import DownloadOptions
+from vip5core.progress import Progress, no_progress
 from vip5core.storage import atomic_file, writable_folder
 
 if TYPE_CHECKING:
@@ -33,29 +34,29 @@ def download(
     urls: Iterable[str],
     folder: Path,
     options: DownloadOptions | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> pd.DataFrame:
-    """Download `urls` into `folder`, except those that its ledger has settled.
+    """Download `urls` into `folder`, except those that its ledger lists as done.
 
     Args:
-        urls: http(s) addresses; those given twice are asked once.
-        folder: for one run at a time. Files are named by a hash of the address and the type that their bytes show, and
-            hold the bytes as they came.
-        options: how to ask.
-        progress: called with (addresses done, all addresses), the first time before anything is asked.
+        urls: the http(s) addresses; duplicates are requested once.
+        folder: the folder of files, used by one run at a time. A file is named by a hash of its address and the type
+            that its content shows, and holds the bytes as they were received.
+        options: how images are requested.
+        progress: called with the number of addresses done and of all addresses, first before any request.
 
     Returns:
-        One row per distinct address, in the order given: url, file (its name in `folder`, or null), sha256, bytes,
-        content_type (of the bytes), reason (null if all is well), final (asking again is pointless).
+        One row per distinct address, in the order given, with the columns of `Row`.
 
     Raises:
-        UserError: if the folder cannot be written, is full, or is in use by another run. What is there is kept.
+        UserError: if the folder cannot be written, the disk is full, or another run uses it. Finished downloads are
+            kept.
     """
     options = options or DownloadOptions()
     wanted = list(dict.fromkeys(urls))
-    folder = writable_folder(folder, "the folder of images")
+    folder = writable_folder(folder, "the download folder")
     with Ledger(folder) as ledger:
-        todo = [url for url in wanted if not ledger.settled(url, options.retry_failed)]
+        todo = [url for url in wanted if not ledger.is_settled(url, options.retry_failed)]
         done = len(wanted) - len(todo)
         progress(done, len(wanted))
 
@@ -72,17 +73,17 @@ def download(
 
 
 async def _download(todo: list[str], folder: Path, options: DownloadOptions, record: Callable[[Row], None]) -> None:
-    """Ask for every address: each host has its own queue, so that none waits behind a slow one."""
-    # Here, because aiohttp takes 0.2 s to import and few of those who read a dataset download anything.
+    """Request every address: each host has its own queue, so that no host waits for a slow one."""
+    # Imported here: aiohttp takes 0.2 s, and few runs that read a dataset download anything.
     from vip5core.data.images.addresses import host_of, parse_address
     from vip5core.data.images.fetch import Fetcher, FetchError, PermanentError
 
     queues: defaultdict[str, deque[tuple[str, URL]]] = defaultdict(deque)
     for url in todo:
         try:
-            address = parse_address(options.asked(url))
+            address = parse_address(options.apply_mirrors(url))
         except ValueError as error:
-            record(_failed(url, f"bad address: {error}", final=True))
+            record(_failure_row(url, f"bad address: {error}", final=True))
         else:
             queues[host_of(address)].append((url, address))
 
@@ -92,9 +93,9 @@ async def _download(todo: list[str], folder: Path, options: DownloadOptions, rec
             try:
                 image = await fetcher.fetch(address)
             except FetchError as error:
-                row = _failed(url, str(error), final=isinstance(error, PermanentError))
+                row = _failure_row(url, str(error), final=isinstance(error, PermanentError))
             else:
-                row = _stored(url, image, folder)
+                row = _store(url, image, folder)
             record(row)
 
     try:
@@ -102,16 +103,16 @@ async def _download(todo: list[str], folder: Path, options: DownloadOptions, rec
             for queue in queues.values():
                 for _ in range(min(options.per_host, len(queue))):
                     group.create_task(work(queue))
-    except BaseExceptionGroup as errors:  # of several workers that met the full disk, one may speak
+    except BaseExceptionGroup as errors:  # several workers may find the disk full: one error is enough
         raise errors.exceptions[0] from None
 
 
-def _failed(url: str, reason: str, final: bool) -> Row:
-    # A reason may quote what a stranger sent: printable and short in every case.
+def _failure_row(url: str, reason: str, final: bool) -> Row:
+    # A reason may quote what a server sent: make it printable and short.
     return Row(url, reason=reason.encode("ascii", "backslashreplace").decode()[:200], final=final)
 
 
-def _stored(url: str, image: FetchedImage, folder: Path) -> Row:
+def _store(url: str, image: FetchedImage, folder: Path) -> Row:
     name = file_name(url, image.ending)
     with disk_errors(folder), atomic_file(folder / name) as aside:
         aside.write_bytes(image.data)

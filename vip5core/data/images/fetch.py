@@ -1,7 +1,7 @@
-"""One image from one address: politely, within bounds, and never from a private network.
+"""Fetches one image from one address: within limits on rate, size and time, and never from a private network.
 
-The environment's proxies (`HTTPS_PROXY` and its kin) are not used: a proxy looks names up itself, so that no check of
-ours could see which machine is asked. Behind a proxy, name a mirror that can be reached.
+Proxies of the environment (`HTTPS_PROXY` and the like) are not used: a proxy resolves host names itself, so that
+private addresses could not be detected here. Behind a proxy, use a mirror that can be reached directly.
 """
 
 from __future__ import annotations
@@ -27,46 +27,46 @@ from vip5core.data.images.options import DownloadOptions
 
 USER_AGENT = f"vip5-ablation/{__version__}"
 MAX_REDIRECTS = 5
-#: The longest wait within a run; a host that asks for a longer one is left to the next run.
+#: The longest wait within a run; a host that asks for a longer one is skipped until the next run.
 LONGEST_WAIT_S = 120.0
-#: A host that fails this often in a row, over more than this time, is left to the next run: a dead host with 100,000
-#: images would take days.
+#: A host that fails this often in a row, over more than this time, is skipped until the next run: a dead host with
+#: 100,000 images would take days.
 HOST_FAILURES, HOST_PATIENCE_S = 8, 120.0
 
-#: How the first bytes of an image look, its type, and the ending of its file.
+#: The first bytes of an image, its content type, and its file extension.
 _SIGNATURES = [
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg", ".jpg"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png", ".png"),
     (re.compile(rb"GIF8[79]a"), "image/gif", ".gif"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp", ".webp"),
-    # "BM" alone also begins many a text: the length of the second header must be one that exists.
+    # Texts may begin with "BM", too: the length of the second header must be one that exists.
     (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), "image/bmp", ".bmp"),
 ]
 
 
 class FetchError(Exception):
-    """Why no image came, in a few words for the ledger."""
+    """Why there is no image, in a few words for the ledger."""
 
 
 class PermanentError(FetchError):
-    """Asking again is pointless."""
+    """Another request would fail in the same way."""
 
 
 class DeferredError(FetchError):
-    """Not in this run; the next one asks again."""
+    """Not retried in this run, but in the next one."""
 
 
 class RetryableError(FetchError):
-    """May go right in a moment."""
+    """May be temporary: retried in this run."""
 
 
 class _PrivateAddress(OSError):
-    """Why a socket is not opened."""
+    """The address of a socket is in a private network."""
 
 
 @dataclass(frozen=True)
 class FetchedImage:
-    """What came, byte for byte, and the type that its first bytes show."""
+    """An image as it was received, and the type that its first bytes show."""
 
     data: bytearray
     content_type: str
@@ -74,20 +74,20 @@ class FetchedImage:
 
 
 def identify_image(data: bytearray) -> FetchedImage:
-    """Name the type of `data` by its first bytes; what a server says of it counts for nothing.
+    """Identify an image by its first bytes, whatever type the server claims.
 
     Raises:
-        PermanentError: not a JPEG, PNG, GIF, WebP or BMP.
+        PermanentError: if it is not a JPEG, PNG, GIF, WebP or BMP.
     """
     for signature, content_type, ending in _SIGNATURES:
         if signature.match(data):
             return FetchedImage(data, content_type, ending)
-    raise PermanentError(f"not an image: begins {bytes(data[:16])!r}" if data else "empty")
+    raise PermanentError(f"not an image: begins with {bytes(data[:16])!r}" if data else "empty")
 
 
 @dataclass
 class _Host:
-    """What is known of one host."""
+    """The state of one host."""
 
     slots: asyncio.Semaphore
     not_before: float = 0.0  # seconds of the monotonic clock
@@ -98,38 +98,38 @@ class _Host:
         """Wait as long as the host asked for.
 
         Raises:
-            DeferredError: if that is too long, or the host does nothing but fail.
+            DeferredError: if that is too long, or the host keeps failing.
         """
         failing_s = time.monotonic() - self.failing_since
         if self.failures >= HOST_FAILURES and failing_s > HOST_PATIENCE_S:
-            raise DeferredError(f"not asked: its host has failed {self.failures} times in a row")
+            raise DeferredError(f"not requested: its host failed {self.failures} times in a row")
         while (wait_s := self.not_before - time.monotonic()) > 0:
             if wait_s > LONGEST_WAIT_S:
-                raise DeferredError(f"its host asks to wait {wait_s:.0f} s")
+                raise DeferredError(f"its host asked to wait {wait_s:.0f} s")
             await asyncio.sleep(wait_s)
 
-    def failed(self) -> None:
+    def count_failure(self) -> None:
         if self.failures == 0:
             self.failing_since = time.monotonic()
         self.failures += 1
 
 
 class Fetcher:
-    """Fetches images, many at once; `async with` opens and closes its connections."""
+    """Fetches images concurrently; `async with` opens and closes its connections."""
 
     def __init__(self, options: DownloadOptions) -> None:
         self._options = options
         self._anywhere = asyncio.Semaphore(options.concurrency)
         self._hosts: defaultdict[str, _Host] = defaultdict(lambda: _Host(asyncio.Semaphore(options.per_host)))
         self._session = aiohttp.ClientSession(
-            # limit=0: the semaphores here do the counting, over the redirects too
+            # limit=0: the semaphores limit the connections, over redirects too
             connector=aiohttp.TCPConnector(
                 limit=0, resolver=aiohttp.ThreadedResolver(), socket_factory=self._open_socket
             ),
             timeout=aiohttp.ClientTimeout(total=options.timeout_s),
             headers={"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,  # nothing is inflated before it is refused
+            auto_decompress=False,  # nothing is decompressed before it is rejected
             trust_env=False,
         )
 
@@ -140,10 +140,10 @@ class Fetcher:
         await self._session.close()
 
     async def fetch(self, url: URL) -> FetchedImage:
-        """The image at `url`, after as many attempts as the options allow.
+        """Fetch the image at `url`, with as many attempts as the options allow.
 
         Raises:
-            FetchError: why there is none.
+            FetchError: why there is no image.
         """
         for attempt in range(1, self._options.attempts):
             try:
@@ -154,7 +154,7 @@ class Fetcher:
         return await self._follow(url)
 
     async def _follow(self, url: URL) -> FetchedImage:
-        """Redirects are followed by hand, so that each hop is checked and counted like the first."""
+        """Follow redirects one by one, so that each hop is checked and limited like the first."""
         for _ in range(MAX_REDIRECTS + 1):
             answer = await self._ask(url)
             if isinstance(answer, FetchedImage):
@@ -163,19 +163,19 @@ class Fetcher:
         raise PermanentError(f"more than {MAX_REDIRECTS} redirects")
 
     async def _ask(self, url: URL) -> FetchedImage | URL:
-        """One request within the limits: the image, or where else to ask."""
+        """Make one request within the limits; returns the image, or the address that it redirects to."""
         host = self._hosts[host_of(url)]
-        # This order cannot lock up (who holds the inner one waits for nobody), and a slow host holds up only itself.
+        # This order cannot deadlock (who holds the inner one waits for nothing), and a slow host delays only itself.
         async with host.slots:
             await host.ready()
             async with self._anywhere:
                 try:
                     async with self._session.get(url, allow_redirects=False) as response:
                         answer = await self._read(response, host)
-                except Exception as error:  # whatever a server makes go wrong is a row of the ledger, not the end
+                except Exception as error:  # whatever a server causes is a row of the ledger, not the end of the run
                     failure = self._failure(error)
                     if isinstance(failure, RetryableError):
-                        host.failed()
+                        host.count_failure()
                     else:
                         host.failures = 0
                     raise failure from None
@@ -193,12 +193,12 @@ class Fetcher:
             host.not_before = max(host.not_before, time.monotonic() + _retry_after_s(headers.get("Retry-After", "")))
         if status in (408, 425, 429) or status >= 500:
             raise RetryableError(f"HTTP {status}")
-        if status in (401, 403):  # often a guard against robots that forgets, so not for good, but not at once either
+        if status in (401, 403):  # often a temporary block of robots: worth another try, but not in this run
             raise DeferredError(f"HTTP {status}")
         if status != 200:
             raise PermanentError(f"HTTP {status}")
         if headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise PermanentError("compressed, though not asked for")
+            raise PermanentError("compressed, although not requested")
         return identify_image(await self._body(response))
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytearray:
@@ -211,14 +211,14 @@ class Fetcher:
                 body += chunk
             else:
                 return body
-        response.close()  # the rest is not wanted
+        response.close()  # the rest is not needed
         raise PermanentError(f"larger than {limit} bytes")
 
     def _open_socket(self, info: Any) -> socket.socket:
-        """The socket of one connection, `info` being a row of `getaddrinfo`.
+        """The socket of one connection, given a row of `getaddrinfo`.
 
-        The one place where addresses are checked: the address here is the number that is connected to, so no way of
-        writing it, no redirect and no name server that answers differently the second time comes around it.
+        This is the only place where addresses are checked: the address here is the one that is connected to, so that no
+        spelling, no redirect and no name server that changes its answer can bypass the check.
         """
         family, kind, protocol, _, address = info
         if not self._options.allow_private and not is_public(address[0]):
@@ -226,33 +226,33 @@ class Fetcher:
         return socket.socket(family, kind, protocol)
 
     def _failure(self, error: Exception) -> FetchError:
-        """What an exception means for the ledger."""
+        """The failure that an exception stands for."""
         cause = getattr(error, "os_error", None)
         match error:
             case FetchError():
                 return error
             case TimeoutError():
-                return RetryableError(f"not done within {self._options.timeout_s:g} s")
+                return RetryableError(f"not finished within {self._options.timeout_s:g} s")
             case aiohttp.ClientPayloadError():
                 return RetryableError("truncated")
             case aiohttp.ClientConnectorDNSError():
                 return RetryableError("host name not found")
             case aiohttp.ClientConnectorCertificateError():
-                return DeferredError("certificate not valid")
+                return DeferredError("invalid certificate")
             case aiohttp.ClientSSLError():
-                return RetryableError("no TLS connection")
+                return RetryableError("TLS connection failed")
             case aiohttp.ClientConnectorError() if isinstance(cause, _PrivateAddress):
                 return PermanentError(str(cause))
             case aiohttp.ClientConnectorError():
                 return RetryableError(
-                    f"cannot connect: {os.strerror(error.errno) if error.errno else 'no address answers'}"
+                    f"cannot connect: {os.strerror(error.errno) if error.errno else 'no address responds'}"
                 )
             case _:
                 return RetryableError(f"connection failed: {type(error).__name__}")
 
 
 def _retry_after_s(value: str) -> float:
-    """The seconds that a Retry-After header asks for (a number or a date); 0 if it says nothing readable."""
+    """The seconds that a Retry-After header asks for (as a number or a date); 0 if it is not valid."""
     if value.strip().isdecimal():
         return float(value)
     try:

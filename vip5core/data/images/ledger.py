@@ -1,4 +1,4 @@
-"""The ledger of downloaded images: one JSON row per answer, appended at once; the last row of an address counts."""
+"""The ledger of downloaded images: one JSON row per result, appended at once; the last row of an address counts."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from vip5core.errors import UserError
+from vip5core.storage import exclusive_lock, remove_leftovers
 
 LEDGER = "ledger.jsonl"
+LOCK = ".lock"
 
 _FILE = re.compile(r"[0-9a-f]{32}\.(jpg|png|gif|webp|bmp)")
-_LEFTOVER = re.compile(rf"\.{_FILE.pattern}\.[0-9a-f]{{8}}\.part")  # of `atomic_file`, when it was killed
 
 
 @dataclass(frozen=True)
 class Row:
-    """One address: an image (`file` to `content_type`), or the `reason` why there is none.
+    """The result for one address: an image, or the reason why there is none.
 
-    `final` says that asking again is pointless.
+    Attributes:
+        url: the address, as the source gives it.
+        file, sha256, bytes, content_type: the image's file in the folder, and what is in it; None without an image.
+        reason: why there is no image; None if there is one.
+        final: whether the result is permanent: another request would give the same.
     """
 
     url: str
@@ -37,13 +42,13 @@ class Row:
 
 
 def file_name(url: str, ending: str) -> str:
-    """The name of the image of `url`: ours alone, so that nothing of an address enters a path."""
+    """The file name of the image of `url`: a hash, so that no part of an address becomes part of a path."""
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32] + ending
 
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn what the disk says into a line for the user.
+    """Turn an error of the disk into one for the user.
 
     Raises:
         UserError: for an `OSError` in the block.
@@ -52,13 +57,13 @@ def disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"the folder of images {str(folder)!r} cannot be written ({error.strerror}): give it space and write "
-            "access, or choose another folder, and run again; what is there is kept"
+            f"the download folder {str(folder)!r} cannot be written ({error.strerror}): make it writable, free some "
+            "disk space or choose another folder, and run again; finished downloads are kept"
         ) from None
 
 
 class Ledger:
-    """The ledger of one folder, open for one run at a time.
+    """The ledger of one download folder; only one run at a time can open it.
 
     Attributes:
         rows: the last row of each address.
@@ -69,35 +74,41 @@ class Ledger:
         self.rows: dict[str, Row] = {}
 
     def __enter__(self) -> Self:
-        """Open, lock and read the ledger, and clear what a killed run left half-written.
+        """Lock, open and read the ledger, and remove the partial files of a killed run.
 
         Raises:
             UserError: if another run has it open, or it cannot be written.
         """
-        with disk_errors(self._folder):
-            self._file = (self._folder / LEDGER).open("ab", buffering=0)
-            try:
-                self._lock()
-                for path in self._folder.iterdir():
-                    if _LEFTOVER.fullmatch(path.name):
-                        path.unlink(missing_ok=True)
-                data = (self._folder / LEDGER).read_bytes()
-                if data and not data.endswith(b"\n"):
-                    self._append(b"\n")  # ends the torn row, which is no JSON and thereby none
-            except BaseException:
-                self._file.close()
-                raise
+        with disk_errors(self._folder), ExitStack() as opening:
+            opening.enter_context(
+                exclusive_lock(
+                    self._folder / LOCK,
+                    f"the download folder {str(self._folder)!r} is in use by another download: wait for it, or choose "
+                    "another folder",
+                )
+            )
+            self._file = opening.enter_context((self._folder / LEDGER).open("ab", buffering=0))
+            remove_leftovers(self._folder)
+            data = (self._folder / LEDGER).read_bytes()
+            if data and not data.endswith(b"\n"):
+                self._append(b"\n")  # ends a partial row, which is then invalid JSON and ignored
+            self._opened = opening.pop_all()
         for line in data.splitlines():
-            row = _parsed(line)
+            row = _parse_row(line)
             if row is not None:
                 self.rows[row.url] = row
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._opened.close()
 
-    def settled(self, url: str, retry_failed: bool) -> bool:
-        """Whether `url` need not be asked: its image is there, whole, or it failed for good."""
+    def is_settled(self, url: str, retry_failed: bool) -> bool:
+        """Whether `url` needs no request: its image is complete on disk, or it failed permanently.
+
+        Args:
+            url: the address, as the source gives it.
+            retry_failed: whether permanent failures are requested once more.
+        """
         row = self.rows.get(url)
         if row is None:
             return False
@@ -109,10 +120,10 @@ class Ledger:
             return False
 
     def add(self, row: Row) -> None:
-        """Append `row`; it is in the hands of the system when this returns.
+        """Append `row`; the operating system has it when this returns.
 
         Raises:
-            UserError: if the disk does not take it; then nothing of it is left.
+            UserError: if it cannot be written; then no part of it remains.
         """
         with disk_errors(self._folder):
             self._append(json.dumps(asdict(row)).encode("ascii") + b"\n")
@@ -122,30 +133,14 @@ class Ledger:
         before = os.fstat(self._file.fileno()).st_size
         try:
             while line:
-                line = line[self._file.write(line) :]  # a disk that fills up takes a part first, and refuses the rest
+                line = line[self._file.write(line) :]  # a disk that fills up writes a part before it fails
         except BaseException:
             self._file.truncate(before)
             raise
 
-    def _lock(self) -> None:
-        """Two runs at once would ask for everything twice. The lock goes with the process, however it ends."""
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"the folder of images {str(self._folder)!r} is in use by another download: wait for it, "
-                "or choose another folder"
-            ) from None
-        except OSError:  # a file system without locks
-            return
 
-
-def _parsed(line: bytes) -> Row | None:
-    """The row of a line, or None if it is torn or not ours (a file that is not a plain name could lie anywhere)."""
+def _parse_row(line: bytes) -> Row | None:
+    """The row on a line; None if it is incomplete, or names a file that is not one of ours (it could be anywhere)."""
     try:
         row = Row(**json.loads(line))
         return row if row.file is None or _FILE.fullmatch(row.file) else None

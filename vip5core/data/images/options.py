@@ -1,4 +1,4 @@
-"""How images are asked for."""
+"""How images are requested."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from vip5core.errors import UserError
 
 @dataclass(frozen=True)
 class DownloadOptions:
-    """How to ask, and for how long.
+    """How images are requested, and when to give up.
 
     Raises:
-        UserError: for a number that is too small.
+        UserError: if a number is too small.
     """
 
     concurrency: int = 16
-    """Requests at once over all hosts. Memory is bounded by this times `max_bytes`."""
+    """Concurrent requests over all hosts. Memory use is at most this times `max_bytes`."""
 
     per_host: int = 4
-    """Requests at once to one host."""
+    """Concurrent requests to one host."""
 
     timeout_s: float = 30.0
-    """Seconds for one request with its answer."""
+    """Seconds that one request may take, with its response."""
 
     attempts: int = 4
-    """Requests for one image before it is left to the next run. Only failures that may pass are tried again."""
+    """Requests for one image before it is left to the next run. Only failures that may be temporary are retried."""
 
     backoff_s: float = 1.0
-    """Seconds before the second attempt; doubled before each further one, and varied by half of it either way."""
+    """Seconds before the second attempt; doubled before each further one, with a random jitter of half of it."""
 
     max_bytes: int = 20_000_000
-    """Larger images are refused."""
+    """Larger images are rejected."""
 
     allow_private: bool = False
-    """Whether machines of private networks (this one too) may be asked. Never for addresses that strangers wrote."""
+    """Whether addresses in private networks (this machine's too) are allowed. Unsafe if an untrusted source gave them."""
 
     mirrors: tuple[tuple[str, str], ...] = ()
-    """(prefix, replacement): the first prefix that fits is replaced in the address that is asked; the ledger keeps the
-    original. End both with a slash."""
+    """(prefix, replacement): the first prefix that an address starts with is replaced in the request; the ledger keeps
+    the original address. End both with a slash."""
 
     retry_failed: bool = False
-    """Ask again for what failed for good. Needed after a change of `mirrors`, `max_bytes` or `allow_private`."""
+    """Whether to request permanent failures again: after a change of `mirrors`, `max_bytes` or `allow_private`."""
 
     def __post_init__(self) -> None:
         for name in ("concurrency", "per_host", "attempts", "max_bytes"):
             if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}: must be at least 1")
-        if self.timeout_s <= 0 or self.backoff_s < 0:
-            raise UserError(
-                f"timeout_s is {self.timeout_s}, backoff_s is {self.backoff_s}: must be above 0 and not below 0"
-            )
+                raise UserError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.timeout_s <= 0:
+            raise UserError(f"timeout_s={self.timeout_s}: must be above 0")
+        if self.backoff_s < 0:
+            raise UserError(f"backoff_s={self.backoff_s}: must not be negative")
 
-    def asked(self, url: str) -> str:
-        """The address to ask for `url`."""
+    def apply_mirrors(self, url: str) -> str:
+        """The address to request instead of `url`: that of its mirror, or `url` itself."""
         for prefix, replacement in self.mirrors:
             if url.startswith(prefix):
                 return replacement + url[len(prefix) :]

@@ -1,4 +1,4 @@
-"""A sheet of sample items, to look at."""
+"""A contact sheet of sample items."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from vip5core.storage import atomic_file
 
 
 def sample_items(dataset: Dataset, count: int, seed: int = 0) -> pd.DataFrame:
-    """Items to look at: those with an image first, drawn at random."""
+    """Draw items at random, those with an image first."""
     order = np.random.default_rng([seed, dataset.n_items]).permutation(dataset.n_items)
     drawn = dataset.items.iloc[order]
     return drawn.sort_values("image_sha256", key=lambda hashes: hashes.isna(), kind="stable").head(count)
 
 
 def draw_sheet(dataset: Dataset, out: Path, columns: int = 6, rows: int = 4) -> Path:
-    """Write a PNG of sample items: image, number, title, categories.
+    """Write a PNG that shows sample items with image, number, title and categories.
 
     Raises:
-        UserError: if it cannot be written.
+        UserError: if the file cannot be written.
     """
     items = sample_items(dataset, columns * rows)
-    width, height, image = 210, 270, 180
+    width, height, side = 210, 270, 180
     sheet = Image.new("RGB", (columns * width, -(-len(items) // columns) * height), "white")
     pen = ImageDraw.Draw(sheet)
     bold, small = ImageFont.load_default(13), ImageFont.load_default(11)
     for place, item in enumerate(items.to_dict("records")):
         left, top = place % columns * width + 12, place // columns * height + 10
-        _paste(sheet, pen, dataset, item["image"], (left, top), image)
-        pen.text((left, top + image + 4), f"{item['item']}  {item['raw_id']}"[:30], "black", bold)
-        lines = [*_wrapped(item["title"], 32, 2), " › ".join(map(str, item["categories"]))[-34:]]
+        _paste(sheet, pen, dataset, item["image"], (left, top), side)
+        pen.text((left, top + side + 4), f"{item['item']}  {item['raw_id']}"[:30], "black", bold)
+        lines = [*_wrap(item["title"], 32, 2), " › ".join(map(str, item["categories"]))[-34:]]
         for number, line in enumerate(lines):
-            pen.text((left, top + image + 22 + 14 * number), line, "#555555", small)
+            pen.text((left, top + side + 22 + 14 * number), line, "#555555", small)
     try:
         with atomic_file(out) as aside:
             sheet.save(aside, "png")
     except OSError as error:
-        raise UserError(f"--sheet {str(out)!r} cannot be written ({error.strerror}): name another file") from None
+        raise UserError(f"--sheet {str(out)!r} cannot be written ({error.strerror}): choose another file") from None
     return out
 
 
@@ -60,9 +60,9 @@ def _paste(
     problem = "no image"
     if isinstance(image, str):
         try:
-            image = open_image(dataset.folder / image)
-            image.thumbnail((side, side))
-            sheet.paste(image, (left + (side - image.width) // 2, top + (side - image.height) // 2))
+            opened = open_image(dataset.folder / image)
+            opened.thumbnail((side, side))
+            sheet.paste(opened, (left + (side - opened.width) // 2, top + (side - opened.height) // 2))
             return
         except (UnreadableImage, OSError) as error:
             problem = str(error)[:26]
@@ -70,7 +70,7 @@ def _paste(
     pen.text((left + 12, top + side // 2 - 6), problem, "#999999", ImageFont.load_default(12))
 
 
-def _wrapped(text: str, width: int, most: int) -> Sequence[str]:
+def _wrap(text: str, width: int, most: int) -> Sequence[str]:
     lines = [""]
     for word in text.split():
         if len(lines[-1]) + len(word) + 1 <= width:

@@ -102,5 +102,5 @@ def test_a_dataset_is_as_it_was_when_the_exchange_fails(
 
 def test_a_dataset_whose_items_name_no_image_is_refused(tmp_path: Path) -> None:
     folder = dataset_naming({}, tmp_path / "shop")
-    with pytest.raises(UserError, match="no item says where an image of it can be had"):
+    with pytest.raises(UserError, match="no item has an image address"):
         add_images(folder, tmp_path / "downloads", OPTIONS)

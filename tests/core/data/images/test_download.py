@@ -33,13 +33,13 @@ from PIL import Image
 from vip5core.data.images import fetch
 from vip5core.data.images.addresses import is_public, parse_address
 from vip5core.data.images.download import download
-from vip5core.data.images.ledger import LEDGER, Ledger, Row
+from vip5core.data.images.ledger import LEDGER, LOCK, Ledger, Row
 from vip5core.data.images.options import DownloadOptions
 from vip5core.errors import UserError
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 OPTIONS = DownloadOptions(timeout_s=20, attempts=2, backoff_s=0.01, allow_private=True)
 
 
@@ -186,13 +186,13 @@ def one(url: str, folder: Path, options: DownloadOptions = OPTIONS) -> pd.Series
 
 
 def files(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {LEDGER}
+    return {path.name for path in folder.iterdir()} - {LEDGER, LOCK}
 
 
 def finished(folder: Path) -> set[str]:
     """The addresses that need not be asked again."""
     with Ledger(folder) as ledger:
-        return {url for url in ledger.rows if ledger.settled(url, retry_failed=False)}
+        return {url for url in ledger.rows if ledger.is_settled(url, retry_failed=False)}
 
 
 # What comes
@@ -229,8 +229,8 @@ def test_the_bytes_are_kept_and_tell_the_type(
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"<!DOCTYPE html><html>gone</html>", "not an image: begins b'<!DOCTYPE html><'"),
-        (b"BM is short for something else, as every text may begin", "not an image: begins b'BM is short"),
+        (b"<!DOCTYPE html><html>gone</html>", "not an image: begins with b'<!DOCTYPE html><'"),
+        (b"BM is short for something else, as every text may begin", "not an image: begins with b'BM is short"),
         (b"RIFF....WAVEfmt ", "not an image"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not an image"),
         (b"\x89PN", "not an image"),
@@ -245,7 +245,7 @@ def test_what_only_claims_to_be_an_image_is_refused(web: Web, tmp_path: Path, bo
 
 def test_a_compressed_answer_is_refused_since_the_original_bytes_are_wanted(web: Web, tmp_path: Path) -> None:
     row = one(web.add("/x.jpg", send(image(), Content_Encoding="gzip")), tmp_path)
-    assert (row.reason, row.final) == ("compressed, though not asked for", True)
+    assert (row.reason, row.final) == ("compressed, although not requested", True)
     assert web.headers[0]["accept-encoding"] == "identity"
 
 
@@ -347,7 +347,7 @@ def test_a_failure_says_why_and_whether_to_ask_again(
 
 def test_a_stalled_answer_ends_with_the_time_limit(web: Web, tmp_path: Path) -> None:
     row = one(web.add("/x.jpg", stall), tmp_path, replace(OPTIONS, timeout_s=0.2))
-    assert (row.reason, row.final, len(web.asked)) == ("not done within 0.2 s", False, 2)
+    assert (row.reason, row.final, len(web.asked)) == ("not finished within 0.2 s", False, 2)
 
 
 def test_a_host_that_hangs_up_or_is_not_there_is_asked_again_later(web: Web, tmp_path: Path, names: dict) -> None:
@@ -370,7 +370,7 @@ def test_a_host_that_cannot_prove_its_name_is_not_believed(web: Web, tmp_path: P
     context.load_cert_chain(self_signed(tmp_path / "key.pem"))
     web.socket = context.wrap_socket(web.socket, server_side=True, do_handshake_on_connect=False)
     row = one(web.add("/x.jpg").replace("http:", "https:"), tmp_path / "images")
-    assert (row.reason, row.final, web.asked) == ("certificate not valid", False, [])
+    assert (row.reason, row.final, web.asked) == ("invalid certificate", False, [])
 
 
 def self_signed(path: Path) -> Path:
@@ -396,7 +396,7 @@ def self_signed(path: Path) -> Path:
 
 def test_plain_http_where_tls_should_be_is_asked_again_later(web: Web, tmp_path: Path) -> None:
     row = one(web.add("/x.jpg").replace("http:", "https:"), tmp_path)
-    assert (row.reason, row.final, web.asked) == ("no TLS connection", False, [])
+    assert (row.reason, row.final, web.asked) == ("TLS connection failed", False, [])
 
 
 def test_a_failure_that_passes_is_no_failure(web: Web, tmp_path: Path) -> None:
@@ -427,7 +427,7 @@ def test_a_host_that_asks_for_a_pause_gets_it_from_all_requests(web: Web, tmp_pa
 def test_a_pause_too_long_for_this_run_is_left_to_the_next(web: Web, tmp_path: Path, value: str) -> None:
     urls = [web.add("/a.jpg", send(b"", 503, Retry_After=value)), web.add("/b.jpg")]
     table = download(urls, tmp_path, replace(OPTIONS, per_host=1))
-    assert table["reason"].str.startswith("its host asks to wait 3").all()
+    assert table["reason"].str.startswith("its host asked to wait 3").all()
     assert (table["final"].any(), web.paths()) == (False, ["/a.jpg"])
 
 
@@ -442,7 +442,7 @@ def test_a_dead_host_is_left_alone_and_a_living_one_is_not(
     table = download([*dead, *shaky], tmp_path, replace(OPTIONS, per_host=1)).set_index("url")
     assert table.loc[shaky, "reason"].isna().all()
     assert sum(host == "dead.test" for host, _, _ in web.asked) == fetch.HOST_FAILURES
-    assert table.loc[dead[-1], "reason"] == "not asked: its host has failed 8 times in a row"
+    assert table.loc[dead[-1], "reason"] == "not requested: its host failed 8 times in a row"
     assert not table.loc[dead, "final"].any()
 
 
@@ -510,7 +510,7 @@ def test_a_redirect_that_leads_to_itself_ends(web: Web, tmp_path: Path) -> None:
     [
         ("file:///etc/passwd", "redirects to a bad address: not http or https"),
         ("ftp://127.0.0.1/x.jpg", "redirects to a bad address: not http or https"),
-        ("//user:secret@127.0.0.1/x.jpg", "redirects to a bad address: a user name in it"),
+        ("//user:secret@127.0.0.1/x.jpg", "redirects to a bad address: contains a user name"),
         ("http://127.0.0.2:{port}/x.jpg", "private address 127.0.0.2"),
         ("http://[::ffff:127.0.0.2]:{port}/x.jpg", "private address ::ffff:127.0.0.2"),
         ("http://169.254.169.254/latest/meta-data/", "private address 169.254.169.254"),
@@ -728,7 +728,9 @@ def test_rows_that_are_not_ours_are_passed_over(tmp_path: Path) -> None:
 
 def test_what_a_killed_run_left_half_written_is_cleared_and_nothing_else(web: Web, tmp_path: Path) -> None:
     name = one(web.add("/x.jpg"), tmp_path).file
-    (tmp_path / f".{name}.0123abcd.part").write_bytes(b"half")
+    with subprocess.Popen([sys.executable, "-c", ""]) as killed:
+        pass
+    (tmp_path / f".{name}.{socket.gethostname()}-{killed.pid}-0123abcd.part").write_bytes(b"half")
     (tmp_path / ".notes.part").write_text("mine")
     one(web.url("/x.jpg"), tmp_path)
     assert files(tmp_path) == {name, ".notes.part"}
@@ -737,7 +739,8 @@ def test_what_a_killed_run_left_half_written_is_cleared_and_nothing_else(web: We
 CHILD = """
 import sys
 from pathlib import Path
-from vip5core.data.downloads.download import DownloadOptions, download
+from vip5core.data.images.download import download
+from vip5core.data.images.options import DownloadOptions
 download(sys.argv[2:], Path(sys.argv[1]), DownloadOptions(concurrency=3, allow_private=True))
 """
 
@@ -768,7 +771,7 @@ def test_a_stopped_run_goes_on_without_what_it_had(web: Web, tmp_path: Path, how
 def test_a_run_that_fails_within_keeps_what_it_had(web: Web, tmp_path: Path) -> None:
     urls = [web.add(f"/{i}.jpg") for i in range(10)]
 
-    def stop(done: int, total: int) -> None:
+    def stop(done: int, total: int, news: str = "") -> None:
         if done == 4:
             raise KeyboardInterrupt
 
@@ -785,7 +788,7 @@ def test_progress_counts_what_was_there_before(web: Web, tmp_path: Path) -> None
     urls = [web.add("/a.jpg"), web.add("/b.jpg", send(b"", 404)), "bad"]
     calls: list[tuple[int, int]] = []
     one(urls[0], tmp_path)
-    download(urls, tmp_path, OPTIONS, lambda done, total: calls.append((done, total)))
+    download(urls, tmp_path, OPTIONS, lambda done, total, news="": calls.append((done, total)))
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -855,5 +858,5 @@ def test_two_runs_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
     [("concurrency", 0), ("per_host", 0), ("attempts", 0), ("max_bytes", 0), ("timeout_s", 0), ("backoff_s", -1)],
 )
 def test_impossible_options_are_refused(name: str, value: int) -> None:
-    with pytest.raises(UserError, match=f"{name} is {value}"):
+    with pytest.raises(UserError, match=f"{name}={value}"):
         DownloadOptions(**{name: value})

@@ -372,9 +372,7 @@ def test_images_are_files_inside_the_folder_or_addresses(source: Path, tmp_path:
     assert [(dataset.folder / items.loc[item, "image"]).read_bytes() for item in ITEMS[:2]] == [b"a", b"a"]
     assert [list(items.loc[item, "image_urls"]) for item in ITEMS[2:4]] == [[images[2]], [images[3]]]
     assert items["image"].notna().sum() == 2
-    assert {
-        reason: places for reason, (_, places) in drops(dataset, "image").items() if "no image" not in reason
-    } == {
+    assert {reason: places for reason, (_, places) in drops(dataset, "image").items() if "no image" not in reason} == {
         "an absolute path": ["items.csv line 7: /etc/hostname"],
         "a path out of the source's folder": ["items.csv line 8: ../secret.jpg", "items.csv line 9: photos/link.jpg"],
         "no such file": ["items.csv line 10: photos/none.jpg", f"items.csv line 11: {'x' * 80}"],

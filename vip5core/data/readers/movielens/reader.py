@@ -82,9 +82,9 @@ def read_movielens_1m(request: ReadRequest) -> RawData:
 
 
 def read_movielens_latest(request: ReadRequest) -> RawData:
-    """Read `ml-latest-small/` in the request's folder, or that folder itself: `ratings.csv` with half stars, `movies.csv`.
+    """Read `ml-latest-small/` in the request's folder, or that folder itself: `ratings.csv`, `movies.csv`.
 
-    The larger releases of the same form (20M and later) can be read so, too.
+    Ratings may have half stars. The larger releases in this format (20M and later) can be read, too.
 
     Raises:
         UserError: if a needed file is missing or is something else.

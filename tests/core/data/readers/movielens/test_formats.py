@@ -196,7 +196,9 @@ def test_posters_go_by_the_films_id(release: str, tmp_path: Path) -> None:
     write_files(source, {f"posters/{film}{ending}": ending.encode() for film, ending in posters.items()})
     items = built(release, source).items.set_index("raw_id")
     with_image = items["image"][items["image"].notna()]
-    assert {int(film): (tmp_path / "out" / image).read_bytes().decode() for film, image in with_image.items()} == posters
+    assert {
+        int(film): (tmp_path / "out" / image).read_bytes().decode() for film, image in with_image.items()
+    } == posters
 
 
 def test_no_summaries_no_explanations(release: str, tmp_path: Path) -> None:
