@@ -18,7 +18,7 @@ SPLITS = ("train", "valid", "test")
 #: The choice of the authors' code or data, wherever a setting offers it beside our own.
 PAPER = "paper"
 #: Ids, candidate lists and image features that came with a source, instead of being made here.
-PROVIDED = "provided"
+PROVIDED: Literal["provided"] = "provided"
 
 IdScheme = Literal["random", "sequential", "collaborative", "provided"]
 ID_SCHEMES: tuple[IdScheme, ...] = get_args(IdScheme)

@@ -1,4 +1,4 @@
-"""The fleet: studies of VIP5 on Ray, recorded by MLflow.
+"""Studies and searches of VIP5 on Ray, recorded by MLflow.
 
 A study or a search is a declaration; `main` is its command line.
 """

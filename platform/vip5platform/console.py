@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich import progress as bar_parts
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from vip5core.metrics import metric
+from vip5core.errors import Failure
+from vip5core.metrics import answer_names, metric
+from vip5core.progress import Progress
 
 if TYPE_CHECKING:  # preparing a dataset shows progress, too, and has no use for PyTorch
     from vip5core.trial.result import TrialResult
@@ -21,14 +23,15 @@ if not console.is_terminal:  # a log file has no width of its own; tables need s
     console = Console(width=150)
 
 
-def bars() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[news]}"),
+def bars() -> bar_parts.Progress:
+    """Progress bars, which a log file goes without."""
+    return bar_parts.Progress(
+        bar_parts.SpinnerColumn(),
+        bar_parts.TextColumn("{task.description}"),
+        bar_parts.BarColumn(bar_width=24),
+        bar_parts.MofNCompleteColumn(),
+        bar_parts.TimeElapsedColumn(),
+        bar_parts.TextColumn("[dim]{task.fields[news]}"),
         console=console,
         transient=True,
         disable=not console.is_terminal,
@@ -45,7 +48,7 @@ def warn(text: str) -> None:
 
 
 @contextmanager
-def stage(what: str) -> Iterator[Callable[[int, int, str], None]]:
+def stage(what: str) -> Iterator[Progress]:
     """A bar for one stage; yields `update(done, total, news)`. A log file gets a line for each piece of news."""
     with bars() as progress:
         task = progress.add_task(what, total=None, news="")
@@ -58,6 +61,18 @@ def stage(what: str) -> Iterator[Callable[[int, int, str], None]]:
         yield update
 
 
+def duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    >>> duration(4.2), duration(42), duration(600), duration(7300)
+    ('4.2 s', '42 s', '10 min', '2 h 2 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 class TrialProgress:
     """An observer of trials that draws a bar for the study and one for each running trial.
 
@@ -67,11 +82,11 @@ class TrialProgress:
         total: how many there will be.
     """
 
-    def __init__(self, progress: Progress, label: Callable[[TrialSpec], str], total: int) -> None:
+    def __init__(self, progress: bar_parts.Progress, label: Callable[[TrialSpec], str], total: int) -> None:
         self.progress = progress
         self.label = label
         self.study = progress.add_task("trials", total=total, news="starting …")
-        self.tasks: dict[str, TaskID] = {}
+        self.tasks: dict[str, bar_parts.TaskID] = {}
 
     def started(self, spec: TrialSpec) -> None:
         self.progress.update(self.study, news="")
@@ -89,24 +104,20 @@ class TrialProgress:
     def finished(self, spec: TrialSpec, result: TrialResult) -> None:
         self._end(spec)
         shown = [
-            f"{task} {metric(name).label} {metric(name).show(result.metrics[name])}"
-            for task, name in (
-                ("sequential", "test/sequential/ndcg_at_10"),
-                ("direct", "test/direct/ndcg_at_10"),
-                ("explanation", "test/explanation/bleu_4"),
-            )
+            f"{metric(name).title} {metric(name).show(result.metrics[name])}"
+            for name in answer_names()
             if name in result.metrics
         ]
         seconds = result.metrics["cost/seconds"]
         self._say(f"[green]✓[/] {self._name(spec)}  [dim]{'  '.join(shown)}  {seconds:.0f} s[/]")
 
-    def failed(self, spec: TrialSpec, reason: str) -> None:
+    def failed(self, spec: TrialSpec, failure: Failure) -> None:
         self._end(spec)
-        self._say(f"[red]✗[/] {self._name(spec)}  {escape(reason)}")
+        self._say(f"[red]✗[/] {self._name(spec)}  {escape(failure.message)}")
 
     def pruned(self, spec: TrialSpec) -> None:
         self._end(spec)
-        self._say(f"[dim]· {self._name(spec)}  ended early: others were better by then[/]")
+        self._say(f"[dim]· {self._name(spec)}  stopped early: other trials were better at this epoch[/]")
 
     def _name(self, spec: TrialSpec) -> str:
         return escape(self.label(spec))

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vip5core.errors import UserError, unknown_name
-
-#: What answers the question of a study that names no metrics of its own: one per task.
-SUMMARY_METRICS = ("test/sequential/ndcg_at_10", "test/direct/ndcg_at_10", "test/explanation/sentence_bleu_4")
+from vip5core.metrics import answer_names
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class Factor:
 
     Attributes:
         name: for the table's head.
-        levels: what each level stands for, by the level's name: settings of `TrialConfig`, or one of `INPUT_SETTINGS`.
+        levels: by name, what a level stands for: settings of `TrialConfig`, or `dataset`, `ids` or `backbone`.
     """
 
     name: str
@@ -48,7 +46,7 @@ class Study:
     question: str
     factors: tuple[Factor, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
-    metrics: tuple[str, ...] = SUMMARY_METRICS
+    metrics: tuple[str, ...] = field(default_factory=answer_names)
     leave_out: tuple[Mapping[str, str], ...] = ()
 
     @property

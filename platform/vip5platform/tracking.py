@@ -28,14 +28,16 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_TYPE,
 )
 
-from vip5core.errors import UserError
+from vip5core.errors import Failure, UserError, first_line
+from vip5core.home import Home
 from vip5core.storage import process_alive
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
+from vip5platform.console import warn
 
 EXPERIMENT = "vip5"
 _KEY, _FINGERPRINT = "vip5.study_key", "vip5.fingerprint"
-_COMPLETE = "vip5.whole"  # a run that has all that there is to record
+_COMPLETE = "vip5.complete"  # a run that has all that there is to record
 _DRIVER = "vip5.driver"  # host and process that writes a parent
 _OUTCOME = "vip5.outcome"
 _EPOCH = "epoch"
@@ -46,8 +48,8 @@ _RUNNING, _FINISHED, _FAILED, _KILLED = (
 )
 
 
-def default_uri(home: Path) -> str:
-    return f"sqlite:///{home / 'mlflow.db'}"
+def default_uri(home: Home) -> str:
+    return f"sqlite:///{home.mlflow_database}"
 
 
 def fingerprint_of_run(run: str, uri: str) -> str | None:
@@ -66,7 +68,7 @@ class Tracker:
 
     Args:
         uri: of the tracking server or database.
-        home: artifacts go to `home/mlartifacts` when there is no server.
+        home: artifacts go there when there is no server.
         name: of the parent run.
         key: the study's identity: the same key finds the same parent.
         tags: of the parent and its children.
@@ -75,13 +77,15 @@ class Tracker:
         UserError: if there is no MLflow at `uri`.
     """
 
-    def __init__(self, uri: str, home: Path, name: str, key: str, tags: Mapping[str, str]) -> None:
+    def __init__(self, uri: str, home: Home, name: str, key: str, tags: Mapping[str, str]) -> None:
         self.uri = uri
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
         self.tags = dict(tags)
         self.children: dict[str, str] = {}  # fingerprint -> run id
         self._logged: dict[str, set[int]] = {}  # run id -> epochs that it has
+        self._complete: set[str] = set()  # fingerprints of trials whose runs have everything
+        self.missed = False
         try:
             with _fail_fast():
                 self.client = MlflowClient(tracking_uri=uri)
@@ -90,18 +94,30 @@ class Tracker:
             driver = f"{socket.gethostname()}:{os.getpid()}"
             self.parent = self._run(f"tags.`{_KEY}` = '{key}'", name, {_KEY: key, **tags, _DRIVER: driver})
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise UserError(
-                f"--tracking-uri {uri!r}: no MLflow there ({reason}): start a server, or leave it out"
+                f"--tracking-uri {uri!r}: no MLflow there ({first_line(error, 200)}): start a server, or leave it out"
             ) from None
 
-    def _experiment(self, home: Path) -> str:
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Let a block go without MLflow where it does not answer; that is noted in `missed`, and warned of once."""
+        try:
+            yield
+        except MlflowException as error:
+            if not self.missed:
+                warn(
+                    f"MLflow does not answer ({first_line(error, 120)}): what it misses is recorded at the end, or "
+                    "when the same command is run again"
+                )
+            self.missed = True
+
+    def _experiment(self, home: Home) -> str:
         known = self.client.get_experiment_by_name(EXPERIMENT)
         if known is not None:
             if known.lifecycle_stage == LifecycleStage.DELETED:  # from the UI's bin
                 self.client.restore_experiment(known.experiment_id)
             return str(known.experiment_id)
-        where = None if self.uri.startswith("http") else (home / "mlartifacts").as_uri()
+        where = None if self.uri.startswith("http") else home.mlflow_artifacts.as_uri()
         tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on traces of chats
         return self.client.create_experiment(EXPERIMENT, artifact_location=where, tags=tags)
 
@@ -170,6 +186,11 @@ class Tracker:
 
     def finished(self, spec: TrialSpec, result: TrialResult) -> None:
         """All that a finished trial's folder says, and the folder as artifacts."""
+        if spec.fingerprint not in self._complete:
+            self._record_result(spec, result)
+            self._complete.add(spec.fingerprint)
+
+    def _record_result(self, spec: TrialSpec, result: TrialResult) -> None:
         run = self.children[spec.fingerprint]
         found = self.client.get_run(run)
         known = found.data
@@ -180,11 +201,11 @@ class Tracker:
         self.epochs(spec, list(result.history))
         record = result.record
         facts = {
-            "vip5.dataset_fingerprint": record["dataset"]["fingerprint"],
-            "vip5.backbone_fingerprint": record["backbone"]["fingerprint"],
-            "vip5.features_fingerprint": str(record["features"]),
-            "vip5.device": record["device"],
-            **{f"version.{package}": version for package, version in record["versions"].items()},
+            "vip5.dataset_fingerprint": record.dataset.fingerprint,
+            "vip5.backbone_fingerprint": record.backbone.fingerprint if record.backbone else "",
+            "vip5.features_fingerprint": str(record.features),
+            "vip5.device": record.device,
+            **{f"version.{package}": version for package, version in record.versions.items()},
         }
         with _artifacts():
             self.client.log_artifacts(run, str(result.folder))
@@ -196,11 +217,12 @@ class Tracker:
         self.client.log_batch(run, metrics=_metrics(final, len(result.history)))
         self._end(run, _FINISHED, "finished", {**facts, _COMPLETE: "1"})
 
-    def failed(self, spec: TrialSpec, reason: str) -> None:
-        self._end(self.children[spec.fingerprint], _FAILED, "failed", {"vip5.failure": reason})
+    def failed(self, spec: TrialSpec, failure: Failure) -> None:
+        tags = {"vip5.failure": failure.message, "vip5.failure_kind": failure.kind}
+        self._end(self.children[spec.fingerprint], _FAILED, "failed", tags)
 
     def pruned(self, spec: TrialSpec) -> None:
-        """A trial that a search ended early."""
+        """A trial that a search stopped early."""
         self._end(self.children[spec.fingerprint], _KILLED, "pruned", {})
 
     def _end(self, run: str, status: str, outcome: str, tags: Mapping[str, str]) -> None:
@@ -212,8 +234,18 @@ class Tracker:
         for run in self._search(self._child(fingerprint)):
             self.client.delete_run(run.info.run_id)
 
-    def close(self, *, note: str, tags: Mapping[str, str], files: list[Path], metrics: Mapping[str, float]) -> None:
-        """End the parent with what the study came to."""
+    def close(
+        self, *, succeeded: bool, note: str, tags: Mapping[str, str], files: list[Path], metrics: Mapping[str, float]
+    ) -> None:
+        """End the parent with what the study came to.
+
+        Args:
+            succeeded: whether any trial finished; a study without a result has failed.
+            note: the parent's description, as Markdown.
+            tags: more tags of the parent.
+            files: its artifacts.
+            metrics: its figures in the runs table.
+        """
         with _artifacts():
             for file in files:
                 self.client.log_artifact(self.parent, str(file))
@@ -227,7 +259,7 @@ class Tracker:
         left = f"attributes.status = '{_RUNNING}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
         for run in self._search(left):  # of a trial that was cut off once and is no part of the study any more
             self.client.set_terminated(run.info.run_id, _KILLED)
-        self.client.set_terminated(self.parent, _FINISHED)
+        self.client.set_terminated(self.parent, _FINISHED if succeeded else _FAILED)
 
     def mark_killed(self) -> None:
         """End whatever still runs: the study was cut off."""

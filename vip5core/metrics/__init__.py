@@ -1,4 +1,4 @@
-"""Metrics: what each is (`Metric`), all of them by name (`metric`), and how ranks and texts are scored."""
+"""Metrics: what a metric is (`Metric`), all of them by name (`metric`), and how ranks and texts are scored."""
 
 from vip5core.metrics.metric import Metric, pareto_front
 from vip5core.metrics.ranking import UNRANKED, rank_by_score, rank_of

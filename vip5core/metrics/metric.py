@@ -1,4 +1,4 @@
-"""What a metric is: how it is computed, read and used, in one object."""
+"""What a metric is: how it is computed, formatted and used, in one object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from vip5core.errors import UserError
 from vip5core.vocabulary import TASKS
 
-if TYPE_CHECKING:  # a command line that only names metrics does without pandas
+if TYPE_CHECKING:  # naming metrics, as a command line does, should not import pandas
     import pandas as pd
 
 _SPLIT_WORDS = {"valid": "validation ", "train": "training "}
@@ -25,21 +25,21 @@ class Metric:
     `<group>/<name>` (`cost/train_seconds`); `vip5core.metrics.metric` finds a metric by its full name.
 
     Attributes:
-        group: the task, or `probe`, `cost`, `model`; empty for what concerns all tasks.
-        name: within its group.
-        label: for a table's head.
-        higher_is_better: direction.
-        format: of a value.
-        unit: empty for shares and counts.
-        words: in a sentence; by default the label.
-        splits: where it is measured; none for what belongs to no split.
-        columns: of the per-user rows that it is computed from.
-        per_unit: its value per unit, from the rows of one task and split. Shape of the result: [units].
-        overall: its value where that is no mean over units, such as BLEU of a corpus.
-        in_table: it has a column in every report's table (others, where a study asks for them).
-        in_comparisons: `vip5 compare` tests it without being asked to.
-        in_answer: it answers studies that name no metrics of their own.
-        split: of this one, once found by its full name.
+        group: The task, or `probe`, `cost` or `model`; empty for a metric over all tasks.
+        name: The name of the metric within its group.
+        label: The name of the metric in the header of a table.
+        higher_is_better: Whether a higher value is better.
+        format: The format specification of a value.
+        unit: The unit of a value; empty for shares and counts.
+        words: The name of the metric in a sentence; by default its label.
+        splits: The splits that it is measured on; empty for a metric that belongs to no split.
+        columns: The columns of the per-user rows that it is computed from.
+        per_unit: Gives the value of each unit from the rows of one task and split. Shape of the result: [units].
+        overall: Gives the value where that is not the mean over units, such as BLEU of a corpus.
+        in_table: Whether every report's table has a column for it; other metrics have one if a study asks for them.
+        in_comparisons: Whether `vip5 compare` tests it by default.
+        in_answer: Whether it answers the question of a study that names no metrics.
+        split: The split, in a metric found by its full name.
     """
 
     group: str
@@ -64,18 +64,18 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """In a sentence: `sequential NDCG@10`, `validation loss`."""
+        """The metric in a sentence: `sequential NDCG@10`, `validation loss`."""
         task = f"{self.task} " if self.task else ""
         return f"{_SPLIT_WORDS.get(self.split, '')}{task}{self.words or self.label}"
 
     @property
     def is_testable(self) -> bool:
-        """Is it the mean of one value per unit, measured on the test, so that levels can be compared by it?"""
+        """Is it the mean of one value per unit on the test split, so that levels can be compared by a paired test?"""
         return self.per_unit is not None and self.split in ("", "test")
 
     @property
     def unit_name(self) -> str:
-        """What it has one value for."""
+        """The unit that it has one value for."""
         return {"explanation": "text", "probe": "item"}.get(self.group, "user")
 
     def better(self, value: float, than: float) -> bool:
@@ -83,36 +83,36 @@ class Metric:
         return value > than if self.higher_is_better else value < than
 
     def show(self, value: float | None) -> str:
-        """A value as text; a dash where there is none."""
+        """A value as text; a dash if there is none."""
         return "–" if value is None or value != value else format(value, self.format)
 
     def rows(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Its rows among all rows of a trial."""
+        """Those of a trial's rows that it is computed from."""
         if self.group == "probe":
             return rows[(rows["task"] == "probe") & (rows["template"] == self.name)]
         return rows[(rows["split"] == self.split) & (rows["task"] == self.group)]
 
     def can_be_computed(self, rows: pd.DataFrame) -> bool:
-        """Do these rows, of its task and one split, have what it needs?"""
+        """Do these rows, of its task and one split, have the columns that it needs?"""
         if self.per_unit is None and self.overall is None:
             return False
         return all(column in rows and bool(rows[column].notna().all()) for column in self.columns)
 
     def values(self, rows: pd.DataFrame) -> np.ndarray:
-        """Its value of each unit, stored or computed, from rows of its task and split. Shape: [units].
+        """The value of each unit, stored or computed, from rows of its task and split. Shape: [units].
 
         Raises:
-            UserError: if it has none, or the rows lack what it is computed from.
+            UserError: if it has no value per unit, or the rows lack the columns that it needs.
         """
         if self.per_unit is None or not (self.name in rows or self.can_be_computed(rows)):
             raise UserError(f"metric {self.name!r} has no value per {self.unit_name} in these results")
         return rows[self.name].to_numpy(float) if self.name in rows else self.per_unit(rows)
 
     def value(self, rows: pd.DataFrame) -> float:
-        """Its value over rows of its task and split.
+        """The value over rows of its task and split.
 
         Raises:
-            ValueError: without rows.
+            ValueError: if there are no rows.
         """
         if not len(rows):
             raise ValueError(f"metric {self.name!r}: there are no rows to compute it from")
@@ -120,11 +120,11 @@ class Metric:
 
 
 def pareto_front(points: Sequence[Mapping[str, float]], metrics: Mapping[str, Metric]) -> list[int]:
-    """The places of those points that no other improves on in one metric without being worse in another.
+    """The indices of the points that no other point dominates: none is better in one metric and worse in no other.
 
     Args:
-        points: values by full name.
-        metrics: the objectives, by full name.
+        points: The values of each point, by the full names of metrics.
+        metrics: The objectives, by their full names.
     """
 
     def dominates(one: Mapping[str, float], other: Mapping[str, float]) -> bool:

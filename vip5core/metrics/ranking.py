@@ -37,12 +37,12 @@ def gains(ranks: np.ndarray, k: int) -> np.ndarray:
 
 
 def share_of_beams(rows: pd.DataFrame, column: str) -> float:
-    """The share of all beams that `column` counts; `beams` has the number of beams of each user."""
+    """The share of all beams that `column` counts; the column `beams` has the number of beams of each user."""
     return float(rows[column].mean()) / int(rows["beams"].iloc[0])
 
 
 def rank_of(target: int, ranked: Sequence[int] | np.ndarray) -> int:
-    """The place of `target` in a ranked list, from 1; `UNRANKED` if it is not there."""
+    """The rank of `target` in a list, from 1; `UNRANKED` if it is not in the list."""
     places = np.flatnonzero(np.asarray(ranked) == target)
     return int(places[0]) + 1 if len(places) else UNRANKED
 
@@ -50,7 +50,7 @@ def rank_of(target: int, ranked: Sequence[int] | np.ndarray) -> int:
 def rank_by_score(
     target: int, scores: Mapping[int, float] | np.ndarray, allowed: np.ndarray, rng: np.random.Generator
 ) -> int:
-    """Rank of `target` among `allowed` items by descending score, ties broken at random.
+    """The rank of `target` among the `allowed` items by descending score, ties broken at random.
 
     A fixed order of ties would favour low item numbers.
     """

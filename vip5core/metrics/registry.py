@@ -1,4 +1,4 @@
-"""Every metric, declared once: evaluation, tables, comparisons, plots and searches read it here."""
+"""Every metric, declared once, for evaluation, tables, comparisons, plots and searches alike."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from vip5core.errors import UserError
 from vip5core.metrics import ranking, text
@@ -14,19 +15,19 @@ from vip5core.metrics.metric import Metric
 from vip5core.vocabulary import RANKING_TASKS, SPLITS, TASKS
 
 _HELD_OUT = ("valid", "test")
-#: By group and name, in the order of tables.
+#: All metrics by group and name, in the order in which tables show them.
 METRICS: dict[tuple[str, str], Metric] = {}
 
 
 def register(declared: Metric) -> Metric:
-    """Add a metric; what it says of itself is all that any part of the project needs to know.
+    """Add a metric; its declaration is all that the rest of the project needs.
 
     Raises:
-        ValueError: if there is one of that name.
+        ValueError: if its group has a metric of that name.
     """
     key = (declared.group, declared.name)
     if key in METRICS:
-        raise ValueError(f"metric {'/'.join(key)} is declared already")
+        raise ValueError(f"metric {'/'.join(key)} has already been declared")
     METRICS[key] = declared
     return declared
 
@@ -40,7 +41,7 @@ def metric(name: str) -> Metric:
     """The metric of a full name, such as `test/sequential/ndcg_at_10`, `valid/loss` or `cost/train_seconds`.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no such metric.
     """
     first, *rest = name.split("/")
     split, rest = (first, rest) if first in SPLITS else ("", [first, *rest])
@@ -63,19 +64,19 @@ def metric_names() -> Iterator[str]:
 
 
 def testable_names() -> list[str]:
-    """The full names of the metrics that comparisons test without being asked to."""
+    """The full names of the metrics that comparisons test by default."""
     return [name for name in metric_names() if (known := metric(name)).in_comparisons and known.is_testable]
 
 
 def answer_names() -> tuple[str, ...]:
-    """The full names of the metrics that answer a study which names none: one per task, on the test."""
+    """The full names of the metrics that answer the question of a study which names none: one per task, on the test."""
     return tuple(f"test/{known.group}/{known.name}" for known in METRICS.values() if known.in_answer)
 
 
 # ranking
 
 
-def hit_rate_at(k: int, group: str, **use: bool) -> Metric:
+def hit_rate_at(k: int, group: str, **use: Any) -> Metric:
     """HR@k: the share of users whose target is among the first k."""
     return Metric(
         *(group, f"hit_rate_at_{k}", f"HR@{k}", True, ".4f"),
@@ -86,7 +87,7 @@ def hit_rate_at(k: int, group: str, **use: bool) -> Metric:
     )
 
 
-def ndcg_at(k: int, group: str, **use: bool) -> Metric:
+def ndcg_at(k: int, group: str, **use: Any) -> Metric:
     """NDCG@k with one relevant item per user."""
     return Metric(
         *(group, f"ndcg_at_{k}", f"NDCG@{k}", True, ".4f"),
@@ -122,7 +123,7 @@ _text = partial(Metric, "explanation", higher_is_better=True, format=".2f", unit
 _texts = ("reference", "prediction")
 register(_text("bleu_1", "BLEU-1", columns=_texts, overall=text.on_rows(partial(text.bleu, order=1))))
 register(_text("bleu_4", "BLEU-4", columns=_texts, overall=text.on_rows(text.bleu), in_table=True))
-# BLEU of a corpus is no mean over its texts, so levels are compared by the mean of the texts' own.
+# BLEU of a corpus is not a mean over its texts, so levels are compared by the mean BLEU of single texts.
 register(
     _text(
         *("sentence_bleu_4", "sentence BLEU-4"),
@@ -153,11 +154,11 @@ register(_loss("", splits=("valid", "train")))
 for _task in TASKS:
     register(_loss(_task, splits=("valid",)))
 
-# what image tokens tell about items; see vip5core.evaluation.probe
+# what can be read off image tokens; see vip5core.evaluation.probe
 
 
-def probe_of(attribute: str, **use: bool) -> Metric:
-    """Accuracy of reading an attribute off the image tokens, or the share of neighbours that they keep."""
+def probe_of(attribute: str, **use: Any) -> Metric:
+    """The accuracy of reading an attribute off the image tokens, or the share of neighbours that they preserve."""
     reference = re.fullmatch(r"(\w+)_(clip|chance)", attribute)
     if reference:
         what = {"clip": "CLIP", "chance": "chance"}[reference[2]]
@@ -189,12 +190,12 @@ register(_model("total_parameters", "parameters", False, ",.0f"))
 register(_model("trainable_percent", "trainable", False, ".2f", "%", in_table=True))
 register(_model("best_epoch", "best epoch", False, ".0f"))
 
-#: Metrics that are one for each number or attribute: the beginning of their names, and how to declare one.
+#: Metrics with any cutoff k, by the part of their names before k, and the functions that declare them.
 _CUTOFF_FAMILIES: dict[str, Callable[..., Metric]] = {"hit_rate_at": hit_rate_at, "ndcg_at": ndcg_at}
 
 
 def _of_family(group: str, name: str) -> Metric | None:
-    """A metric that nobody declared by itself, such as HR@3."""
+    """A metric that is declared on demand, such as HR@3."""
     if group in RANKING_TASKS and (found := re.fullmatch(r"(\w+_at)_([1-9]\d*)", name)):
         family = _CUTOFF_FAMILIES.get(found[1])
         return family(int(found[2]), group) if family else None

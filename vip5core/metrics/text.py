@@ -1,7 +1,7 @@
 """Text metrics on words: BLEU by sacrebleu, ROUGE by rouge-score. All in percent.
 
-Both take texts as they are, split at white space. Explanations of reviews come tokenised by words already; other
-texts, such as MovieLens summaries, keep their punctuation on the words.
+Both take texts as they are, split at white space. Explanations from reviews are already tokenised into words; in
+other texts, such as MovieLens summaries, punctuation stays attached to words.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-# sacrebleu and rouge-score are imported where texts are scored: they take a second, and metrics are named without them.
+# sacrebleu and rouge-score take a second to import, so they are imported only where texts are scored.
 
 T = TypeVar("T")
 
 
 def on_rows(score: Callable[[Sequence[str], Sequence[str]], T]) -> Callable[[pd.DataFrame], T]:
-    """A score of references and texts as one of per-user rows."""
+    """Apply a score of references and texts to per-user rows."""
     return lambda rows: score(rows["reference"].tolist(), rows["prediction"].tolist())
 
 
 def bleu(references: Sequence[str], texts: Sequence[str], order: int = 4) -> float:
     """Corpus BLEU up to `order`-grams of words, without smoothing (Papineni et al., 2002).
 
-    Where the official code divides by zero (nothing was written, or there is nothing to match) this is 0.
+    It is 0 where the official code divides by zero: if all texts are empty, or nothing matches.
 
     Raises:
-        ValueError: without texts.
+        ValueError: if there are no texts.
     """
     import sacrebleu
 
@@ -42,12 +42,14 @@ def bleu(references: Sequence[str], texts: Sequence[str], order: int = 4) -> flo
 
 
 def bleu_characters(references: Sequence[str], texts: Sequence[str], order: int = 4) -> float:
-    """BLEU as the official notebook computes it: it passes strings where lists of words are meant, so that n-grams
-    are of characters, spaces included. The paper's BLEU figures are this one."""
-    return bleu([_as_words(text) for text in references], [_as_words(text) for text in texts], order)
+    """BLEU as the official notebook computes it, of which the paper's BLEU figures are.
+
+    The notebook passes strings where lists of words are expected, so its n-grams are of characters, spaces included.
+    """
+    return bleu([_spell_out(text) for text in references], [_spell_out(text) for text in texts], order)
 
 
-def _as_words(text: str) -> str:
+def _spell_out(text: str) -> str:
     return " ".join(f"{ord(character):x}" for character in text)
 
 
@@ -71,7 +73,7 @@ def mean_rouge(references: Sequence[str], texts: Sequence[str], name: str) -> fl
     """The mean of `rouge_of`.
 
     Raises:
-        ValueError: without texts.
+        ValueError: if there are no texts.
     """
     if not texts:
         raise ValueError("no texts to compare")
@@ -80,7 +82,7 @@ def mean_rouge(references: Sequence[str], texts: Sequence[str], name: str) -> fl
 
 @functools.lru_cache(maxsize=2)
 def _rouges(references: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """All three at once, which is how they are computed, kept for who asks for the next of them."""
+    """All three, since they are computed together; kept for the calls that ask for the others."""
     scores = [_rouge_scorer().score(reference, text) for reference, text in zip(references, texts, strict=True)]
     return {
         name: 100.0 * np.array([score[key].fmeasure for score in scores])

@@ -7,20 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from vip5platform.analysis.results import TESTABLE
-from vip5platform.analysis.significance import unit_values
-from vip5platform.tracking import default_uri, fingerprint_of_run
 
 from vip5core.errors import UserError
-from vip5core.trial.result import TrialResult
-
-#: What is tested where nobody says what, of what both runs have.
-TESTED = (
-    *(f"test/{task}/{name}" for task in ("sequential", "direct") for name in ("hit_rate_at_10", "ndcg_at_10")),
-    "test/explanation/sentence_bleu_4",
-    "test/explanation/rouge_l",
-    "probe/neighbours",
-)
+from vip5core.home import Home
+from vip5core.metrics import metric, testable_names
+from vip5core.trial.result import RESULT, TrialResult, has_result
+from vip5platform.analysis.significance import unit_values
+from vip5platform.tracking import default_uri, fingerprint_of_run
 
 
 def units_of(results: Sequence[TrialResult], name: str) -> dict[int, pd.Series]:
@@ -29,12 +22,12 @@ def units_of(results: Sequence[TrialResult], name: str) -> dict[int, pd.Series]:
     Raises:
         UserError: for a metric that is not the mean of such values.
     """
-    if not TESTABLE.fullmatch(name):
-        raise UserError(f"metric {name!r}: has no value per user; choose among {', '.join(TESTED)}")
+    if not metric(name).is_testable:
+        raise UserError(f"metric {name!r}: has no value per user; choose among {', '.join(testable_names())}")
     return {result.config.seed: unit_values(result.per_user, name) for result in results}
 
 
-def load_runs(names: Sequence[str], home: Path, tracking_uri: str | None) -> list[TrialResult]:
+def load_runs(names: Sequence[str], home: Home, tracking_uri: str | None) -> list[TrialResult]:
     """Finished trials of one setting, by folder, fingerprint (or its beginning), or MLflow run id.
 
     Raises:
@@ -57,18 +50,18 @@ def load_runs(names: Sequence[str], home: Path, tracking_uri: str | None) -> lis
     return runs
 
 
-def _folder(name: str, home: Path, tracking_uri: str | None) -> Path:
-    if (Path(name) / "result.json").is_file():
+def _folder(name: str, home: Home, tracking_uri: str | None) -> Path:
+    if has_result(Path(name)):
         return Path(name)
-    inside = "" if "/" in name else f"{glob.escape(name)}*/result.json"
-    found = [file.parent for file in (home / "trials").glob(inside)] if inside else []
+    inside = "" if "/" in name else f"{glob.escape(name)}*/{RESULT}"
+    found = [file.parent for file in home.trials.glob(inside)] if inside else []
     if len(found) == 1:
         return found[0]
     if found:
         raise UserError(f"run {name!r}: {len(found)} trials begin so: {', '.join(f.name for f in found[:3])}, …")
     fingerprint = fingerprint_of_run(name, tracking_uri or default_uri(home))
-    if fingerprint and (home / "trials" / fingerprint / "result.json").is_file():
-        return home / "trials" / fingerprint
+    if fingerprint and has_result(home.trial(fingerprint)):
+        return home.trial(fingerprint)
     raise UserError(
-        f"run {name!r}: no finished trial in {str(home / 'trials')!r} and no run of MLflow has that name; say --home"
+        f"run {name!r}: no finished trial in {str(home.trials)!r} and no run of MLflow has that name; say --home"
     )

@@ -8,10 +8,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vip5core.errors import UserError, unknown_name
+from vip5core.errors import Failure, UserError, first_line, unknown_name
+from vip5core.home import Home
 from vip5core.storage import atomic_file
 
-_FILE = "study.json"
+RECORD = "study.json"
+
+
+#: A trial that its study did not come to.
+NOT_RUN = Failure(kind="not_run", message="not run")
 
 
 class RecordedTrial(BaseModel):
@@ -21,7 +26,7 @@ class RecordedTrial(BaseModel):
         cell: its levels, by factor; empty for a search.
         seed: which repetition.
         group: the dataset as it was asked for: trials of one group answered the same questions.
-        dataset: its folder; empty if the ground could not be had.
+        dataset: its folder; empty if the inputs could not be prepared.
         fingerprint: the trial's; empty likewise.
         failure: why there is no result, where there is none.
     """
@@ -33,7 +38,7 @@ class RecordedTrial(BaseModel):
     group: str
     dataset: str = ""
     fingerprint: str = ""
-    failure: str = ""
+    failure: Failure | None = None
 
     @property
     def name(self) -> str:
@@ -83,24 +88,28 @@ class StudyRecord(BaseModel):
     tracking_uri: str = ""
     sasrec: dict[str, str] = {}
 
-    def folder(self, home: Path) -> Path:
-        return home / "reports" / f"{self.name}-{self.key}"
+    def folder(self, home: Home) -> Path:
+        return home.report(self.name, self.key)
 
-    def save(self, home: Path) -> None:
-        with atomic_file(self.folder(home) / _FILE) as aside:
+    def file(self, home: Home) -> Path:
+        return self.folder(home) / RECORD
+
+    def save(self, home: Home) -> None:
+        with atomic_file(self.file(home)) as aside:
             aside.write_text(self.model_dump_json(indent=1), "utf-8")
 
 
 def load_record(folder: Path) -> StudyRecord:
     """Raises: UserError if `folder` holds no study."""
     try:
-        return StudyRecord.model_validate_json((folder / _FILE).read_text("utf-8"))
+        return StudyRecord.model_validate_json((folder / RECORD).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{str(folder)!r} holds no study that can be read ({reason}): run the study again") from None
+        raise UserError(
+            f"{str(folder)!r} holds no study that can be read ({first_line(error)}): run the study again"
+        ) from None
 
 
-def find_record(name: str, home: Path) -> StudyRecord:
+def find_record(name: str, home: Home) -> StudyRecord:
     """The study that was run last under this name, or the one in this folder.
 
     Args:
@@ -109,11 +118,11 @@ def find_record(name: str, home: Path) -> StudyRecord:
     Raises:
         UserError: if there is none.
     """
-    if (Path(name) / _FILE).is_file():
+    if (Path(name) / RECORD).is_file():
         return load_record(Path(name))
-    files = sorted((home / "reports").glob(f"*/{_FILE}"), key=lambda file: file.stat().st_mtime)
+    files = sorted(home.reports.glob(f"*/{RECORD}"), key=lambda file: file.stat().st_mtime)
     if not files:
-        raise UserError(f"study {name!r}: {str(home / 'reports')!r} holds none: run a study, or say --home")
+        raise UserError(f"study {name!r}: {str(home.reports)!r} holds none: run a study first, or name its --home")
     names = {file.parent.name.rpartition("-")[0]: file.parent for file in files}  # the last wins
     found = names.get(name) or {file.parent.name: file.parent for file in files}.get(name)
     if found is None:

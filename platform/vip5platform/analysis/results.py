@@ -7,15 +7,20 @@ family of Holm's correction is every comparison of the study.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from vip5core.data.dataset import Dataset, open_dataset
+from vip5core.errors import Failure, UserError
+from vip5core.home import Home
+from vip5core.metrics import metric
+from vip5core.trial.result import TrialResult
 from vip5platform.analysis.baselines import Baseline, find_baselines
-from vip5platform.analysis.record import RecordedTrial, StudyRecord
+from vip5platform.analysis.record import NOT_RUN, RecordedTrial, StudyRecord
 from vip5platform.analysis.significance import (
     Comparison,
     all_pairs,
@@ -24,16 +29,6 @@ from vip5platform.analysis.significance import (
     seeds_interval,
     unit_values,
     with_holm,
-)
-
-from vip5core.data.dataset import Dataset
-from vip5core.errors import UserError
-from vip5core.metrics import metric
-from vip5core.trial.result import TrialResult
-
-#: Metrics that are the mean of one value per user, text or item, and so can be tested.
-TESTABLE = re.compile(
-    r"test/(sequential|direct)/(ndcg|hit_rate)_at_\d+|test/explanation/(sentence_bleu_4|rouge_l)|probe/[a-z]+"
 )
 
 
@@ -52,7 +47,7 @@ class CellResults:
     name: str
     levels: Mapping[str, str]
     results: Mapping[int, TrialResult]
-    failures: Mapping[int, str]
+    failures: Mapping[int, Failure]
     dataset: Dataset | None
 
     def values(self, name: str) -> list[float]:
@@ -131,7 +126,7 @@ class DatasetResults:
             values = cell.values(name)
             if not values:
                 self._intervals[key] = Interval(float("nan"))
-            elif TESTABLE.fullmatch(name):
+            elif metric(name).is_testable:
                 self._intervals[key] = Interval(*mean_interval(cell.units(name)))
             else:
                 self._intervals[key] = Interval(*seeds_interval(values))
@@ -160,19 +155,19 @@ class StudyResults:
     def seeds(self) -> int:
         return max((len(cell.results) for cell in self.cells), default=0)
 
-    def results(self) -> dict[str, TrialResult]:
+    def trial_results(self) -> dict[str, TrialResult]:
         """Every trial that finished, once, by fingerprint."""
         return {result.folder.name: result for cell in self.cells for result in cell.results.values()}
 
 
-def load_results(record: StudyRecord, home: Path) -> StudyResults:
+def load_results(record: StudyRecord, home: Home) -> StudyResults:
     """Read what the trials of `record` left under `home`, and test what can be tested."""
     by_group: dict[str, list[RecordedTrial]] = {}
     for trial in record.trials:
         by_group.setdefault(trial.group, []).append(trial)
     groups = [_group(name, trials, record, home) for name, trials in by_group.items()]
     metrics = [name for name in record.metrics if any(cell.values(name) for group in groups for cell in group.cells)]
-    tests = [_comparisons(group, [name for name in metrics if TESTABLE.fullmatch(name)]) for group in groups]
+    tests = [_comparisons(group, [name for name in metrics if metric(name).is_testable]) for group in groups]
     adjusted = iter(with_holm([test for some in tests for test in some]))
     return StudyResults(
         record,
@@ -181,7 +176,7 @@ def load_results(record: StudyRecord, home: Path) -> StudyResults:
     )
 
 
-def _group(name: str, trials: Sequence[RecordedTrial], record: StudyRecord, home: Path) -> DatasetResults:
+def _group(name: str, trials: Sequence[RecordedTrial], record: StudyRecord, home: Home) -> DatasetResults:
     cells: dict[str, list[RecordedTrial]] = {}
     for trial in trials:
         cells.setdefault(trial.name, []).append(trial)
@@ -191,33 +186,32 @@ def _group(name: str, trials: Sequence[RecordedTrial], record: StudyRecord, home
     baselines: Sequence[Baseline] = ()
     if first is not None and first.dataset is not None:
         config = next(iter(first.results.values())).config
-        trained = home / "baselines" / record.sasrec[name] if name in record.sasrec else None
+        trained = home.baselines / record.sasrec[name] if name in record.sasrec else None
         baselines = find_baselines(record.baselines, first.dataset, config, trained)
     return DatasetResults(name, first.dataset if first else None, made, baselines)
 
 
-def _dataset(folder: str, home: Path) -> Dataset | None:
+def _dataset(folder: str, home: Home) -> Dataset | None:
     """A dataset of the record, also where the whole home was moved; None if it is gone."""
-    moved = home / "datasets" / Path(folder).name
+    moved = home.datasets / Path(folder).name
     try:
-        return Dataset.load(moved if moved.is_dir() else folder)
+        return open_dataset(moved if moved.is_dir() else folder)
     except UserError:
         return None
 
 
-def _cell(trials: Sequence[RecordedTrial], datasets: Mapping[str, Dataset | None], home: Path) -> CellResults:
+def _cell(trials: Sequence[RecordedTrial], datasets: Mapping[str, Dataset | None], home: Home) -> CellResults:
     results, failures = {}, {}
     for trial in trials:
-        folder = home / "trials" / trial.fingerprint
-        if not trial.fingerprint or not folder.is_dir():
-            failures[trial.seed] = trial.failure or "not run"
+        if not trial.fingerprint or not home.trial(trial.fingerprint).is_dir():
+            failures[trial.seed] = trial.failure or NOT_RUN
             continue
         try:
-            results[trial.seed] = TrialResult.load(folder)
+            results[trial.seed] = TrialResult.load(home.trial(trial.fingerprint))
             _ = results[trial.seed].per_user
         except UserError as error:
             results.pop(trial.seed, None)
-            failures[trial.seed] = str(error)
+            failures[trial.seed] = Failure.of(error)
     return CellResults(trials[0].name, trials[0].cell, results, failures, datasets.get(trials[0].dataset))
 
 
@@ -225,19 +219,19 @@ def _comparisons(group: DatasetResults, metrics: Sequence[str]) -> list[Comparis
     tests = []
     for name in metrics:
         units = {cell.name: cell.units(name) for cell in group.cells if cell.values(name)}
-        units = _alike(units)
+        units = _with_the_same_units(units)
         tests += all_pairs(units, name)
         best = group.best(name)
         for baseline in group.baselines if best is not None and best.name in units else ():
             if best is not None and name in baseline.metrics:
                 theirs = unit_values(with_raw_items(baseline.rows, group.dataset), name)
                 # One training of SASRec is one; what is not trained gives the same answers for every seed.
-                level = {0: theirs} if baseline.trained else dict.fromkeys(units[best.name], theirs)
+                level = {0: theirs} if baseline.is_trained else dict.fromkeys(units[best.name], theirs)
                 tests.append(compare(units[best.name], level, names=(best.name, baseline.name), metric=name))
     return tests
 
 
-def _alike(units: dict[str, dict[int, pd.Series]]) -> dict[str, dict[int, pd.Series]]:
+def _with_the_same_units(units: dict[str, dict[int, pd.Series]]) -> dict[str, dict[int, pd.Series]]:
     """The cells that were asked about the same users or texts as the first, two at least: others cannot be paired."""
     index = next((series.index for level in units.values() for series in level.values()), pd.Index([]))
     return {

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from vip5platform.analysis.resampling import ALPHA, interval_of, p_value_of, seed_noise
 
 from vip5core.errors import UserError
-from vip5core.metrics.ranking import gains, hits
+from vip5core.metrics import metric as find_metric
+from vip5platform.analysis.resampling import ALPHA, interval_of, p_value_of, seed_noise
 
 #: Seed number to the values of its trained model, one per unit.
 Level = Mapping[int, pd.Series]
@@ -106,8 +105,8 @@ def compare(
 
     The null distribution of the mean difference has two parts. Units: the sign of each unit's difference, averaged
     over seeds, is flipped at random (`scipy.stats.permutation_test`), scaled down by what is noise of the trainings.
-    Seeds: draws of Student's t with the variance of the levels' means from seed to seed (see `seed_noise`). The interval
-    has the same second part, and `scipy.stats.bootstrap` over units as its first.
+    Seeds: draws of Student's t with the variance of the levels' means from seed to seed (see `seed_noise`). The
+    interval has the same second part, and `scipy.stats.bootstrap` over units as its first.
 
     Seeds are not paired, which gives twice as many degrees of freedom, and lets a level have seeds that the other
     lacks. Where equal seeds make trainings of both levels alike, the answer errs on the side of doubt.
@@ -120,7 +119,7 @@ def compare(
     Raises:
         UserError: if the levels were not measured on the same units, on one only, or a value is not a number.
     """
-    a, b = _aligned([first, second], names)
+    a, b = _align_units([first, second], names)
     units = a.shape[1]
     change = a.mean(axis=0) - b.mean(axis=0)
     difference = float(change.mean())
@@ -152,7 +151,7 @@ def compare(
 
 def mean_interval(values: Level, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float, float]:
     """A level's mean over units and seeds, with its 95 % interval: (mean, low, high). See `compare`."""
-    (matrix,) = _aligned([values], ("the level",))
+    (matrix,) = _align_units([values], ("the level",))
     rng = np.random.default_rng(seed)
     of_units = matrix.mean(axis=0)
     return float(matrix.mean()), *interval_of(of_units, seed_noise([matrix], of_units, draws, rng), rng)
@@ -223,12 +222,8 @@ def unit_values(rows: pd.DataFrame, metric: str) -> pd.Series:
     Raises:
         UserError: for a metric that is no mean over units, or rows without it.
     """
-    task, _, name = metric.rpartition("/")
-    if task == "probe":
-        part, keys = rows[(rows["task"] == "probe") & (rows["template"] == name)], ["item"]
-    else:
-        split, _, task = task.partition("/")
-        part, keys = rows[(rows["split"] == split) & (rows["task"] == task)], ["user", "item"]
+    known = find_metric(metric)
+    part, keys = known.rows(rows), ["item"] if known.unit_name == "item" else ["user", "item"]
     if part.empty:
         raise UserError(f"no rows for {metric}: there are {', '.join(sorted(rows['task'].unique())) or 'none at all'}")
     # Texts of one user and item come in any order, but for what they should say.
@@ -236,28 +231,12 @@ def unit_values(rows: pd.DataFrame, metric: str) -> pd.Series:
     if part.duplicated(keys).any():
         part = part.assign(number=part.groupby(keys).cumcount())
         keys = [*keys, "number"]
-    values = _values(part, metric)
+    values = known.values(part)
     index = pd.MultiIndex.from_frame(part[keys]) if len(keys) > 1 else pd.Index(part[keys[0]])
     return pd.Series(values, index=index, name=metric)
 
 
-def _values(part: pd.DataFrame, metric: str) -> np.ndarray:
-    name = metric.rpartition("/")[2]
-    ranking = re.fullmatch(r"(ndcg|hit_rate)_at_(\d+)", name)
-    if metric.startswith("probe/"):
-        return part["value"].to_numpy(float)
-    if ranking and "rank" in part and part["rank"].notna().all():
-        of_user = gains if ranking[1] == "ndcg" else hits
-        return of_user(part["rank"].to_numpy(), int(ranking[2]))
-    if name in ("rouge_l", "sentence_bleu_4") and name in part:
-        return part[name].to_numpy(float)
-    raise UserError(
-        f"{metric} has no value per unit: take ndcg_at_k or hit_rate_at_k of a ranking task, "
-        "rouge_l or sentence_bleu_4 of explanations, or probe/<name>"
-    )
-
-
-def _aligned(levels: Sequence[Level], names: Sequence[str]) -> list[np.ndarray]:
+def _align_units(levels: Sequence[Level], names: Sequence[str]) -> list[np.ndarray]:
     """One matrix [S, U] per level, units in one order."""
     for level, name in zip(levels, names, strict=True):
         if not level:

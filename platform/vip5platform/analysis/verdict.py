@@ -6,10 +6,9 @@ import itertools
 import math
 from dataclasses import dataclass
 
+from vip5core.metrics import metric
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.significance import Comparison
-
-from vip5core.metrics import better, metric
 
 #: Costs by which one level may be cheaper than another, with the words for a share of them.
 COSTS = {"model/trainable_parameters": "the trainable parameters", "cost/train_seconds": "the training time"}
@@ -103,7 +102,9 @@ def is_weak(one: Verdict, group: DatasetResults) -> bool:
     if one.best is not None:
         return any(above(test) is not True for test in one.against)
     mean = next((cell.mean(one.metric) for cell in group.cells if cell.values(one.metric)), math.nan)
-    return any(better(one.metric, baseline.metrics.get(one.metric, math.nan), mean) for baseline in group.baselines)
+    return any(
+        metric(one.metric).better(baseline.metrics.get(one.metric, math.nan), mean) for baseline in group.baselines
+    )
 
 
 def possible_loss(one: Verdict, cell: CellResults) -> float:

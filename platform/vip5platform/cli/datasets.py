@@ -1,4 +1,4 @@
-"""`vip5 prepare`, `describe` and `images`: datasets are prepared, looked at and given their pictures."""
+"""`vip5 prepare`, `describe` and `images`: datasets are prepared, looked at and given their images."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from rich.markup import escape
 
 from vip5core.data.filters import DUPLICATES, REPEATS
-from vip5core.data.ids import ID_SCHEMES, LEAKY
 from vip5core.data.sources import SOURCES, options_of, read_source
 from vip5core.errors import UserError
 from vip5core.storage import writable_folder
+from vip5core.vocabulary import ID_SCHEMES
 
 
 def add_commands(commands: Any) -> None:
@@ -27,7 +27,7 @@ def add_commands(commands: Any) -> None:
         )
     )
     _add_describe(commands.add_parser("describe", help="a dataset in numbers, and a sheet of sample items"))
-    _add_images(commands.add_parser("images", help="download the pictures that a dataset's items name"))
+    _add_images(commands.add_parser("images", help="download the images that a dataset's items name"))
 
 
 def _sources() -> str:
@@ -50,8 +50,8 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     add(
         "--ids",
         dest="id_scheme",
-        choices=[*ID_SCHEMES, *LEAKY],
-        help="how items are numbered (random; published for vip5-release)",
+        choices=ID_SCHEMES,
+        help="how items are numbered (random; provided for vip5-release)",
     )
     add(
         "--k-core",
@@ -67,11 +67,10 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare(given: argparse.Namespace) -> int:
-    from vip5platform.console import say, stage
-    from vip5platform.report.datasets import dataset_summary
-
     from vip5core.data.build import build_dataset
     from vip5core.data.dataset import Dataset
+    from vip5platform.console import say, stage
+    from vip5platform.report.datasets import dataset_summary
 
     names = ("id_scheme", "k_core", "duplicates", "repeats", "candidates", "seed")
     options = options_of(given.dataset, **{name: getattr(given, name) for name in names})
@@ -86,7 +85,7 @@ def _prepare(given: argparse.Namespace) -> int:
     dataset = Dataset.load(given.out)
     dataset_summary(dataset)
     if dataset.items["image_urls"].map(len).any():
-        say(f"its pictures: [bold]vip5 images {escape(str(given.out))}[/]")
+        say(f"its images: [bold]vip5 images {escape(str(given.out))}[/]")
     return 0
 
 
@@ -99,12 +98,11 @@ def _add_describe(parser: argparse.ArgumentParser) -> None:
 
 
 def _describe(given: argparse.Namespace) -> int:
-    from vip5platform.console import console, say
-    from vip5platform.report.datasets import description_tables
-
     from vip5core.data.dataset import Dataset
     from vip5core.data.describe import describe
     from vip5core.data.images.sheet import draw_sheet
+    from vip5platform.console import console, say
+    from vip5platform.report.datasets import description_tables
 
     dataset = Dataset.load(given.folder)
     for table in description_tables(dataset, describe(dataset)):
@@ -131,19 +129,18 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
         help="ask TO… for every address FROM…; may be repeated",
     )
     add("--per-host", type=int, default=4, metavar="N", help="requests at once to one host (4)")
-    add("--timeout", type=float, default=30.0, metavar="S", help="seconds for one picture (30)")
-    add("--max-mb", type=float, default=20.0, metavar="MB", help="larger pictures are refused (20)")
+    add("--timeout", type=float, default=30.0, metavar="S", help="seconds for one image (30)")
+    add("--max-mb", type=float, default=20.0, metavar="MB", help="larger images are refused (20)")
     add("--allow-private", action="store_true", help="machines of private networks, this one too, may be asked")
     add("--retry-failed", action="store_true", help="ask again for what failed for good")
     parser.set_defaults(run=_images)
 
 
 def _images(given: argparse.Namespace) -> int:
-    from vip5platform.console import stage
-    from vip5platform.report.datasets import pictures_summary
-
-    from vip5core.data.images.dataset_images import add_pictures
+    from vip5core.data.images.dataset_images import add_images
     from vip5core.data.images.options import DownloadOptions
+    from vip5platform.console import stage
+    from vip5platform.report.datasets import images_summary
 
     if not 0 < given.max_mb < math.inf:
         raise UserError(f"--max-mb {given.max_mb}: must be a number above 0")
@@ -157,9 +154,9 @@ def _images(given: argparse.Namespace) -> int:
     )
     folder = given.folder.resolve()
     downloads = given.downloads or folder.with_name(f"{folder.name}.downloads")
-    with stage("pictures") as update:
-        added = add_pictures(folder, downloads, options, lambda done, total: update(done, total, ""))
-    pictures_summary(added, downloads)
+    with stage("images") as update:
+        added = add_images(folder, downloads, options, update)
+    images_summary(added, downloads)
     return 0 if added.reasons.empty else 1
 
 

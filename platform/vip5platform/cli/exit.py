@@ -12,7 +12,7 @@ from vip5core.errors import UserError
 def run_and_exit(work: Callable[[], int]) -> NoReturn:
     """Do `work` and leave the process with the code that it returns.
 
-    A mistake in what was given is told in a line (code 2), an interruption with the way on (130).
+    A user's mistake is one line and code 2; an interruption is code 130 and says how to go on.
     """
     try:
         code = work()
@@ -20,6 +20,6 @@ def run_and_exit(work: Callable[[], int]) -> NoReturn:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
+        print("interrupted: run the same command again to continue", file=sys.stderr)
         code = 130
     sys.exit(code)

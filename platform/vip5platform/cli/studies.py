@@ -43,14 +43,16 @@ def _report(given: argparse.Namespace) -> int:
     from vip5platform.environment import set_environment
 
     set_environment(None)
-    from vip5platform.analysis.record import find_record
+    from vip5core.home import Home
+    from vip5platform.analysis.record import RECORD, find_record
     from vip5platform.analysis.results import load_results
     from vip5platform.console import console, say, stage
-    from vip5platform.report import show, write_report
+    from vip5platform.report.files import write_report
+    from vip5platform.report.render.terminal import show
 
     folder = Path(given.study)
     # A report's folder lies in the home of its study, wherever that is.
-    home = folder.resolve().parents[1] if (folder / "study.json").is_file() else given.home.resolve()
+    home = Home(folder.resolve().parents[1] if (folder / RECORD).is_file() else given.home.resolve())
     record = find_record(given.study, home)
     with stage("report"):
         study = load_results(record, home)
@@ -65,16 +67,16 @@ def _compare(given: argparse.Namespace) -> int:
     from vip5platform.environment import set_environment
 
     set_environment(None)
-    from vip5platform.analysis.find_trials import TESTED, load_runs, units_of
+    from vip5core.home import Home
+    from vip5core.metrics import metric, testable_names
+    from vip5platform.analysis.find_trials import load_runs, units_of
     from vip5platform.analysis.significance import compare, with_holm
     from vip5platform.console import console, say
 
-    from vip5core.metrics import metric
-
-    home = given.home.resolve()
+    home = Home(given.home.resolve())
     sides = [load_runs(text.split(","), home, given.tracking_uri) for text in (given.first, given.second)]
     shared = [name for name in sides[0][0].metrics if all(name in run.metrics for runs in sides for run in runs)]
-    names = given.metric or [name for name in TESTED if name in shared]
+    names = given.metric or [name for name in testable_names() if name in shared]
     if not names:
         raise UserError(f"{given.first} and {given.second}: no metric of both can be tested user by user")
     first, second = (",".join(run.folder.name[:8] for run in runs) for runs in sides)

@@ -1,8 +1,8 @@
-"""Image features by Ray Data: decoding tasks feed a pool of encoders, every picture is encoded once, ever.
+"""Image features by Ray Data: decoding tasks feed a pool of encoders, every image is encoded once, ever.
 
-    pictures ─▶ decode (tasks: open, resize, crop; uint8) ─▶ encode (actors: every encoder that lacks it) ─▶ shards
+    images ─▶ decode (tasks: open, resize, crop; uint8) ─▶ encode (actors: every encoder that lacks it) ─▶ shards
 
-An actor holds every encoder of the study, so that a picture is decoded once for all of them. Batches are written to
+An actor holds every encoder of the study, so that an image is decoded once for all of them. Batches are written to
 content-addressed shards as they come: what is written is never computed again, whatever happens to the rest.
 """
 
@@ -11,15 +11,13 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
 import torch
-from vip5platform.cluster.ray_cluster import quiet_ray
-from vip5platform.cluster.resources import ClusterResources
 
 from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import assemble, known_images, store_fingerprint, write_shard
@@ -27,23 +25,25 @@ from vip5core.data.imported_features import store_name
 from vip5core.encoders import EncoderChoice, Preparation, UnreadableImage, decode_image, load_encoder
 from vip5core.errors import UserError
 from vip5core.fingerprint import sha256_bytes
+from vip5core.home import Home
+from vip5core.progress import Progress, no_progress
 from vip5core.storage import writable_folder
 from vip5core.vocabulary import PROVIDED
+from vip5platform.cluster.ray_cluster import quiet_ray
+from vip5platform.cluster.resources import ClusterResources
 
-#: Pictures per batch, and those that one more actor must be worth on a CPU (it takes seconds to start).
-_BATCH, _PICTURES_PER_ACTOR = 64, 256
+#: Images per batch, and those that one more actor must be worth on a CPU (it takes seconds to start).
+_BATCH, _IMAGES_PER_ACTOR = 64, 256
 #: TrialResources of a CPU that a decoding task takes beside the encoders, which are the work.
 _DECODE_CPU, _ENCODE_CPU = 0.25, 0.75
-
-Progress = Callable[[int, int], None]
 
 
 def extract(
     dataset: Dataset,
     choices: Sequence[EncoderChoice],
-    home: Path,
-    resources: Resources,
-    progress: Progress = lambda done, total: None,
+    home: Home,
+    resources: ClusterResources,
+    progress: Progress = no_progress,
     gpus_per_actor: float | None = None,
 ) -> dict[EncoderChoice, Path]:
     """Feature stores of `dataset`, one per encoder, computing what is not there.
@@ -52,21 +52,21 @@ def extract(
         choices: the encoders.
         home: stores go to `home/features/`.
         resources: of the Ray session this runs in.
-        progress: called with pictures done and to do.
+        progress: called with images done and to do.
         gpus_per_actor: share of a GPU for each actor; one whole GPU if the cluster has any.
 
     Returns:
         The folder of each encoder's store.
 
     Raises:
-        UserError: for weights that cannot be loaded, pictures that changed after the dataset was prepared, or a folder
+        UserError: for weights that cannot be loaded, images that changed after the dataset was prepared, or a folder
             that cannot be written.
     """
     stores = {choice: store_folder(dataset, choice, home) for choice in choices}
     missing = [choice for choice in choices if not stores[choice].is_dir()]
     if not missing:
         return stores
-    shards = {choice: home / "features" / "shards" / choice.fingerprint for choice in missing}
+    shards = {choice: home.shards(choice.fingerprint) for choice in missing}
     for folder in shards.values():
         writable_folder(folder, "feature folder")
     by_size: dict[int, list[EncoderChoice]] = {}
@@ -81,22 +81,22 @@ def extract(
     return stores
 
 
-def store_folder(dataset: Dataset, choice: EncoderChoice, home: Path) -> Path:
+def store_folder(dataset: Dataset, choice: EncoderChoice, home: Home) -> Path:
     """Where the features of `dataset` by one encoder lie, or will.
 
     Raises:
         UserError: for features that should have come with the dataset and did not.
     """
-    if choice.weights == PUBLISHED:
+    if choice.weights == PROVIDED:
         folder = dataset.folder / "features" / store_name(choice.name)
         if not folder.is_dir():
             there = ", ".join(dataset.manifest.features) or "none"
             raise UserError(
-                f"encoder_weights={PUBLISHED}: dataset {dataset.name!r} came with features of {there}, not of "
+                f"encoder_weights={PROVIDED}: dataset {dataset.name!r} came with features of {there}, not of "
                 f"{choice.name}; choose other weights"
             )
         return folder
-    return home / "features" / store_fingerprint(dataset, choice.fingerprint)
+    return home.features / store_fingerprint(dataset, choice.fingerprint)
 
 
 def _encode_missing(
@@ -104,15 +104,15 @@ def _encode_missing(
     choices: list[EncoderChoice],
     size: int,
     shards: dict[EncoderChoice, Path],
-    resources: Resources,
+    resources: ClusterResources,
     progress: Progress,
     gpus_per_actor: float | None,
 ) -> None:
-    """Put every picture of `dataset` into the shards of every encoder."""
+    """Put every image of `dataset` into the shards of every encoder."""
     known = [known_images(shards[choice]) for choice in choices]
-    pictures = dataset.items.dropna(subset=["image_sha256"]).drop_duplicates("image_sha256")
+    images = dataset.items.dropna(subset=["image_sha256"]).drop_duplicates("image_sha256")
     rows = []
-    for image, digest in zip(pictures["image"], pictures["image_sha256"], strict=True):
+    for image, digest in zip(images["image"], images["image_sha256"], strict=True):
         wanted = [place for place, seen in enumerate(known) if digest not in seen]
         if wanted:
             rows.append({"image_sha256": digest, "path": str(dataset.folder / image), "encoders": json.dumps(wanted)})
@@ -124,7 +124,7 @@ def _encode_missing(
         actors = max(1, int(resources.gpus / gpus))
         encode_resources: dict[str, Any] = {"num_gpus": gpus, "num_cpus": 1}
     else:
-        actors = max(1, min(int(resources.cpus), math.ceil(len(rows) / _PICTURES_PER_ACTOR)))
+        actors = max(1, min(int(resources.cpus), math.ceil(len(rows) / _IMAGES_PER_ACTOR)))
         encode_resources = {"num_cpus": _ENCODE_CPU}
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -160,7 +160,7 @@ def _encode_missing(
 def _decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
     """Batch of paths to batch of pixels.
 
-    `reason` says why a picture's bytes show nothing, which is known of them for ever; `problem` that they are not the
+    `reason` says why an image's bytes show nothing, which is known of them for ever; `problem` that they are not the
     bytes that the dataset was prepared with, which someone has to mend.
     """
     prepare = Preparation(size)
@@ -170,11 +170,11 @@ def _decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
         try:
             data = Path(path).read_bytes()
             if sha256_bytes(data) != digest:
-                problems[row] = f"picture {path!r} changed after its dataset was prepared: prepare the dataset again"
+                problems[row] = f"image {path!r} changed after its dataset was prepared: prepare the dataset again"
                 continue
             pixels[row] = prepare(decode_image(data)).numpy()
         except OSError as error:
-            problems[row] = f"picture {path!r} cannot be read ({error.strerror}): does every node see --home?"
+            problems[row] = f"image {path!r} cannot be read ({error.strerror}): does every node see --home?"
         except UnreadableImage as error:
             reasons[row] = str(error)
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,22 +10,24 @@ import torch
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
+from vip5core.home import Home
 from vip5core.model import find_backbone
+from vip5core.progress import Progress, no_progress
 from vip5core.trial.p5_stage import make_p5_backbone, p5_config, p5_fingerprint
 from vip5core.vocabulary import BUILT_IN
 
 
-def built_in_folder(name: str, dataset: Dataset, home: Path, p5_epochs: int | None = None) -> Path:
+def built_in_folder(name: str, dataset: Dataset, home: Home, p5_epochs: int | None = None) -> Path:
     """Where the built-in backbone that knows the prompts of `dataset` lies, or will."""
-    return home / "backbones" / f"{name}-{p5_fingerprint(dataset, _config(name, p5_epochs))}"
+    return home.backbones / f"{name}-{p5_fingerprint(dataset, _config(name, p5_epochs))}"
 
 
 def backbone_folder(
     name: str,
     dataset: Dataset,
-    home: Path,
+    home: Home,
     p5_epochs: int | None = None,
-    progress: Callable[[int, int, str], None] = lambda done, total, news: None,
+    progress: Progress = no_progress,
 ) -> Path:
     """The folder of a backbone that knows the language of its prompts.
 

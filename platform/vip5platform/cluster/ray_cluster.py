@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ray
 
-from vip5core.errors import UserError
+from vip5core.errors import UserError, first_line
 from vip5core.storage import process_alive
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What the cluster has, now.
-
-    Attributes:
-        cpus: of all nodes.
-        gpus: of all nodes.
-        cpus_per_gpu: on that node with GPUs which has the fewest.
-    """
-
-    cpus: float
-    gpus: float
-    cpus_per_gpu: float = math.inf
-
-    @classmethod
-    def of_cluster(cls) -> Resources:
-        """Those of the Ray that this process is connected to."""
-        found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        nodes = [(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in found]
-        return cls(
-            cpus=sum(cpus for cpus, _ in nodes),
-            gpus=sum(gpus for _, gpus in nodes),
-            cpus_per_gpu=min((cpus / gpus for cpus, gpus in nodes if gpus), default=0.0),
-        )
-
-    def with_nodes_to_come(self, processes: int, gpus: float) -> Resources:
-        """What there is once an autoscaler has added room for `processes` with `gpus` GPUs and a CPU each."""
-        return replace(self, cpus=max(self.cpus, processes), gpus=max(self.gpus, processes * gpus))
+from vip5platform.cluster.resources import ClusterResources
 
 
 @contextmanager
-def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resources]:
+def ray_session(address: str | None, cpus: int | None = None) -> Iterator[ClusterResources]:
     """Start a Ray on this machine, or join the one at `address`; on leaving end or leave it.
 
     Args:
@@ -67,9 +36,8 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resour
             try:
                 ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
             except (ConnectionError, ValueError, RuntimeError) as error:
-                reason = (str(error).splitlines() or [""])[0]
                 raise UserError(
-                    f"--address {address!r}: no Ray cluster there ({reason}): start one, or leave it out"
+                    f"--address {address!r}: no Ray cluster there ({first_line(error)}): start one, or leave it out"
                 ) from None
         else:
             ray.init(
@@ -80,7 +48,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Resour
                 logging_level=logging.ERROR,
                 _temp_dir=str(temporary),
             )
-        yield Resources.of_cluster()
+        yield ClusterResources.of_cluster()
     finally:
         ray.shutdown()
         if temporary:

@@ -20,6 +20,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from vip5core.config import TrialConfig
 from vip5core.distributed import DistributedGroup
+from vip5core.home import Home
 from vip5core.trial.run import run_trial
 from vip5core.trial.spec import TrialSpec
 
@@ -51,7 +52,7 @@ def spec_of(parameters: dict[str, Any]) -> TrialSpec:
 
 
 def trainable(
-    home: Path, storage: Path, workers: int, cpus_per_worker: float, gpus_per_worker: float
+    home: Home, storage: Path, workers: int, cpus_per_worker: float, gpus_per_worker: float
 ) -> Callable[..., None]:
     """The function that Tune calls with a point of its parameter space.
 
@@ -70,7 +71,7 @@ def trainable(
     return functools.partial(_run_in_group, home=home, storage=storage, scaling=scaling)
 
 
-def _run_in_process(parameters: dict[str, Any], home: Path, storage: Path, device: str) -> None:
+def _run_in_process(parameters: dict[str, Any], home: Home, storage: Path, device: str) -> None:
     spec = spec_of(parameters)
 
     def loop() -> None:
@@ -79,7 +80,7 @@ def _run_in_process(parameters: dict[str, Any], home: Path, storage: Path, devic
     TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0), run_config=_run_config(spec, storage)).fit()
 
 
-def _run_in_group(parameters: dict[str, Any], home: Path, storage: Path, scaling: ScalingConfig) -> None:
+def _run_in_group(parameters: dict[str, Any], home: Home, storage: Path, scaling: ScalingConfig) -> None:
     spec = spec_of(parameters)
 
     def loop() -> None:

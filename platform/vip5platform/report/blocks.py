@@ -63,12 +63,12 @@ class Row:
 
     Attributes:
         head: its first cell.
-        entries: one per column; none, for a line that is all head.
-        kind: a `group` heads the lines below it; `aside` is dimmed.
+        cells: one per column; none, for a row that is all head.
+        kind: a `group` heads the rows below it; `aside` is dimmed.
     """
 
     head: str
-    entries: Sequence[Cell] = ()
+    cells: Sequence[Cell] = ()
     kind: Literal["plain", "aside", "group"] = "plain"
 
 
@@ -77,15 +77,15 @@ class Table:
     """A table.
 
     Attributes:
-        corner: over the lines' heads.
+        corner: over the rows' heads.
         columns: without that of the heads.
-        lines: in order.
+        rows: in order.
         notes: legends and reasons, below.
     """
 
     corner: str
     columns: Sequence[Column]
-    lines: Sequence[Row]
+    rows: Sequence[Row]
     notes: Sequence[str] = ()
 
     def parts(self) -> list[Table]:
@@ -94,11 +94,8 @@ class Table:
         parts = []
         for group in groups:
             places = [place for place, column in enumerate(self.columns) if column.group == group]
-            lines = [
-                Row(line.head, [line.entries[p] for p in places] if line.entries else (), line.kind)
-                for line in self.lines
-            ]
-            parts.append(Table(self.corner, [self.columns[p] for p in places], lines))
+            rows = [Row(row.head, [row.cells[p] for p in places] if row.cells else (), row.kind) for row in self.rows]
+            parts.append(Table(self.corner, [self.columns[p] for p in places], rows))
         return parts
 
 

@@ -14,9 +14,9 @@ from vip5core.data.dataset import Dataset
 from vip5core.data.leak import ANSWERS
 from vip5platform.console import console, say, warn
 
-if TYPE_CHECKING:  # the first reads pictures, the second downloads them: seconds of imports that `prepare` does without
+if TYPE_CHECKING:  # the first reads images, the second downloads them: seconds of imports that `prepare` does without
     from vip5core.data.describe import Description
-    from vip5core.data.images.dataset_images import Added
+    from vip5core.data.images.dataset_images import AddedImages
 
 
 def dataset_summary(dataset: Dataset) -> None:
@@ -24,7 +24,7 @@ def dataset_summary(dataset: Dataset) -> None:
     counts = dataset.manifest.counts
     say(
         f"{escape(dataset.name)}: {dataset.n_users:,} users, {dataset.n_items:,} items "
-        f"({counts['items_with_image']:,} with picture), {counts['interactions']:,} interactions, "
+        f"({counts['items_with_image']:,} with image), {counts['interactions']:,} interactions, "
         f"{len(dataset.explanations):,} explanations"
     )
     if dataset.manifest.ids_leak:
@@ -43,7 +43,7 @@ def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
     facts.add_column(justify="right")
     facts.add_column(style="dim")
     mean, median, longest = found.history_lengths
-    words, frequent = found.feature_words
+    words, frequent = found.aspects
     told = found.explanations
     rows = [
         ("users", f"{found.users:,}", ""),
@@ -58,12 +58,12 @@ def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
             "users whose last two interactions have one time: order decides the test",
         ),
         ("popularity", f"{found.top_decile:.1%}", "of training interactions with the top tenth of the items"),
-        ("with picture", f"{found.with_image:.1%}", f"of items; {found.with_url:.1%} say where one can be had"),
+        ("with image", f"{found.with_image:.1%}", f"of items; {found.with_url:.1%} say where one can be had"),
         ("with title", f"{found.with_title:.1%}", f"of items; {found.with_description:.1%} with description"),
         ("explanations", f"{sum(told.values()):,}", ", ".join(f"{split} {count:,}" for split, count in told.items())),
         ("with explanation", f"{found.with_explanation:.1%}", "of interactions"),
         ("explanation length", f"{found.explanation_words:g}", "words, median"),
-        ("feature words", f"{words:,}", ", ".join(frequent)),
+        ("aspects", f"{words:,}", ", ".join(frequent)),
         ("features that came with it", str(len(manifest.features)), ", ".join(manifest.features)),
         (
             "item ids",
@@ -112,13 +112,13 @@ def _drops(dataset: Dataset) -> Table:
     return table
 
 
-def pictures_summary(added: Added, downloads: Path) -> None:
-    """How many items have a picture now, and why others have none."""
+def images_summary(added: AddedImages, downloads: Path) -> None:
+    """How many items have an image now, and why others have none."""
     new = added.now - added.before
-    say(f"{added.now:,} items with picture, {new:,} of them new; files and ledger: {escape(str(downloads))}")
+    say(f"{added.now:,} items with image, {new:,} of them new; files and ledger: {escape(str(downloads))}")
     if added.reasons.empty:
         return
-    table = Table(title="no picture", box=box.SIMPLE_HEAVY, title_justify="left")
+    table = Table(title="no image", box=box.SIMPLE_HEAVY, title_justify="left")
     table.add_column("items", justify="right")
     table.add_column("why")
     table.add_column("such as", style="dim", overflow="fold")

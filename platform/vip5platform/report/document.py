@@ -12,10 +12,10 @@ from vip5platform.report.plots import factors as factor_plots
 from vip5platform.report.plots import levels as plots
 from vip5platform.report.plots import search as search_plots
 from vip5platform.report.sections import cost, pairs, paper, reproduce, search
-from vip5platform.report.sections import level_table as levels
 from vip5platform.report.sections.answer import sentences
 from vip5platform.report.sections.details import details
-from vip5platform.report.sections.search import Stored
+from vip5platform.report.sections.level_table import level_table
+from vip5platform.report.sections.search import StoredSearch
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Document:
     sections: list[Section]
 
 
-def document(study: StudyResults, found: Stored | None = None) -> Document:
+def document(study: StudyResults, found: StoredSearch | None = None) -> Document:
     """The whole report.
 
     Args:
@@ -43,7 +43,7 @@ def document(study: StudyResults, found: Stored | None = None) -> Document:
     """
     sections = [
         Section("answer", "The answer in full", details(study)),
-        Section("search", "The best trials", search.blocks(study, found or Stored())),
+        Section("search", "The best trials", search.blocks(study, found or StoredSearch())),
         Section("table", "The table", _table(study)),
         Section("plots", "Plots", _plots(study, found) if found is not None else []),
         Section("pairs", "Two by two", pairs.blocks(study)),
@@ -75,10 +75,10 @@ def _about(study: StudyResults) -> str:
 def _table(study: StudyResults) -> list[Block]:
     if study.record.kind == "search":  # its trials stand in a table of their own
         return []
-    return [levels.grid(study)]
+    return [level_table(study)]
 
 
-def _plots(study: StudyResults, found: Stored) -> list[Block]:
+def _plots(study: StudyResults, found: StoredSearch) -> list[Block]:
     if study.record.kind == "search":
         made = search_plots.drawings(study, found)
         return [Drawings(made)] if made else []

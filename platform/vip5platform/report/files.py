@@ -7,7 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from vip5core.home import Home
 from vip5core.storage import atomic_file
+from vip5core.trial.result import TrialResult
+from vip5platform.analysis.record import NOT_RUN, RecordedTrial
 from vip5platform.analysis.results import StudyResults
 from vip5platform.report.document import document
 from vip5platform.report.plots import overview as main_plot
@@ -17,14 +20,14 @@ from vip5platform.report.sections import cost, pairs, search
 _PLOT = "plot.png"
 
 
-def write_report(study: StudyResults, home: Path) -> list[Path]:
+def write_report(study: StudyResults, home: Home) -> list[Path]:
     """Write `report.html`, `report.md`, `trials.csv`, `comparisons.csv` and `plot.png`, each whole.
 
     Returns:
         Their paths, in the study's folder under `home`.
     """
     folder = study.record.folder(home)
-    found = search.stored(study, home)
+    found = search.load_stored_search(study, home)
     contents = {
         "report.html": html.render(document(study, found)),
         "report.md": markdown.render(document(study), _PLOT),
@@ -39,14 +42,18 @@ def write_report(study: StudyResults, home: Path) -> list[Path]:
 
 def trials(study: StudyResults) -> pd.DataFrame:
     """One line per trial: its levels, what it is known by, why it failed, and all its metrics."""
-    results = study.results()
+    results = study.trial_results()
     lines: list[dict[str, Any]] = []
     for trial in study.record.trials:
         result = results.get(trial.fingerprint)
         line: dict[str, Any] = {**trial.cell, "asked of": trial.group, "seed": trial.seed}
-        line |= {"fingerprint": trial.fingerprint, "failure": "" if result else trial.failure or "not run"}
+        line |= {"fingerprint": trial.fingerprint, "failure": _failure(trial, result)}
         lines.append(line | (result.metrics if result else {}))
     return pd.DataFrame(lines)
+
+
+def _failure(trial: RecordedTrial, result: TrialResult | None) -> str:
+    return "" if result is not None else (trial.failure or NOT_RUN).message
 
 
 def summary(study: StudyResults) -> dict[str, float]:

@@ -4,34 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vip5core.errors import UserError
-from vip5core.metrics import Metric, metric
+from vip5core.metrics import Metric
 from vip5platform.analysis.results import CellResults, DatasetResults, Interval, StudyResults
 
 #: Factors that say on which data a cell stands: what a group is.
 _DATA = "dataset"
-_WHERE = {"valid": "validation ", "train": "training "}
-
-
-def known(name: str) -> bool:
-    """Does the table of metrics know `name`?"""
-    try:
-        metric(name)
-    except UserError:
-        return False
-    return True
-
-
-def title(name: str) -> str:
-    """A metric in a sentence: `sequential NDCG@10`."""
-    first, *rest = name.split("/")
-    how = metric(name)
-    if first == "cost":
-        return {"cost/seconds": "trial time", "cost/train_seconds": "training time"}.get(name, how.label)
-    if first == "model":
-        return "trainable parameters" if name == "model/trainable_parameters" else how.label
-    task = f"{rest[0]} " if len(rest) > 1 else ""
-    return f"{_WHERE.get(first, '')}{task}{how.label}"
 
 
 def unit(how: Metric) -> str:
@@ -43,7 +20,7 @@ def number(value: float | None, how: Metric) -> str:
     return how.show(value).replace("-", "−")
 
 
-def signed(value: float, how: Metric) -> str:
+def with_sign(value: float, how: Metric) -> str:
     text = number(value, how)
     return text if text.startswith(("−", "–")) or value == 0 else f"+{text}"
 
@@ -66,7 +43,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}\u00a0%" if share >= 0.095 else f"{100 * share:.2g}\u00a0%"  # unbroken
 
 
-def joined(words: Sequence[str], at_most: int = 6) -> str:
+def join_words(words: Sequence[str], at_most: int = 6) -> str:
     """`a, b and c`; the last are counted where there are too many."""
     if len(words) > at_most:
         words = [*words[: at_most - 1], f"{len(words) - at_most + 1} more"]

@@ -1,10 +1,13 @@
 """Search: Optuna chooses the trials, on validation alone, and no trial twice."""
 
-from vip5platform.search.results import best_trial, history, importances, pareto_front
+from vip5platform.search.results import SearchPoint, best_trial, history, importances, pareto_front
 from vip5platform.search.searcher import TrialSearcher
+from vip5platform.search.space import Space
 from vip5platform.search.storage import load_search, search_key
 
 __all__ = [
+    "SearchPoint",
+    "Space",
     "TrialSearcher",
     "best_trial",
     "history",

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import optuna
 from ray.tune.schedulers import FIFOScheduler
 
+from vip5core.errors import Failure
 from vip5platform.cluster.failures import failure_of_trial
 
 #: Successive halving (ASHA): of the trials that reach epoch 1, 3, 9, …, the best third goes on.
@@ -24,7 +25,7 @@ class Judge(Protocol):
 
     def ends_early(self, trial_id: str, result: Mapping[str, Any]) -> bool: ...
 
-    def note_reason(self, trial_id: str, reason: str) -> None: ...
+    def note_failure(self, trial_id: str, failure: Failure) -> None: ...
 
 
 class PruningScheduler(FIFOScheduler):
@@ -47,5 +48,5 @@ class PruningScheduler(FIFOScheduler):
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        self.searcher.note_reason(trial.trial_id, failure_of_trial(trial))
+        self.searcher.note_failure(trial.trial_id, failure_of_trial(trial))
         super().on_trial_error(tune_controller, trial)

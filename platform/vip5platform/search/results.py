@@ -11,9 +11,10 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from vip5core.metrics import better
+from vip5core.metrics import metric
+from vip5core.metrics import pareto_front as non_dominated
 from vip5platform.search.storage import OBJECTIVES
-from vip5platform.search.trial_store import CACHED, FINGERPRINT, IMPOSSIBLE, REASON, REPEAT_OF, SECONDS
+from vip5platform.search.trial_store import CACHED, FINGERPRINT, IMPOSSIBLE, REPEAT_OF, SECONDS, stored_failure
 
 #: Fewer finished trials say nothing of importances.
 _ENOUGH = 8
@@ -43,16 +44,17 @@ def best_trial(study: optuna.Study) -> SearchPoint | None:
     best: SearchPoint | None = None
     for point in _points(study, _complete(study)):
         first = next(iter(point.values))
-        if best is None or better(first, point.values[first], best.values[first]):
+        if best is None or metric(first).better(point.values[first], best.values[first]):
             best = point
     return best
 
 
 def pareto_front(study: optuna.Study) -> list[SearchPoint]:
     """The finished trials to which none is preferable in all objectives, best first objective first."""
-    points = _points(study, [trial for trial in study.best_trials if trial.state == TrialState.COMPLETE])
+    points, objectives = _points(study, _complete(study)), {name: metric(name) for name in objectives_of(study)}
+    front = [points[place] for place in non_dominated([point.values for point in points], objectives)]
     first = objectives_of(study)[0]
-    return sorted(points, key=lambda p: p.values[first], reverse=better(first, 1.0, 0.0))
+    return sorted(front, key=lambda point: point.values[first], reverse=metric(first).higher_is_better)
 
 
 def history(study: optuna.Study) -> pd.DataFrame:
@@ -61,20 +63,22 @@ def history(study: optuna.Study) -> pd.DataFrame:
     Returns:
         `number`, `state` (complete, pruned, failed, running, repeat or impossible), a column per searched setting and
         per objective (of finished trials only), `best` (the best first objective so far), `epochs` (told), `seconds`,
-        `cached` (not run for this search), `fingerprint`, `repeat_of` and `reason`.
+        `cached` (not run for this search), `fingerprint`, `repeat_of` and `failure` (its message).
     """
     names, rows = objectives_of(study), []
     best: float | None = None
     for trial in study.get_trials(deepcopy=False):
         attributes = trial.user_attrs
         values = dict(zip(names, trial.values or [], strict=False)) if trial.state == TrialState.COMPLETE else {}
-        if values and (best is None or better(names[0], values[names[0]], best)):
+        if values and (best is None or metric(names[0]).better(values[names[0]], best)):
             best = values[names[0]]
         row: dict[str, Any] = {"number": trial.number, "state": _state(trial), **trial.params}
         row |= {name: values.get(name, math.nan) for name in names}
         row |= {"best": math.nan if best is None else best, "epochs": trial.last_step}
         row |= {"seconds": attributes.get(SECONDS), "cached": attributes.get(CACHED, False)}
-        rows.append(row | {name: attributes.get(name) for name in (FINGERPRINT, REPEAT_OF, REASON)})
+        failure = stored_failure(trial)
+        row |= {name: attributes.get(name) for name in (FINGERPRINT, REPEAT_OF)}
+        rows.append(row | {"failure": failure.message if failure is not None else None})
     return pd.DataFrame(rows)
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from vip5core.errors import UserError, unknown_name
+from vip5core.errors import Failure, UserError, unknown_name
 from vip5core.fingerprint import canonical_json
 from vip5core.trial.spec import TrialSpec
+from vip5core.vocabulary import SAMPLERS, Sampler
 from vip5platform.search.space import Space
-from vip5platform.search.trial_store import FINGERPRINT, IMPOSSIBLE, REASON, REPEAT_OF, TrialStore
-
-Sampler = Literal["tpe", "random", "grid"]
+from vip5platform.search.trial_store import FAILURE, FINGERPRINT, IMPOSSIBLE, REPEAT_OF, TrialStore
 
 #: Proposals in a row that are no new trial: after so many the sampler has nothing new to say and chance takes over;
 #: after so many more there is nothing new in the space, as far as chance can tell.
@@ -44,8 +43,8 @@ class Proposer:
         sampler: Sampler,
         seed: int,
     ) -> None:
-        if sampler not in get_args(Sampler):
-            raise unknown_name("sampler", sampler, get_args(Sampler))
+        if sampler not in SAMPLERS:
+            raise unknown_name("sampler", sampler, SAMPLERS)
         if sampler == "grid" and space.size is None:
             raise UserError("sampler='grid': the space has too many combinations; give choices instead of ranges")
         self.space, self.spec_of, self.store = space, spec_of, store
@@ -59,7 +58,7 @@ class Proposer:
                 try:
                     spec = self.spec_of(parameters)
                 except UserError as error:
-                    self._enter(parameters, {IMPOSSIBLE: True, REASON: str(error)})
+                    self._enter(parameters, {IMPOSSIBLE: True, FAILURE: Failure.of(error).model_dump()})
                     continue
                 same = self.store.known.get(spec.fingerprint)  # other parameters may make the same trial
                 if same is None:
@@ -80,11 +79,11 @@ class Proposer:
         size, asked = self.space.size, self.store.asked
         if size is not None and len(asked) >= size:
             return None
-        chance = self.store.fruitless >= _REPEATS_BEFORE_RANDOM
+        chance = self.store.unproductive >= _REPEATS_BEFORE_RANDOM
         if size is not None and (chance or self.sampler == "grid"):
             left = [each for each in self.space.combinations() if canonical_json(each) not in asked]
             return left[0 if self.sampler == "grid" else int(self._rng().integers(len(left)))]
-        if self.store.fruitless >= _REPEATS_BEFORE_RANDOM + _REPEATS_BEFORE_STOP:
+        if self.store.unproductive >= _REPEATS_BEFORE_RANDOM + _REPEATS_BEFORE_STOP:
             return None
         return self._sample(chance or self.sampler == "random")
 

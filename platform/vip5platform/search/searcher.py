@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any, Self, cast
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
-from vip5core.errors import UserError
+from vip5core.errors import Failure, UserError
 from vip5core.fingerprint import canonical_json
+from vip5core.home import Home
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
+from vip5core.vocabulary import Sampler
 from vip5platform.cluster.trainable import TRIAL, parameters_of
-from vip5platform.cluster.tune import wait_for_result
+from vip5platform.cluster.tune import NO_RESULT, wait_for_result
 from vip5platform.declarations import Search
 from vip5platform.search.pruning import PruningScheduler, pruner
-from vip5platform.search.samplers import Proposer, Sampler
+from vip5platform.search.samplers import Proposer
 from vip5platform.search.space import Space
-from vip5platform.search.storage import OneWriter, declared, open_search
-from vip5platform.search.trial_store import CACHED, FINGERPRINT, TrialStore, is_finite
+from vip5platform.search.storage import create_or_load, open_search
+from vip5platform.search.trial_store import CACHED, FINGERPRINT, STOPPED_EARLY, TrialStore, is_finite, stored_failure
 
 
 class TrialSearcher(Searcher):
@@ -60,7 +62,7 @@ class TrialSearcher(Searcher):
         self,
         search: Search,
         configure: Callable[[dict[str, Any]], TrialSpec],
-        home: Path,
+        home: Home,
         key: str,
         *,
         trials: int,
@@ -78,11 +80,11 @@ class TrialSearcher(Searcher):
         self.cached: list[TrialSpec] = []
         self.exhausted = False
         self.space = Space(search.space)
-        self._lock: OneWriter | None = None
+        self._open = ExitStack()
         if storage is None:
-            self.study, self._lock = open_search(search, home, key)
+            self.study = self._open.enter_context(open_search(search, home, key))
         else:
-            self.study = declared(search, storage, key)
+            self.study = create_or_load(search, storage, key)
         self.study.sampler = optuna.samplers.RandomSampler(seed)  # it is not asked: see `Proposer`
         self.study.pruner = pruner()
         self._store = TrialStore(self.study, search.objectives)
@@ -91,7 +93,7 @@ class TrialSearcher(Searcher):
         self._again = self._store.retryable()
         self._specs: dict[str, TrialSpec] = {}  # by parameters, as JSON
         self._running: dict[str, tuple[FrozenTrial, TrialSpec]] = {}  # by Tune's id
-        self._reasons: dict[str, str] = {}
+        self._failures: dict[str, Failure] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -101,8 +103,7 @@ class TrialSearcher(Searcher):
 
     def close(self) -> None:
         """Let another process run the search."""
-        if self._lock is not None:
-            self._lock.close()
+        self._open.close()
 
     @property
     def scheduler(self) -> PruningScheduler:
@@ -118,6 +119,18 @@ class TrialSearcher(Searcher):
         """The distinct trials of the search, those of earlier runs included, in the order of their proposals."""
         found = [self._spec(trial.params) for trial in self._store.trials() if FINGERPRINT in trial.user_attrs]
         return list({spec.fingerprint: spec for spec in found}.values())  # one that failed may have been tried again
+
+    def failures(self) -> dict[str, Failure]:
+        """Why trials left no result, by fingerprint: failed, or stopped early."""
+        found: dict[str, Failure] = {}
+        for trial in self._store.trials():
+            if FINGERPRINT in trial.user_attrs:
+                failure = STOPPED_EARLY if trial.state == TrialState.PRUNED else stored_failure(trial)
+                if failure is None:  # it finished, perhaps at another try
+                    found.pop(trial.user_attrs[FINGERPRINT], None)
+                else:
+                    found[trial.user_attrs[FINGERPRINT]] = failure
+        return found
 
     def _spec(self, parameters: dict[str, Any]) -> TrialSpec:
         """Raises: UserError for an impossible combination."""
@@ -154,7 +167,7 @@ class TrialSearcher(Searcher):
             try:
                 spec = self._spec(trial.params)
             except UserError as error:  # it was possible when it was proposed
-                self._store.tell_failure(trial, str(error))
+                self._store.tell_failure(trial, Failure.of(error))
                 continue
             if trial.user_attrs[FINGERPRINT] != spec.fingerprint:
                 self._store.rename(trial, spec.fingerprint)
@@ -190,17 +203,17 @@ class TrialSearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Nothing: the scheduler has asked `ends_early` already."""
 
-    def note_reason(self, trial_id: str, reason: str) -> None:
+    def note_failure(self, trial_id: str, failure: Failure) -> None:
         """Why a trial failed, before Tune says that it did."""
-        self._reasons[trial_id] = reason
+        self._failures[trial_id] = failure
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Tell how a trial ended by its folder; what Tune knows of its metrics is not looked at."""
         if trial_id not in self._running:  # it was pruned
             return
         trial, spec = self._running.pop(trial_id)
-        reason = self._reasons.pop(trial_id, "unknown") if error else "it ended without a result"
+        failure = self._failures.pop(trial_id, Failure.of(None)) if error else NO_RESULT
         if spec.finished(self.home) or (not error and wait_for_result(spec, self.home)):
             self._store.tell_result(trial, TrialResult.load(spec.folder(self.home)))
         else:
-            self._store.tell_failure(trial, reason)
+            self._store.tell_failure(trial, failure)

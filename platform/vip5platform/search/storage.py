@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -14,6 +15,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from vip5core.errors import UserError
 from vip5core.fingerprint import canonical_json, code_version, fingerprint
+from vip5core.home import Home
+from vip5core.storage import exclusive_lock
 from vip5platform.declarations import Search
 from vip5platform.search.space import directions
 
@@ -21,40 +24,34 @@ from vip5platform.search.space import directions
 DECLARATION, OBJECTIVES = "declaration", "objectives"
 
 
-def search_key(search: Search, *ground: str) -> str:
-    """What a search is known by: its declaration, the `ground` that its trials share, and the code.
+def search_key(search: Search, *inputs: str) -> str:
+    """What a search is known by: its declaration, the `inputs` that its trials share, and the code.
 
     Seed and budget do not count: a search that is run again with a larger budget goes on. Nor do name and question.
 
     Args:
-        ground: fingerprints of the dataset and the backbone, settings from the command line, …
+        inputs: fingerprints of the dataset and the backbone, settings from the command line, …
     """
-    return fingerprint("search", _declaration(search), list(ground), code_version())
+    return fingerprint("search", _declaration(search), list(inputs), code_version())
 
 
-def search_file(home: Path, key: str) -> Path:
-    return home / "searches" / f"{key}.log"
-
-
-def open_search(search: Search, home: Path, key: str) -> tuple[optuna.Study, OneWriter]:
+@contextmanager
+def open_search(search: Search, home: Home, key: str) -> Iterator[optuna.Study]:
     """The stored search of this key to write to, new or as it was left.
 
     Raises:
         UserError: if another process writes to it, or if the stored search is another one.
     """
-    path = search_file(home, key)
+    path = home.search(key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = OneWriter(path)
-    try:
-        _mend(path)
-        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-        return declared(search, storage, key), lock
-    except BaseException:
-        lock.close()
-        raise
+    with exclusive_lock(
+        path.with_suffix(".writer"), f"another process runs the search {key!r}: wait for it, or end it"
+    ):
+        _cut_torn_line(path)
+        yield create_or_load(search, JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldLock(str(path)))), key)
 
 
-def declared(search: Search, storage: optuna.storages.BaseStorage, key: str) -> optuna.Study:
+def create_or_load(search: Search, storage: optuna.storages.BaseStorage, key: str) -> optuna.Study:
     """The study of `search` in `storage`.
 
     Raises:
@@ -66,7 +63,7 @@ def declared(search: Search, storage: optuna.storages.BaseStorage, key: str) -> 
     declaration = canonical_json(_declaration(search))
     if study.user_attrs.get(DECLARATION, declaration) != declaration:
         raise UserError(
-            f"search {key!r}: its space, objectives or settings were others when it was started; give it another key"
+            f"search {key!r}: it was started with another space, other objectives or settings; give it another key"
         )
     if DECLARATION not in study.user_attrs:  # new, or cut off just here
         study.set_user_attr(OBJECTIVES, list(search.objectives))
@@ -74,39 +71,25 @@ def declared(search: Search, storage: optuna.storages.BaseStorage, key: str) -> 
     return study
 
 
-def load_search(home: Path, key: str) -> optuna.Study:
+def load_search(home: Home, key: str) -> optuna.Study:
     """A stored search, to be read; it may be running.
 
     Raises:
         UserError: if there is none.
     """
-    path = search_file(home, key)
+    path = home.search(key)
     if not path.is_file():
         raise UserError(f"no search {key!r} under {str(home)!r}: it has not been started there")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.load_study(study_name=key, storage=JournalStorage(JournalFileBackend(str(path))))
 
 
-class OneWriter(JournalFileOpenLock):
-    """The right to write a journal, for as long as a process lives.
+class _HeldLock(JournalFileOpenLock):
+    """For a journal that this process alone writes, by a lock that it holds as long as it lives.
 
     Optuna locks for each line by creating a file, which stays when the process is killed and holds up the next one for
-    30 seconds. The kernel's lock goes with its process.
-
-    Raises:
-        UserError: if another process has it.
+    30 seconds.
     """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
-        self._file = path.with_suffix(".writer").open("a")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise UserError(f"another process runs the search {path.stem!r}: wait for it, or end it") from None
-        except OSError:  # a file system without locks: then it is up to the user
-            pass
 
     def acquire(self) -> bool:
         return True
@@ -114,11 +97,8 @@ class OneWriter(JournalFileOpenLock):
     def release(self) -> None:
         pass
 
-    def close(self) -> None:
-        self._file.close()
 
-
-def _mend(path: Path) -> None:
+def _cut_torn_line(path: Path) -> None:
     """Cut off a last line that was not written whole: Optuna would write on in the middle of it and read no more."""
     if not path.is_file():
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -11,15 +10,23 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from vip5core.errors import Failure
 from vip5core.fingerprint import canonical_json
 from vip5core.trial.result import TrialResult
 
-#: User attributes of a stored trial. A trial with one of the last two was proposed, but is none of its own.
-#: Reasons of failures that would come again.
-_FOR_GOOD = re.compile(r"^DivergedError|^UserError(?!.* has no room for )| is (nan|-?inf|None)$")
-
-FINGERPRINT, SECONDS, REASON, CACHED = "fingerprint", "seconds", "reason", "cached"
+#: User attributes of a stored trial. A trial with one of the last two was proposed, but is no trial of its own.
+FINGERPRINT, SECONDS, FAILURE, CACHED = "fingerprint", "seconds", "failure", "cached"
 REPEAT_OF, IMPOSSIBLE = "repeat_of", "impossible"
+
+
+#: A trial that the pruner gave up.
+STOPPED_EARLY = Failure(kind="stopped_early", message="stopped early")
+
+
+def stored_failure(trial: FrozenTrial) -> Failure | None:
+    """Why a stored trial failed; None if it did not, or was no trial of its own."""
+    content = trial.user_attrs.get(FAILURE)
+    return Failure(**content) if content else None
 
 
 class TrialStore:
@@ -32,7 +39,7 @@ class TrialStore:
     Attributes:
         asked: parameters, as JSON, to the number of the first trial that had them.
         known: fingerprint to the number of its trial.
-        fruitless: how many proposals in a row, up to now, were no new trial.
+        unproductive: how many proposals in a row, up to now, were no new trial.
     """
 
     def __init__(self, study: optuna.Study, objectives: Sequence[str]) -> None:
@@ -40,7 +47,7 @@ class TrialStore:
         self.objectives = tuple(objectives)
         self.asked: dict[str, int] = {}
         self.known: dict[str, int] = {}
-        self.fruitless = 0
+        self.unproductive = 0
         for trial in self.trials():
             self._remember(trial)
 
@@ -69,9 +76,9 @@ class TrialStore:
         self.asked.setdefault(canonical_json(trial.params), trial.number)
         if FINGERPRINT in trial.user_attrs:
             self.known[trial.user_attrs[FINGERPRINT]] = trial.number
-            self.fruitless = 0
+            self.unproductive = 0
         else:
-            self.fruitless += 1
+            self.unproductive += 1
 
     def rename(self, trial: FrozenTrial, fingerprint: str) -> None:
         """A trial that was cut off is now another one: the code has changed."""
@@ -80,12 +87,12 @@ class TrialStore:
         self.set(trial, FINGERPRINT, fingerprint)
 
     def retryable(self) -> list[FrozenTrial]:
-        """Trials that failed for want of memory, disk or luck, and were not tried again since; they are forgotten."""
+        """Trials whose failure is worth another try and that were not tried again since; they are forgotten."""
         latest = {trial.user_attrs[FINGERPRINT]: trial for trial in self.trials() if FINGERPRINT in trial.user_attrs}
         found = []
         for trial in latest.values():
-            reason = str(trial.user_attrs.get(REASON, ""))
-            if trial.state == TrialState.FAIL and not _FOR_GOOD.search(reason):
+            failure = stored_failure(trial)
+            if trial.state == TrialState.FAIL and (failure is None or failure.retryable):
                 self.known.pop(trial.user_attrs[FINGERPRINT], None)
                 self.asked.pop(canonical_json(trial.params), None)
                 found.append(trial)
@@ -113,7 +120,7 @@ class TrialStore:
         values = [result.metrics.get(name, math.nan) for name in self.objectives]  # no other metric leaves this line
         for name, value in zip(self.objectives, values, strict=True):
             if not is_finite(value):
-                self.tell_failure(trial, f"{name} is {value}")
+                self.tell_failure(trial, Failure(kind="diverged", message=f"{name} is {value}"))
                 return
         if len(self.objectives) == 1:  # epochs that nobody told of: of a trial that was not run for this search
             for epoch in result.history:
@@ -123,8 +130,8 @@ class TrialStore:
         self.set(trial, SECONDS, result.metrics.get("cost/seconds"))
         self.study.tell(trial.number, values)
 
-    def tell_failure(self, trial: FrozenTrial, reason: str) -> None:
-        self.set(trial, REASON, reason)
+    def tell_failure(self, trial: FrozenTrial, failure: Failure) -> None:
+        self.set(trial, FAILURE, failure.model_dump())
         self.study.tell(trial.number, state=TrialState.FAIL)
 
 

@@ -10,17 +10,18 @@ from pathlib import Path
 from vip5core.config import TrialConfig
 from vip5core.errors import UserError
 from vip5core.fingerprint import code_version
-from vip5core.trial.result import TrialResult
+from vip5core.home import Home
+from vip5core.trial.result import RESULT, TrialResult
 from vip5core.trial.spec import TrialSpec
 
 #: What a trial's time hangs on, the most telling first, beside its epochs.
 _TELLING = ("backbone", "batch_size", "samples_per_user", "tuning", "max_history", "image_tokens", "encoder")
 
 
-def earlier_results(home: Path) -> list[TrialResult]:
+def earlier_results(home: Home) -> list[TrialResult]:
     """Every finished trial under `home` that this code can read."""
     found = []
-    for file in sorted((home / "trials").glob("*/result.json")):
+    for file in sorted(home.trials.glob(f"*/{RESULT}")):
         try:
             found.append(TrialResult.load(file.parent))
         except UserError:  # of an older version of the code
@@ -40,7 +41,7 @@ def estimate_seconds(config: TrialConfig, dataset: str, earlier: Iterable[TrialR
     """
     rates: dict[int, list[float]] = {}
     for result in earlier:
-        if result.record["dataset"]["fingerprint"] != dataset or result.config.backbone != config.backbone:
+        if result.record.dataset.fingerprint != dataset or result.config.backbone != config.backbone:
             continue
         same = [getattr(result.config, key) == getattr(config, key) for key in _TELLING]
         likeness = sum(2 ** (len(same) - place) for place, alike in enumerate(same) if alike)
@@ -48,7 +49,9 @@ def estimate_seconds(config: TrialConfig, dataset: str, earlier: Iterable[TrialR
     return statistics.median(rates[max(rates)]) * config.epochs if rates else None
 
 
-def of_other_code(specs: Iterable[TrialSpec], datasets: Mapping[Path, str], earlier: Sequence[TrialResult]) -> int:
+def count_of_other_code(
+    specs: Iterable[TrialSpec], datasets: Mapping[Path, str], earlier: Sequence[TrialResult]
+) -> int:
     """How many of these trials were finished before by another version of the code, which does not count.
 
     Args:
@@ -56,24 +59,10 @@ def of_other_code(specs: Iterable[TrialSpec], datasets: Mapping[Path, str], earl
     """
     now = code_version()
     known = {
-        _question(result.config, result.record["dataset"]["fingerprint"])
-        for result in earlier
-        if result.record.get("code") != now
+        _question(result.config, result.record.dataset.fingerprint) for result in earlier if result.record.code != now
     }
     return sum(_question(spec.config, datasets[spec.dataset]) in known for spec in specs)
 
 
 def _question(config: TrialConfig, dataset: str) -> str:
     return dataset + json.dumps(config.model_dump(mode="json"), sort_keys=True)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them.
-
-    >>> duration(42), duration(600), duration(7300)
-    ('42 s', '10 min', '2 h 2 min')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -4,82 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
-
-from vip5platform.declarations import Choice, Search, Study
+from typing import Any
 
 from vip5core.config import TrialConfig
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError, unknown_name
-from vip5core.vocabulary import BUILT_IN, TINY
-
-#: What differs from the paper's settings on the built-in backbones, which have to show something in minutes on two CPU
-#: cores: twins of the encoders, a higher rate for narrow adapters, fewer and shorter prompts. They know no words but
-#: those of their prompts, so they are asked for explanations with the feature and the title in sight (C-10), of which
-#: every word of an explanation can be known.
-EMBEDDED: dict[str, Any] = {
-    "encoder_weights": "tiny",
-    "epochs": 5,
-    "batch_size": 72,
-    "learning_rate": 2e-2,
-    "dropout": 0.0,
-    "samples_per_user": (2, 1, 1, 2),
-    "train_candidates": 20,
-    "explanation_template": "C-10",
-}
-
-#: Levels that are no setting of a trial but what it stands on.
-INPUT_SETTINGS = ("dataset", "ids", "backbone")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line says; see `vip5platform.cli` for each."""
-
-    dataset: str = "minimart"
-    source: Path | None = None
-    ids: str | None = None
-    backbone: str = TINY
-    settings: tuple[tuple[str, str], ...] = ()
-    levels: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    seeds: int = 1
-    epochs: int | None = None
-    p5_epochs: int | None = None
-    trials: int = 20
-    sampler: Literal["tpe", "random", "grid"] = "tpe"
-    early_stopping: bool = True
-    baselines: tuple[str, ...] = ("popularity", "random", "sasrec")
-    home: Path = Path("runs")
-    tracking_uri: str | None = None
-    address: str | None = None
-    gpus_per_trial: float | None = None
-    workers_per_trial: int = 1
-    force: bool = False
-    dry_run: bool = False
-
-    def given_settings(self) -> dict[str, Any]:
-        """What the user sets for every trial. Raises: UserError for what has an option of its own, or is said twice."""
-        given: dict[str, Any] = dict(self.settings)
-        for key, option in (("seed", "--seeds"), *((name, f"--{name}") for name in INPUT_SETTINGS)):
-            if key in given:
-                raise UserError(f"--set {key}={given[key]}: use {option} instead")
-        if self.epochs is not None:
-            if "epochs" in given:
-                raise UserError(f"--epochs {self.epochs} and --set epochs={given['epochs']}: say it once")
-            given["epochs"] = self.epochs
-        return given
-
-    def check(self) -> None:
-        """Raises: UserError for numbers that cannot be."""
-        for option, value in (("--seeds", self.seeds), ("--p5-epochs", self.p5_epochs), ("--trials", self.trials)):
-            if value is not None and value < 1:
-                raise UserError(f"{option} {value}: must be at least 1")
+from vip5platform.declarations import Choice, Search, Study
+from vip5platform.options import INPUT_SETTINGS, Options
 
 
 @dataclass(frozen=True)
 class InputRequest:
-    """What a trial stands on, as it is asked for.
+    """The inputs of a trial, as the user names them.
 
     Attributes:
         dataset: a source's name or a prepared folder.
@@ -97,7 +33,7 @@ class PlannedTrial:
     """One trial of a study: a cell and a seed."""
 
     cell: Mapping[str, str]
-    ground: InputRequest
+    request: InputRequest
     config: TrialConfig
 
     @property
@@ -125,12 +61,12 @@ def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
     planned = []
     for cell in study.cells():
         settings = study.settings_of(cell)
-        ground = input_request(options, settings)
-        common = common_settings(study, options, ground.backbone)
+        request = input_request(options, settings)
+        common = common_settings(study, options, request.backbone)
         own = {key: value for key, value in settings.items() if key not in INPUT_SETTINGS}
         for seed in range(options.seeds):
             config = checked_config({**common, **own, "seed": seed})
-            planned.append(PlannedTrial(cell, ground, config))
+            planned.append(PlannedTrial(cell, request, config))
     return planned
 
 
@@ -148,8 +84,9 @@ def _check_varied(name: str, varied: Iterable[str], given: Mapping[str, Any], op
 
 
 def input_request(options: Options, settings: Mapping[str, Any]) -> InputRequest:
-    """What a trial with these settings stands on."""
-    return InputRequest(**{key: settings.get(key, getattr(options, key)) for key in INPUT_SETTINGS})
+    """The inputs of a trial with these settings."""
+    given = {"dataset": options.dataset, "ids": options.ids, "backbone": options.backbone_name}
+    return InputRequest(**{key: settings.get(key, given[key]) for key in INPUT_SETTINGS})
 
 
 @dataclass(frozen=True)
@@ -157,13 +94,13 @@ class SearchPlan:
     """What the trials of a search have in common.
 
     Attributes:
-        ground: what they stand on.
+        request: their inputs.
         common: their settings but for the searched ones.
         example: one of them.
         encoders: whose features any of them may need.
     """
 
-    ground: InputRequest
+    request: InputRequest
     common: Mapping[str, Any]
     example: TrialConfig
     encoders: Sequence[EncoderChoice]
@@ -186,24 +123,23 @@ def plan_search(search: Search, options: Options) -> SearchPlan:
                 "searched setting", key, [k for k in TrialConfig.model_fields if k not in INPUT_SETTINGS]
             )
     _check_varied(search.name, search.space, options.given_settings(), options)
-    ground = input_request(options, {})
-    common = common_settings(search, options, ground.backbone)
+    request = input_request(options, {})
+    common = common_settings(search, options, request.backbone)
     tried: dict[str, list[Any]] = {}
     for key, values in search.space.items():
         tried[key] = list(values.values) if isinstance(values, Choice) else [values.low, values.high]
     first = {key: values[0] for key, values in tried.items()}
     # Every value by itself: what is impossible is said before anything is trained.
     configs = [checked_config({**common, **first, key: value}) for key, values in tried.items() for value in values]
-    pictured = [config for config in configs if config.uses_images]
+    with_images = [config for config in configs if config.uses_images]
     encoders = tried.get("encoder", [configs[0].encoder])
-    weights = {config.encoder_weights for config in pictured}
-    return SearchPlan(ground, common, configs[0], [EncoderChoice(e, w) for e in encoders for w in sorted(weights)])
+    weights = {config.encoder_weights for config in with_images}
+    return SearchPlan(request, common, configs[0], [EncoderChoice(e, w) for e in encoders for w in sorted(weights)])
 
 
 def common_settings(declared: Study | Search, options: Options, backbone: str) -> dict[str, Any]:
-    """The settings of every trial: what goes with the backbone, then the study's, then the user's."""
-    embedded = EMBEDDED if backbone in BUILT_IN else {}
-    return {**embedded, **declared.settings, **options.given_settings(), "backbone": backbone}
+    """The settings of every trial: the preset's, changed by the study's, changed by the user's."""
+    return {**options.preset_settings(backbone), **declared.settings, **options.given_settings(), "backbone": backbone}
 
 
 def checked_config(settings: dict[str, Any]) -> TrialConfig:

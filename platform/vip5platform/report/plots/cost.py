@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+
+from vip5core.metrics import metric
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.verdict import verdict
 from vip5platform.report.blocks import Drawing
-from vip5platform.report.formatting import dataset_name, level, title, unit
+from vip5platform.report.formatting import dataset_name, level, unit
 from vip5platform.report.plots.levels import looks, slug
 from vip5platform.report.plots.style import (
     INK,
     LEVEL,
     canvas,
-    clipped,
+    clip_name,
     drawing,
     dress,
     few_ticks,
     label_points,
     short_numbers,
 )
-
-from vip5core.metrics import metric
 
 #: What quality is set against, where levels differ in it.
 _COSTS = ("cost/train_seconds", "model/trainable_parameters", "cost/peak_memory_mb")
@@ -42,9 +42,9 @@ def costs(study: StudyResults) -> list[Drawing]:
                 means = [cell.mean(cost) for cell in shown]
                 if cost == name or len(shown) < 2 or max(means) < _DIFFER * min(means):
                     continue
-                where = f" on {clipped(dataset_name(group))}" if len(study.groups) > 1 else ""
+                where = f" on {clip_name(dataset_name(group))}" if len(study.groups) > 1 else ""
                 figure = _against(shown, group, name, cost, where, study)
-                caption = f"{title(name)} against {title(cost)}{where}"
+                caption = f"{metric(name).title} against {metric(cost).title}{where}"
                 drawings.append(drawing(figure, f"cost-{place}-{slug(name)}-{slug(cost)}", caption))
     return drawings
 
@@ -61,7 +61,7 @@ def _against(
         if interval.high > interval.low and len(shown) <= _NAMED:
             axes.plot([x, x], [interval.low, interval.high], color=colour, lw=1.2, alpha=0.45)
         axes.plot(x, interval.mean, shape, color=colour, ms=7)
-        points.append((x, interval.mean, clipped(level(cell, study))))
+        points.append((x, interval.mean, clip_name(level(cell, study))))
         colours.append(colour if colour != LEVEL else INK)
     values = [x for x, _, _ in points]
     if max(values) > 8 * min(values) > 0:
@@ -70,8 +70,8 @@ def _against(
         few_ticks(axes)
     few_ticks(axes, "y")
     axes.margins(x=0.22, y=0.12)
-    dress(axes, f"{title(name)}{unit(metric(name))}{where}")
-    axes.set_xlabel(f"{title(cost)}{unit(metric(cost))}")
+    dress(axes, f"{metric(name).title}{unit(metric(name))}{where}")
+    axes.set_xlabel(f"{metric(cost).title}{unit(metric(cost))}")
     short_numbers(axes)
     named = _worth_naming(points, metric(name).higher_is_better)
     label_points(axes, [points[place] for place in named], [colours[place] for place in named], points)

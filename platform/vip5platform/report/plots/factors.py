@@ -8,15 +8,15 @@ import math
 import numpy as np
 from matplotlib.artist import Artist
 from scipy.stats import rankdata
-from vip5platform.analysis.results import StudyResults
-from vip5platform.analysis.significance import rank_agreement
-from vip5platform.report.blocks import Drawing
-from vip5platform.report.formatting import dataset_name, level, title, unit
-from vip5platform.report.plots.levels import slug
-from vip5platform.report.plots.style import MARKERS, SERIES, canvas, clipped, drawing, dress, few_ticks, legend
 
 from vip5core.errors import UserError
 from vip5core.metrics import metric
+from vip5platform.analysis.results import StudyResults
+from vip5platform.analysis.significance import rank_agreement
+from vip5platform.report.blocks import Drawing
+from vip5platform.report.formatting import dataset_name, level, unit
+from vip5platform.report.plots.levels import slug
+from vip5platform.report.plots.style import MARKERS, SERIES, canvas, clip_name, drawing, dress, few_ticks, legend
 
 
 def crossed(study: StudyResults) -> list[Drawing]:
@@ -41,15 +41,15 @@ def crossed(study: StudyResults) -> list[Drawing]:
             looks = zip(lines, itertools.cycle(SERIES), itertools.cycle(MARKERS), strict=False)
             for line, colour, marker in looks:
                 values = [means.get((line, at), math.nan) for at in along]
-                handles += axes.plot(values, f"{marker}-", color=colour, ms=6, lw=1.5, label=clipped(line))
-            axes.set_xticks(range(len(along)), [clipped(text) for text in along])
+                handles += axes.plot(values, f"{marker}-", color=colour, ms=6, lw=1.5, label=clip_name(line))
+            axes.set_xticks(range(len(along)), [clip_name(text) for text in along])
             axes.margins(x=0.08)
             axes.set_xlabel(names[1])
             few_ticks(axes, "y")
-            where = f" on {clipped(dataset_name(group))}" if len(study.groups) > 1 else ""
-            dress(axes, f"{title(name)}{unit(metric(name))}{where}")
+            where = f" on {clip_name(dataset_name(group))}" if len(study.groups) > 1 else ""
+            dress(axes, f"{metric(name).title}{unit(metric(name))}{where}")
             legend(figure, handles)
-            caption = f"{title(name)} by {names[1]}, a line for each {names[0]}{where}"
+            caption = f"{metric(name).title} by {names[1]}, a line for each {names[0]}{where}"
             drawings.append(drawing(figure, f"crossed-{place}-{slug(name)}", caption))
     return drawings
 
@@ -73,7 +73,7 @@ def ranks(study: StudyResults) -> list[Drawing]:
         for line, (text, colour, marker) in enumerate(looks):
             axes.plot(places[:, line], f"{marker}-", color=colour, ms=6, lw=1.6)
             axes.annotate(
-                clipped(text),
+                clip_name(text),
                 (len(having) - 1, places[-1, line]),
                 (8, 0),
                 textcoords="offset points",
@@ -82,15 +82,15 @@ def ranks(study: StudyResults) -> list[Drawing]:
                 color=colour,
                 annotation_clip=False,
             )
-        axes.set_xticks(range(len(having)), [clipped(dataset_name(group)) for group in having])
+        axes.set_xticks(range(len(having)), [clip_name(dataset_name(group)) for group in having])
         axes.set_xlim(-0.2, len(having) - 0.5)
         axes.set_yticks(range(1, len(shared) + 1))
         axes.invert_yaxis()
         agreement = agreements(study, name)
-        dress(axes, f"{title(name)}: place of each level", "y")
+        dress(axes, f"{metric(name).title}: place of each level", "y")
         if len(having) == 2 and agreement:  # which two, the axis says
             axes.set_xlabel(agreement[0].partition(": ")[2])
-        drawings.append(drawing(figure, f"ranks-{slug(name)}", f"{title(name)}: {'; '.join(agreement)}"))
+        drawings.append(drawing(figure, f"ranks-{slug(name)}", f"{metric(name).title}: {'; '.join(agreement)}"))
     return drawings
 
 

@@ -8,11 +8,13 @@ import math
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from matplotlib.rows import Line2D
+
+from vip5core.metrics import metric
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.verdict import Verdict, verdict
 from vip5platform.report.blocks import Drawing
-from vip5platform.report.formatting import dataset_name, factors, level, number, span, title, unit
+from vip5platform.report.formatting import dataset_name, factors, level, number, span, unit
 from vip5platform.report.plots.style import (
     ALIKE,
     BEST,
@@ -20,14 +22,12 @@ from vip5platform.report.plots.style import (
     LEVEL,
     LINE,
     canvas,
-    clipped,
+    clip_name,
     drawing,
     dress,
     few_ticks,
     legend,
 )
-
-from vip5core.metrics import metric
 
 #: Baselines farther from the levels than this, in widths of the levels' range, are named but not drawn.
 _FAR = 1.5
@@ -46,7 +46,7 @@ def levels(study: StudyResults) -> list[Drawing]:
             handles = draw_levels(axes, group, name, study)
             legend(figure, handles)
             where = f" on {dataset_name(group)}" if len(study.groups) > 1 else ""
-            dress(axes, f"{title(name)}{unit(metric(name))}{clipped(where)}", "x")
+            dress(axes, f"{metric(name).title}{unit(metric(name))}{clip_name(where)}", "x")
             axes.spines["left"].set_visible(False)
             drawings.append(drawing(figure, f"levels-{place}-{slug(name)}", _caption(group, name, study)))
     return drawings
@@ -69,7 +69,7 @@ def draw_levels(axes: Axes, group: DatasetResults, name: str, study: StudyResult
         lows.append(min(value for value in (interval.low, interval.mean, *seeds) if not math.isnan(value)))
         highs.append(max(value for value in (interval.high, interval.mean, *seeds) if not math.isnan(value)))
     handles = _baseline_lines(axes, group, name, min(lows, default=0.0), max(highs, default=1.0))
-    axes.set_yticks(places, [clipped(level(cell, study)) for cell in shown] if names else [""] * len(shown))
+    axes.set_yticks(places, [clip_name(level(cell, study)) for cell in shown] if names else [""] * len(shown))
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.margins(x=0.06)
     few_ticks(axes)
@@ -105,7 +105,7 @@ def _caption(group: DatasetResults, name: str, study: StudyResults) -> str:
             interval = group.interval(cell, name)
             sure = f" {span(interval.low, interval.high, how)}" if interval.high > interval.low else ""
             parts.append(f"{level(cell, study)} {number(interval.mean, how)}{sure}")
-    return f"{title(name)} by {factors(study)}: {', '.join(parts)}"
+    return f"{metric(name).title} by {factors(study)}: {', '.join(parts)}"
 
 
 def key(study: StudyResults) -> str:

@@ -8,24 +8,24 @@ from pathlib import Path
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from vip5platform.analysis.results import DatasetResults, StudyResults
-from vip5platform.report.formatting import dataset_name, factors, title, unit
-from vip5platform.report.plots import levels as plots
-from vip5platform.report.plots import search as search_plots
-from vip5platform.report.plots.style import INK, LEVEL, canvas, clipped, dress, few_ticks, legend
-from vip5platform.report.sections.search import Stored, finished
 
 from vip5core.metrics import metric
 from vip5core.storage import atomic_file
+from vip5platform.analysis.results import DatasetResults, StudyResults
+from vip5platform.report.formatting import dataset_name, factors, unit
+from vip5platform.report.plots import levels as plots
+from vip5platform.report.plots import search as search_plots
+from vip5platform.report.plots.style import INK, LEVEL, canvas, clip_name, dress, few_ticks, legend
+from vip5platform.report.sections.search import StoredSearch, finished_cells
 
 _TIME = "cost/train_seconds"
 #: Rows and columns that a picture can hold.
 _ROWS, _COLUMNS = 4, 4
 
 
-def save(study: StudyResults, found: Stored, path: Path) -> Path:
+def save(study: StudyResults, found: StoredSearch, path: Path) -> Path:
     """As PNG at `path`, whole."""
-    if not study.results() or not study.metrics:
+    if not study.trial_results() or not study.metrics:
         figure = _empty()
     else:
         figure = _search(study, found) if study.record.kind == "search" else _study(study)
@@ -55,11 +55,11 @@ def _study(study: StudyResults) -> Figure:
         for place, (axes, name) in enumerate(zip(row, names, strict=False)):
             for handle in plots.draw_levels(axes, group, name, study, names=place == 0):
                 handles.setdefault(str(handle.get_label()).partition(" ")[0], handle)
-            dress(axes, f"{title(name)}{unit(metric(name))}", "x")
+            dress(axes, f"{metric(name).title}{unit(metric(name))}", "x")
             axes.spines["left"].set_visible(False)
         _times(row[-1], group)
         if len(groups) > 1:
-            row[0].set_ylabel(clipped(dataset_name(group)), weight="bold")
+            row[0].set_ylabel(clip_name(dataset_name(group)), weight="bold")
     for label, handle in handles.items():
         handle.set_label(label)
     legend(figure, list(handles.values()), 4)
@@ -86,16 +86,16 @@ def _times(axes: Axes, group: DatasetResults) -> None:
     axes.margins(x=0.25)
     axes.set_xlim(left=0)
     few_ticks(axes)
-    dress(axes, f"{title(_TIME)}{unit(metric(_TIME))}", "x")
+    dress(axes, f"{metric(_TIME).title}{unit(metric(_TIME))}", "x")
     axes.spines["left"].set_visible(False)
 
 
-def _search(study: StudyResults, found: Stored) -> Figure:
+def _search(study: StudyResults, found: StoredSearch) -> Figure:
     first = study.metrics[0]
     panels = ["history"]
     panels += ["front"] if len(study.metrics) > 1 else []
     panels += ["importances"] if found.importances.get(first) else []
-    figure = canvas(3.4, 4.3 * len(panels) if finished(study) else 4.3)
+    figure = canvas(3.4, 4.3 * len(panels) if finished_cells(study) else 4.3)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         if panel == "history":
             search_plots.draw_history(axes, study, first)

@@ -6,17 +6,19 @@ import math
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from matplotlib.rows import Line2D
+
+from vip5core.metrics import metric
 from vip5platform.analysis.results import CellResults, StudyResults
 from vip5platform.report.blocks import Drawing
-from vip5platform.report.formatting import title, unit
+from vip5platform.report.formatting import unit
 from vip5platform.report.plots.style import (
     ALIKE,
     BEST,
     INK,
     LEVEL,
     canvas,
-    clipped,
+    clip_name,
     drawing,
     dress,
     few_ticks,
@@ -24,16 +26,14 @@ from vip5platform.report.plots.style import (
     legend,
     short_numbers,
 )
-from vip5platform.report.sections.search import Stored, finished, front, short
-
-from vip5core.metrics import metric
+from vip5platform.report.sections.search import StoredSearch, finished_cells, pareto_cells, short
 
 #: Values of a setting that stand in a plot as they are.
 _VALUES = 8
 
 
-def drawings(study: StudyResults, found: Stored) -> list[Drawing]:
-    if study.record.kind != "search" or not finished(study):
+def drawings(study: StudyResults, found: StoredSearch) -> list[Drawing]:
+    if study.record.kind != "search" or not finished_cells(study):
         return []
     made = []
     for place, name in enumerate(study.metrics):
@@ -41,18 +41,20 @@ def drawings(study: StudyResults, found: Stored) -> list[Drawing]:
         axes = figure.subplots()
         draw_history(axes, study, name)
         legend(figure, _history_legend(), 2)
-        made.append(drawing(figure, f"history-{place}", f"{title(name)} of each trial, and the best so far"))
+        made.append(drawing(figure, f"history-{place}", f"{metric(name).title} of each trial, and the best so far"))
     if len(study.metrics) > 1:
         figure = canvas(3.0)
         draw_front(figure.subplots(), study)
-        caption = f"Trials by {title(study.metrics[0])} and {title(study.metrics[1])}; the front is orange"
+        caption = (
+            f"Trials by {metric(study.metrics[0]).title} and {metric(study.metrics[1]).title}; the front is orange"
+        )
         made.append(drawing(figure, "front", caption))
     for place, (name, shares) in enumerate(found.importances.items()):
         if shares:
             figure = canvas(1.0 + 0.27 * len(shares))
             draw_importances(figure.subplots(), shares, name)
             said = ", ".join(f"{key} {100 * share:.0f} %" for key, share in shares.items())
-            made.append(drawing(figure, f"importances-{place}", f"What moves {title(name)}: {said}"))
+            made.append(drawing(figure, f"importances-{place}", f"What moves {metric(name).title}: {said}"))
     return [*made, *_slices(study)]
 
 
@@ -60,12 +62,12 @@ def draw_history(axes: Axes, study: StudyResults, name: str) -> None:
     """The trials in their order, and the best so far as a line."""
     how = metric(name)
     order = {trial.name: place for place, trial in enumerate(study.record.trials, start=1)}
-    cells = sorted((cell for cell in finished(study) if cell.values(name)), key=lambda cell: order[cell.name])
+    cells = sorted((cell for cell in finished_cells(study) if cell.values(name)), key=lambda cell: order[cell.name])
     numbers, values = [order[cell.name] for cell in cells], np.array([cell.mean(name) for cell in cells])
     best = (np.maximum if how.higher_is_better else np.minimum).accumulate(values)
     axes.plot(numbers, values, "o", color=LEVEL, ms=5, alpha=0.8)
     axes.step(numbers, best, where="post", color=BEST, lw=1.8)
-    dress(axes, f"{title(name)}{unit(how)}")
+    dress(axes, f"{metric(name).title}{unit(how)}")
     axes.set_xlabel("trial")
     few_ticks(axes, "x", 6)
     few_ticks(axes, "y")
@@ -82,8 +84,8 @@ def _history_legend() -> list:
 def draw_front(axes: Axes, study: StudyResults) -> None:
     """Two objectives against each other."""
     first, second = study.metrics[:2]
-    ahead = front(study)
-    rest = [cell for cell in finished(study) if cell not in ahead and cell.values(second)]
+    ahead = pareto_cells(study)
+    rest = [cell for cell in finished_cells(study) if cell not in ahead and cell.values(second)]
     axes.plot([c.mean(second) for c in rest], [c.mean(first) for c in rest], "o", color=LEVEL, ms=5, alpha=0.7)
     along = sorted(ahead, key=lambda cell: cell.mean(second))
     axes.plot([c.mean(second) for c in along], [c.mean(first) for c in along], "D-", color=BEST, ms=6, lw=1.4)
@@ -94,8 +96,8 @@ def draw_front(axes: Axes, study: StudyResults) -> None:
         few_ticks(axes)
     few_ticks(axes, "y")
     axes.margins(x=0.12, y=0.14)
-    dress(axes, f"{title(first)}{unit(metric(first))}")
-    axes.set_xlabel(f"{title(second)}{unit(metric(second))}")
+    dress(axes, f"{metric(first).title}{unit(metric(first))}")
+    axes.set_xlabel(f"{metric(second).title}{unit(metric(second))}")
     short_numbers(axes)
     order = {trial.name: place for place, trial in enumerate(study.record.trials, start=1)}
     points = [(cell.mean(second), cell.mean(first), str(order[cell.name])) for cell in along]
@@ -106,14 +108,14 @@ def draw_front(axes: Axes, study: StudyResults) -> None:
 def draw_importances(axes: Axes, shares: dict[str, float], name: str) -> None:
     places = np.arange(len(shares))[::-1]
     axes.barh(places, [100 * share for share in shares.values()], color=ALIKE, height=0.6)
-    axes.set_yticks(places, [clipped(key) for key in shares])
-    dress(axes, f"What moves {title(name)}? (%)", "x")
+    axes.set_yticks(places, [clip_name(key) for key in shares])
+    dress(axes, f"What moves {metric(name).title}? (%)", "x")
     few_ticks(axes)
 
 
 def _slices(study: StudyResults) -> list[Drawing]:
     """The first objective by each setting."""
-    first, cells = study.metrics[0], finished(study)
+    first, cells = study.metrics[0], finished_cells(study)
     made = []
     for place, setting in enumerate(study.record.factors):
         having = [cell for cell in cells if setting in cell.levels]
@@ -122,7 +124,7 @@ def _slices(study: StudyResults) -> list[Drawing]:
         figure = canvas(2.5)
         axes = figure.subplots()
         _draw_slice(axes, having, setting, first)
-        made.append(drawing(figure, f"slice-{place}", f"{title(first)} by {setting}, one point per trial"))
+        made.append(drawing(figure, f"slice-{place}", f"{metric(first).title} by {setting}, one point per trial"))
     return made
 
 
@@ -142,12 +144,12 @@ def _draw_slice(axes: Axes, cells: list[CellResults], setting: str, name: str) -
     else:
         known = sorted(set(texts), key=lambda text: float(text) if numbers else 0) if numbers else sorted(set(texts))
         places = [known.index(text) for text in texts]
-        axes.set_xticks(range(len(known)), [clipped(short(text)) for text in known])
+        axes.set_xticks(range(len(known)), [clip_name(short(text)) for text in known])
         axes.set_xlim(-0.5, len(known) - 0.5)
         if sum(len(short(text)) for text in known) > 34:
             axes.tick_params(axis="x", rotation=30)
     axes.plot(places, values, "o", color=LEVEL, ms=5.5, alpha=0.8)
     axes.plot(places[0], values[0], "D", color=BEST, ms=7)  # they come the best first
     few_ticks(axes, "y")
-    dress(axes, f"{title(name)}{unit(metric(name))}")
+    dress(axes, f"{metric(name).title}{unit(metric(name))}")
     axes.set_xlabel(setting)

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
+
 from vip5platform.report.blocks import Drawing
 
 # Okabe and Ito's palette, with greys.
@@ -56,7 +57,7 @@ def short_numbers(axes: Axes) -> None:
             axis.set_minor_formatter(NullFormatter())
 
 
-def clipped(name: str) -> str:
+def clip_name(name: str) -> str:
     """A name that leaves room for the plot. A dollar would start a formula."""
     name = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
     return name.replace("$", r"\$")

@@ -7,6 +7,7 @@ from itertools import groupby
 
 import jinja2
 from markupsafe import Markup
+
 from vip5platform.report.blocks import Table
 from vip5platform.report.document import Document
 
@@ -22,7 +23,7 @@ class _Head:
 def render(doc: Document) -> str:
     """All text is escaped; the plots' elements alone are taken as they are."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("vip5platform.report", "."),
+        loader=jinja2.PackageLoader("vip5platform.report.render", "."),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -35,23 +35,23 @@ def render(doc: Document, plot: str = "") -> str:
     Args:
         plot: file name of the picture to show, if any.
     """
-    lines = [
+    rows = [
         f"# {escape(doc.title)}",
         "",
-        *(line for text in doc.answer for line in (f"**{escape(text)}**", "")),
+        *(row for text in doc.answer for row in (f"**{escape(text)}**", "")),
         escape(doc.about),
         "",
     ]
     if plot:
-        lines += [f"![{escape(doc.title)}]({plot})", ""]
+        rows += [f"![{escape(doc.title)}]({plot})", ""]
     for section in doc.sections:
         body = [_block(block) for block in section.blocks]
         heading = [f"## {escape(section.title)}", "", "\n\n".join(text for text in body if text)]
         if section.folded:
             summary = f"<details><summary>{escape(section.title)}</summary>"
             heading = [summary, "", *heading[2:], "", "</details>"]
-        lines += [*heading, ""]
-    return "\n".join(lines).rstrip() + "\n"
+        rows += [*heading, ""]
+    return "\n".join(rows).rstrip() + "\n"
 
 
 def note(study: StudyResults) -> str:
@@ -72,30 +72,30 @@ def _block(block: Block) -> str:
     if isinstance(block, Code):
         return f"```sh\n{block.text}\n```"
     if isinstance(block, Table):
-        return _grid(block)
+        return _table(block)
     return ""
 
 
-def _grid(grid: Table) -> str:
-    heads = [f"{column.group} {column.head}".strip() for column in grid.columns]
-    rows = [_row([escape(text) for text in (grid.corner, *heads)])]
-    rows.append("|---" + "".join("|---:" if column.number else "|---" for column in grid.columns) + "|")
-    rows += [_row([_head(line), *_entries(line.entries, len(heads))]) for line in grid.lines]
-    notes = "\n".join(f"- {escape(note)}" for note in grid.notes)
+def _table(table: Table) -> str:
+    heads = [f"{column.group} {column.head}".strip() for column in table.columns]
+    rows = [_row([escape(text) for text in (table.corner, *heads)])]
+    rows.append("|---" + "".join("|---:" if column.number else "|---" for column in table.columns) + "|")
+    rows += [_row([_head(row), *_cells(row.cells, len(heads))]) for row in table.rows]
+    notes = "\n".join(f"- {escape(note)}" for note in table.notes)
     return "\n".join(rows) + (f"\n\n{notes}" if notes else "")
 
 
-def _head(line: Row) -> str:
-    text = escape(line.head)
-    return {"aside": f"*{text}*", "group": f"**{text}**"}.get(line.kind, text)
+def _head(row: Row) -> str:
+    text = escape(row.head)
+    return {"aside": f"*{text}*", "group": f"**{text}**"}.get(row.kind, text)
 
 
-def _entries(entries: Sequence[Cell], columns: int) -> list[str]:
-    if not entries:
+def _cells(cells: Sequence[Cell], columns: int) -> list[str]:
+    if not cells:
         return [""] * columns
     return [
-        (f"**{escape(entry.text)}**" if entry.best else escape(entry.text)) + (f" {entry.mark}" if entry.mark else "")
-        for entry in entries
+        (f"**{escape(cell.text)}**" if cell.best else escape(cell.text)) + (f" {cell.mark}" if cell.mark else "")
+        for cell in cells
     ]
 
 

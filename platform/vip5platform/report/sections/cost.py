@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from vip5core.metrics import metric
 from vip5platform.analysis.results import StudyResults
+from vip5platform.console import duration
 from vip5platform.report.blocks import Block, Bullets
 from vip5platform.report.formatting import count, number
-
-from vip5core.metrics import metric
 
 
 def hours(study: StudyResults) -> float:
@@ -14,13 +14,13 @@ def hours(study: StudyResults) -> float:
     record = study.record
     each = record.gpus or record.cpus
     total = 0.0
-    for result in study.results().values():
-        total += result.metrics.get("cost/seconds", 0.0) * result.record.get("workers", record.workers) * each
+    for result in study.trial_results().values():
+        total += result.metrics.get("cost/seconds", 0.0) * result.record.workers * each
     return total / 3600
 
 
 def blocks(study: StudyResults) -> list[Block]:
-    results = list(study.results().values())
+    results = list(study.trial_results().values())
     if not results:
         return []
     record = study.record
@@ -43,16 +43,10 @@ def blocks(study: StudyResults) -> list[Block]:
         whole = f"{duration(sum(stages.values()))}: " if len(stages) > 1 else ""
         text = ", ".join(f"{name} {duration(took)}" for name, took in stages.items())
         items.append(("The last run", f"{whole}{text}; what was there already was not made again."))
-    devices = sorted({str(result.record.get("device", "")) for result in results} - {""})
+    devices = sorted({result.record.device for result in results} - {""})
     if devices:
         items.append(("On", ", ".join(devices)))
     return [Bullets(items)]
-
-
-def duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _short(value: float) -> str:

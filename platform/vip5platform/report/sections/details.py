@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from vip5core.metrics import metric
 from vip5platform.analysis.results import DatasetResults, StudyResults
 from vip5platform.analysis.verdict import Verdict, above, verdicts
 from vip5platform.report.blocks import Block, Bullets, Text
-from vip5platform.report.formatting import dataset_name, display, joined, number, p_value, span, title
+from vip5platform.report.formatting import dataset_name, display, join_words, number, p_value, span
 from vip5platform.report.sections.answer import by, highest
-
-from vip5core.metrics import metric
 
 
 def details(study: StudyResults) -> list[Block]:
@@ -34,14 +33,14 @@ def details(study: StudyResults) -> list[Block]:
 
 def _detail(one: Verdict, group: DatasetResults, study: StudyResults) -> tuple[str, str]:
     names, how = display(study, group), metric(one.metric)
-    parts = [highest(one, group, study).removeprefix(f"{title(one.metric)} ")]
+    parts = [highest(one, group, study).removeprefix(f"{metric(one.metric).title} ")]
     if one.beaten:
-        parts.append("above " + joined([f"{names[test.second]} {by(test)}" for test in one.beaten]))
+        parts.append("above " + join_words([f"{names[test.second]} {by(test)}" for test in one.beaten]))
     if one.alike and one.tests and study.seeds > 1:
-        parts.append(f"not to be told from {joined([names[cell.name] for cell in one.alike])}")
+        parts.append(f"not to be told from {join_words([names[cell.name] for cell in one.alike])}")
     if one.others:
         shown = [f"{names[test.first]} above {names[test.second]} {by(test)}" for test in one.others]
-        parts.append(joined(shown, at_most=4))
+        parts.append(join_words(shown, at_most=4))
     if one.hidden and study.seeds > 1:
         parts.append(f"a difference of up to {number(one.hidden, how)} could hide between levels not told apart")
     for test in one.against:
@@ -52,4 +51,4 @@ def _detail(one: Verdict, group: DatasetResults, study: StudyResults) -> tuple[s
         parts.append(f"{side} {test.second} ({number(test.second_mean, how)}; difference {gap})")
     if not one.tests:
         parts.append("not tested: it is no mean over users")
-    return title(one.metric), "; ".join(parts) + "."
+    return metric(one.metric).title, "; ".join(parts) + "."

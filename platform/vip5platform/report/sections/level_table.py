@@ -4,73 +4,83 @@ from __future__ import annotations
 
 import math
 
+from vip5core.errors import UserError
+from vip5core.metrics import Metric, metric, metric_names
+from vip5core.vocabulary import TASKS
 from vip5platform.analysis.baselines import Baseline
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.verdict import verdict
 from vip5platform.report.blocks import Cell, Column, Row, Table
-from vip5platform.report.formatting import dataset_name, factors, known, level, number, unit, with_half_width
+from vip5platform.report.formatting import dataset_name, factors, level, number, unit, with_half_width
 
-from vip5core.metrics import metric
-
-#: What the table shows, of what was measured: by group, the metrics in order.
-_COLUMNS = {
-    "sequential": tuple(f"test/sequential/{name}" for name in ("hit_rate_at_5", "hit_rate_at_10", "ndcg_at_10")),
-    "direct": tuple(f"test/direct/{name}" for name in ("hit_rate_at_1", "hit_rate_at_10", "ndcg_at_10")),
-    "explanation": tuple(f"test/explanation/{name}" for name in ("bleu_4", "sentence_bleu_4", "rouge_l")),
-    "probe": (),
-    "cost": ("cost/train_seconds", "cost/samples_per_second", "cost/peak_memory_mb"),
-    "size": ("model/trainable_parameters", "model/trainable_percent"),
-}
+#: Groups of columns, in the table's order.
+_GROUPS = (*TASKS, "probe", "cost", "size", "validation")
 ALIKE = "≈"
 
 
 def columns(study: StudyResults) -> dict[str, list[str]]:
-    """The metrics that some trial has and the table shows, by group; the study's own among them."""
-    measured = {name for result in study.results().values() for name in result.metrics if known(name)}
-    wanted = {group: list(names) for group, names in _COLUMNS.items()}
-    probes = sorted(name for name in measured if name.startswith("probe/"))
-    # What CLIP and chance come to in a probe is shown where the probe is what was asked.
+    """The metrics that some trial has and the table shows, by group; those that the study asks for among them."""
+    measured = {name for result in study.trial_results().values() for name in result.metrics}
     asked = tuple(study.metrics)
-    for name in [*asked, *(p for p in probes if not p.endswith(("_clip", "_chance")) or p.startswith(asked))]:
-        group = _group(name)
-        if name not in wanted.setdefault(group, []):
-            wanted[group].append(name)
-    shown = {group: [name for name in names if name in measured] for group, names in wanted.items()}
+    shown: dict[str, list[str]] = {group: [] for group in _GROUPS}
+    order = {name: place for place, name in enumerate(metric_names())}
+
+    def place(name: str) -> tuple[int, int, str]:
+        return order.get(name, len(order)), asked.index(name) if name in asked else len(asked), name
+
+    for name in sorted(measured, key=place):
+        known = _known(name)
+        # What CLIP and chance come to in a probe is shown where the probe is what was asked.
+        beside_asked = name.startswith("probe/") and name.startswith(asked)
+        if known is not None and (name in asked or beside_asked or _is_usual(known)):
+            shown.setdefault(_group(known), []).append(name)
     first = sorted(shown, key=lambda group: not set(shown[group]) & set(asked))  # what was asked, then the rest
     return {group: shown[group] for group in first if shown[group]}
 
 
-def _group(name: str) -> str:
-    first, *rest = name.split("/")
-    if first == "test":
-        return rest[0]
-    return {"model": "size", "valid": "validation"}.get(first, first)
+def _known(name: str) -> Metric | None:
+    """A metric, unless a trial of other code has one that this code does not know."""
+    try:
+        return metric(name)
+    except UserError:
+        return None
 
 
-def grid(study: StudyResults) -> Table:
+def _is_usual(known: Metric) -> bool:
+    """Has it a column in every report? Probes have, for they are measured only where they were asked for."""
+    return (known.in_table and known.split != "valid") or (known.group == "probe" and known.is_testable)
+
+
+def _group(known: Metric) -> str:
+    if known.split == "valid":
+        return "validation"
+    return {"model": "size"}.get(known.group, known.group)
+
+
+def level_table(study: StudyResults) -> Table:
     """One table for all datasets: those of one below those of another."""
     shown = [(group, name) for group, names in columns(study).items() for name in names]
     names = [name for _, name in shown]
-    lines = []
+    rows = []
     for group in study.groups:
         if len(study.groups) > 1:
-            lines.append(Row(dataset_name(group), kind="group"))
-        lines += [_line(cell, group, names, study) for cell in group.cells]
-        lines += [_baseline(baseline, names) for baseline in group.baselines]
+            rows.append(Row(dataset_name(group), kind="group"))
+        rows += [_row(cell, group, names, study) for cell in group.cells]
+        rows += [_baseline(baseline, names) for baseline in group.baselines]
     heads = [Column(f"{metric(name).label}{unit(metric(name))}", group) for group, name in shown]
-    return Table(factors(study), heads, lines, _legend(study, lines))
+    return Table(factors(study), heads, rows, _legend(study, rows))
 
 
-def _line(cell: CellResults, group: DatasetResults, names: list[str], study: StudyResults) -> Row:
+def _row(cell: CellResults, group: DatasetResults, names: list[str], study: StudyResults) -> Row:
     name = level(cell, study)
     if not cell.results:
         name += " (failed)"
     elif cell.failures:
         name += f" ({len(cell.results)} of {len(cell.results) + len(cell.failures)} seeds)"
-    return Row(name, [_entry(cell, group, metric_name, study) for metric_name in names])
+    return Row(name, [_cell(cell, group, metric_name, study) for metric_name in names])
 
 
-def _entry(cell: CellResults, group: DatasetResults, name: str, study: StudyResults) -> Cell:
+def _cell(cell: CellResults, group: DatasetResults, name: str, study: StudyResults) -> Cell:
     how, best = metric(name), group.best(name)
     text = with_half_width(group.interval(cell, name), how)
     if best is None or not cell.values(name):
@@ -82,32 +92,32 @@ def _entry(cell: CellResults, group: DatasetResults, name: str, study: StudyResu
 
 
 def _baseline(baseline: Baseline, names: list[str]) -> Row:
-    entries = [Cell(number(baseline.metrics.get(name, math.nan), metric(name))) for name in names]
-    return Row(baseline.name, entries, "aside")
+    cells = [Cell(number(baseline.metrics.get(name, math.nan), metric(name))) for name in names]
+    return Row(baseline.name, cells, "aside")
 
 
-def holes(study: StudyResults) -> list[str]:
-    """Which trials are missing, and why: one line for each cell and reason."""
-    lines = []
+def missing_trials(study: StudyResults) -> list[str]:
+    """Which trials are missing, and why: one row for each cell and reason."""
+    rows = []
     for cell in study.cells:
-        for reason in dict.fromkeys(cell.failures.values()):
-            seeds = [str(seed) for seed, why in cell.failures.items() if why == reason]
+        for failure in dict.fromkeys(cell.failures.values()):
+            seeds = [str(seed) for seed, why in cell.failures.items() if why == failure]
             which = f", seed {', '.join(seeds)}" if cell.results or len(cell.failures) > 1 else ""
-            lines.append(f"{' · '.join(cell.levels.values()) or cell.name}{which}: {reason}")
-    return lines
+            rows.append(f"{' · '.join(cell.levels.values()) or cell.name}{which}: {failure.message}")
+    return rows
 
 
-def _legend(study: StudyResults, lines: list[Row]) -> list[str]:
-    if not study.results():
-        return holes(study)
-    notes = ["Bold: the best mean." + (" ± is half of the 95 % interval" if _has(lines, " ± ") else "")]
-    if _has(lines, " ± "):
+def _legend(study: StudyResults, rows: list[Row]) -> list[str]:
+    if not study.trial_results():
+        return missing_trials(study)
+    notes = ["Bold: the best mean." + (" ± is half of the 95 % interval" if _has(rows, " ± ") else "")]
+    if _has(rows, " ± "):
         over = "users and seeds; of costs and of BLEU-4 over the corpus, over seeds"
         notes[0] += f", over {over if study.seeds > 1 else 'users alone, for there is one seed'}."
-    if any(entry.mark for line in lines for entry in line.entries):
+    if any(cell.mark for row in rows for cell in row.cells):
         notes.append(f"{ALIKE} cannot be told from the best (adjusted p ≥ 0.05), which does not mean that it is equal.")
-    return [*notes, *holes(study)]
+    return [*notes, *missing_trials(study)]
 
 
-def _has(lines: list[Row], text: str) -> bool:
-    return any(text in entry.text for line in lines for entry in line.entries)
+def _has(rows: list[Row], text: str) -> bool:
+    return any(text in cell.text for row in rows for cell in row.cells)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+
+from vip5core.metrics import metric
 from vip5platform.analysis.results import StudyResults
 from vip5platform.analysis.verdict import tells_apart
 from vip5platform.report.blocks import Block, Cell, Column, Row, Table, Text
-from vip5platform.report.formatting import count, dataset_name, display, signed, span, title
-
-from vip5core.metrics import metric
+from vip5platform.report.formatting import count, dataset_name, display, span, with_sign
 
 #: Pairs of one metric that a page shows; the file has them all.
 _SHOWN = 45
@@ -34,11 +34,11 @@ def blocks(study: StudyResults) -> list[Block]:
             tests = [test for test in group.comparisons if test.metric == name]
             tests.sort(key=lambda test: (test.p_adjusted or 0.0, test.p_value))
             how = metric(name)
-            lines = [
+            rows = [
                 Row(
                     f"{names[test.first]} − {names[test.second]}",
                     [
-                        Cell(signed(test.difference, how), tells_apart(test)),
+                        Cell(with_sign(test.difference, how), tells_apart(test)),
                         Cell(span(test.low, test.high, how)),
                         Cell(
                             f"{100 * test.relative:+.1f} %".replace("-", "−") if math.isfinite(test.relative) else "–"
@@ -53,8 +53,8 @@ def blocks(study: StudyResults) -> list[Block]:
             heads = ("difference", "95 % interval", "relative", "effect", "p", "p adjusted")
             where = f" on {dataset_name(group)}" if len(study.groups) > 1 else ""
             more = [f"{len(tests) - _SHOWN} more are in comparisons.csv."] if len(tests) > _SHOWN else []
-            corner = f"{title(name)}{where}"
-            found.append(Table(corner, [Column(head) for head in heads], lines, more))
+            corner = f"{metric(name).title}{where}"
+            found.append(Table(corner, [Column(head) for head in heads], rows, more))
     bold = "Bold: the two can be told apart." if study.seeds > 1 else "One seed: no two are declared different."
     found.append(Text(bold, "note"))
     return found

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
-from vip5platform.report.blocks import Block, Bullets, Cell, Column, Row, Table, Text
-from vip5platform.report.formatting import count, dataset_name, level, number, title, unit
-from vip5platform.report.sections.paper_figures import METRICS, SETTINGS, Published, published
-from vip5platform.report.sections.paper_sizes import published_share, published_tuning
-
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.metrics import metric
+from vip5core.presets import PAPER
+from vip5core.vocabulary import PROVIDED
+from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
+from vip5platform.report.blocks import Block, Bullets, Cell, Column, Row, Table, Text
+from vip5platform.report.formatting import count, dataset_name, level, number, unit
+from vip5platform.report.sections.paper_figures import METRICS, PaperFigures, paper_figures
+from vip5platform.report.sections.paper_sizes import paper_share, paper_tuning_costs
 
 #: Cells that are shown beside the paper; the best, where there are more.
 _SHOWN = 8
@@ -22,21 +23,21 @@ def blocks(study: StudyResults) -> list[Block]:
     found: list[Block] = []
     without = []
     for group in study.groups:
-        theirs, finished = published(group.dataset), [cell for cell in group.cells if cell.results]
+        theirs, finished = paper_figures(group.dataset), [cell for cell in group.cells if cell.results]
         if not finished:
             continue
         if theirs is None:
             without.append(dataset_name(group))
             continue
         assert group.dataset is not None
-        found += [_grid(theirs, finished, group, study), Text("Not comparable as they stand, for:", "note")]
+        found += [_table(theirs, finished, group, study), Text("Not comparable as they stand, for:", "note")]
         found.append(Bullets(differences(theirs, group.dataset, finished)))
     if without:
         found.append(Text(f"The paper has no figures for {' and '.join(without)}."))
     return [*found, *_sizes(study)]
 
 
-def _grid(theirs: Published, finished: list[CellResults], group: DatasetResults, study: StudyResults) -> Table:
+def _table(theirs: PaperFigures, finished: list[CellResults], group: DatasetResults, study: StudyResults) -> Table:
     names = [name for name in METRICS if any(cell.values(name) for cell in finished)]
     cells, notes = finished, []
     if len(cells) > _SHOWN:
@@ -44,17 +45,17 @@ def _grid(theirs: Published, finished: list[CellResults], group: DatasetResults,
         cells = [cell for cell in finished if cell in best][:_SHOWN]
         notes = [f"Of {count(len(finished), 'level')}, those that are best on a metric of the study."]
     figures = dict(zip(METRICS, theirs.vip5, strict=True))
-    lines = [Row("VIP5 (paper)", [Cell(number(figures[name], metric(name))) for name in names], "aside")]
+    rows = [Row("VIP5 (paper)", [Cell(number(figures[name], metric(name))) for name in names], "aside")]
     for other, values in theirs.others.items():
         known = dict(zip(METRICS, values, strict=False))
-        lines.append(Row(f"{other} (paper)", [Cell(number(known.get(n), metric(n))) for n in names], "aside"))
+        rows.append(Row(f"{other} (paper)", [Cell(number(known.get(n), metric(n))) for n in names], "aside"))
     for cell in cells:
-        lines.append(Row(level(cell, study), [Cell(number(cell.mean(name), metric(name))) for name in names]))
+        rows.append(Row(level(cell, study), [Cell(number(cell.mean(name), metric(name))) for name in names]))
     heads = [Column(f"{metric(name).label}{unit(metric(name))}", name.split("/")[1]) for name in names]
-    return Table(f"Amazon {theirs.name}", heads, lines, notes)
+    return Table(f"Amazon {theirs.name}", heads, rows, notes)
 
 
-def differences(theirs: Published, dataset: Dataset, cells: list[CellResults]) -> list[tuple[str, str]]:
+def differences(theirs: PaperFigures, dataset: Dataset, cells: list[CellResults]) -> list[tuple[str, str]]:
     """What is not as in the paper: a lead, and by how much."""
     configs = [next(iter(cell.results.values())).config for cell in cells]
     first, manifest = configs[0], dataset.manifest
@@ -62,14 +63,14 @@ def differences(theirs: Published, dataset: Dataset, cells: list[CellResults]) -
     if (dataset.n_users, dataset.n_items) != (theirs.users, theirs.items):
         ours = f"{dataset.n_users:,} users and {dataset.n_items:,} items"
         found.append(("Data", f"{ours} (paper: {theirs.users:,} and {theirs.items:,})."))
-    if manifest.id_scheme != "published":
+    if manifest.id_scheme != PROVIDED:
         found.append(
             (
                 "Item ids",
                 f"{manifest.id_scheme} (paper: numbered along histories with the test items, which leaks them).",
             )
         )
-    settings = [_said(key, value, configs) for key, value in SETTINGS.items()]
+    settings = [_difference(key, value, configs) for key, value in PAPER.items()]
     found.append(("Settings", f"{', '.join(text for text in settings if text)}."))
     if first.exclude_history:
         found.append(("History", "what a user had already is excluded from the ranking (paper: ranked, too)."))
@@ -84,30 +85,33 @@ def differences(theirs: Published, dataset: Dataset, cells: list[CellResults]) -
         )
     if "explanation" in first.tasks:
         found.append(
-            ("BLEU", f"of characters here, as in the paper's code; {title('test/explanation/bleu_4')} is of words.")
+            (
+                "BLEU",
+                f"of characters here, as in the paper's code; {metric('test/explanation/bleu_4').title} is of words.",
+            )
         )
     found.append(("Trainings", "the paper's figures are of one training, without an interval."))
     return found
 
 
-def _said(key: str, value: Any, configs: list[TrialConfig]) -> str:
+def _difference(key: str, value: Any, configs: list[TrialConfig]) -> str:
     ours = list(dict.fromkeys(str(getattr(config, key)) for config in configs))
     return "" if ours == [str(value)] else f"{key} {' / '.join(ours)} (paper: {value})"
 
 
 def _sizes(study: StudyResults) -> list[Block]:
     """The paper's parameter shares, for studies of what is trained on T5-small."""
-    lines, share = [], "model/trainable_percent"
+    rows, share = [], "model/trainable_percent"
     varied = {"reduction_factor", "image_tokens", "tuning", "adapter_positions", "encoder"}
     for cell in {cell.name: cell for cell in study.cells if cell.results}.values():
         config = next(iter(cell.results.values())).config
-        theirs = published_share(config)
+        theirs = paper_share(config)
         if theirs is not None and varied & set(study.record.factors) and cell.values(share):
-            lines.append(Row(cell.name, [Cell(f"{cell.mean(share):.2f}"), Cell(f"{theirs:.2f}")]))
-    if not lines:
+            rows.append(Row(cell.name, [Cell(f"{cell.mean(share):.2f}"), Cell(f"{theirs:.2f}")]))
+    if not rows:
         return []
-    notes = [published_tuning()] if {"tuning", "adapter_positions"} & set(study.record.factors) else []
+    notes = [paper_tuning_costs()] if {"tuning", "adapter_positions"} & set(study.record.factors) else []
     return [
         Text("TrialResources of parameters that are trained, on T5-small:"),
-        Table(" × ".join(study.record.factors), [Column("ours (%)"), Column("official code (%)")], lines, notes),
+        Table(" × ".join(study.record.factors), [Column("ours (%)"), Column("official code (%)")], rows, notes),
     ]

@@ -1,9 +1,8 @@
-"""The paper's figures and settings: arXiv 2305.14302, templates A-3, B-8 and C-12, one training each."""
+"""The paper's figures: arXiv 2305.14302, templates A-3, B-8 and C-12, one training each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from vip5core.data.dataset import Dataset
 from vip5core.data.readers.amazon import CATEGORIES
@@ -21,7 +20,7 @@ METRICS = (
 
 
 @dataclass(frozen=True)
-class Published:
+class PaperFigures:
     """One test set of the paper.
 
     Attributes:
@@ -38,8 +37,8 @@ class Published:
     others: dict[str, tuple[float, ...]]
 
 
-PUBLISHED = {
-    "toys": Published(
+FIGURES = {
+    "toys": PaperFigures(
         *("Toys", 19_412, 11_924),
         (0.0662, 0.0577, 0.0749, 0.0604, 0.0433, 0.1301, 0.0875, 0.2037, 0.1110, 3.9293, 28.9225, 9.5441, 23.3148),
         {
@@ -48,7 +47,7 @@ PUBLISHED = {
             "P5": (0.0655, 0.0570, 0.0726, 0.0593),
         },
     ),
-    "beauty": Published(
+    "beauty": PaperFigures(
         *("Beauty", 22_363, 12_101),
         (0.0556, 0.0427, 0.0677, 0.0467, 0.0615, 0.1655, 0.1147, 0.2407, 0.1388, 2.8390, 26.0513, 6.0159, 20.4387),
         {
@@ -57,48 +56,22 @@ PUBLISHED = {
             "P5": (0.0503, 0.0370, 0.0659, 0.0421),
         },
     ),
-    "sports": Published(
+    "sports": PaperFigures(
         *("Sports", 35_598, 18_357),
         (0.0412, 0.0345, 0.0475, 0.0365, 0.0699, 0.1882, 0.1304, 0.2717, 0.1572, 2.3003, 24.4887, 5.5057, 18.6610),
         {},
     ),
-    "clothing": Published(
+    "clothing": PaperFigures(
         *("Clothing", 39_387, 23_033),
         (0.0603, 0.0564, 0.0632, 0.0573, 0.0552, 0.1544, 0.1058, 0.2291, 0.1297, 3.2581, 28.9059, 8.5168, 22.8807),
         {},
     ),
 }
 
-#: What the paper's trials were, setting by setting: where ours differ, figures are not to be compared.
-SETTINGS: dict[str, Any] = {
-    "backbone": "t5-small",
-    "encoder_weights": "openai",
-    "encoder": "ViT-B/32",
-    "image_tokens": 2,
-    "tuning": "adapter",
-    "reduction_factor": 8,
-    "epochs": 20,
-    "batch_size": 36,
-    "learning_rate": 1e-3,
-    "dropout": 0.1,
-    "samples_per_user": (5, 5, 5, 5),
-    "train_candidates": 100,
-    "loss": "published",
-    "feature_scaling": "raw",
-    "adapter_start": "published",
-    "history_window": "published",
-    "adam_epsilon": 1e-6,
-    "protocol": "published",
-    "sequential_template": "A-3",
-    "direct_template": "B-8",
-    "explanation_template": "C-12",
-    "max_source_tokens": 1024,
-}
 
-
-def published(dataset: Dataset | None) -> Published | None:
+def paper_figures(dataset: Dataset | None) -> PaperFigures | None:
     """The paper's figures of a dataset; None if it has none."""
     if dataset is None or dataset.manifest.source.get("name") not in _SOURCES:
         return None
     category = dataset.manifest.source.get("category", "").lower()
-    return next((PUBLISHED[key] for key, file in CATEGORIES.items() if category in (key, file.lower())), None)
+    return next((FIGURES[key] for key, file in CATEGORIES.items() if category in (key, file.lower())), None)

@@ -13,7 +13,7 @@ _PLACES = {"self": 12, "cross": 6, "feed_forward": 12}
 _WIDTH = 512
 
 
-def published_share(config: TrialConfig) -> float | None:
+def paper_share(config: TrialConfig) -> float | None:
     """Percent of the parameters that such a trial trains in the official code; None if it has none like it."""
     if config.backbone.rstrip("/").rpartition("/")[2] != "t5-small":
         return None
@@ -29,7 +29,7 @@ def published_share(config: TrialConfig) -> float | None:
     return 100.0 * (adapters + mapping + _NORMS) / (_FROZEN + adapters + mapping)
 
 
-def published_tuning() -> str:
+def paper_tuning_costs() -> str:
     """What the paper says of the cost of tuning."""
     return (
         "The paper on Toys (RN101, 1 image token, reduction factor 8, 4 A100): adapters after self-attention 2.97 %, "

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from vip5core.trial.result import Content
 from vip5platform.analysis.results import StudyResults
 from vip5platform.report.blocks import Block, Bullets, Cell, Code, Column, Row, Table
-
-from vip5core.trial.result import TrialResult
 
 
 def blocks(study: StudyResults) -> list[Block]:
@@ -15,29 +14,30 @@ def blocks(study: StudyResults) -> list[Block]:
     facts.append(("Study", f"{record.name}, key {record.key}"))
     if record.settings:
         facts.append(("Settings of all trials", ", ".join(f"{k}={v}" for k, v in record.settings.items())))
-    results = list(study.results().values())
-    for what in ("dataset", "backbone"):
-        prints = sorted({_identity(result, what) for result in results} - {""})
-        if prints:
-            facts.append((what.capitalize(), "; ".join(prints)))
-    features = sorted({f"{r.config.encoder} {r.record['features']}" for r in results if r.record.get("features")})
+    results = list(study.trial_results().values())
+    for what, contents in (
+        ("Dataset", {_identity(result.record.dataset) for result in results}),
+        ("Backbone", {_identity(result.record.backbone) for result in results}),
+    ):
+        if contents - {""}:
+            facts.append((what, "; ".join(sorted(contents - {""}))))
+    features = sorted({f"{r.config.encoder} {r.record.features}" for r in results if r.record.features})
     if features:
         facts.append(("Features", "; ".join(features)))
     versions: dict[str, set[str]] = {}
     for result in results:
-        for package, version in result.record.get("versions", {}).items():
+        for package, version in result.record.versions.items():
             versions.setdefault(package, set()).add(version)
     if versions:
         text = ", ".join(f"{package} {' and '.join(sorted(found))}" for package, found in versions.items())
         facts.append(("Versions", text))
-    lines = [
+    rows = [
         Row(trial.name or "a searched trial", [Cell(str(trial.seed)), Cell(trial.fingerprint or "–")])
         for trial in record.trials
     ]
     heads = [Column("seed"), Column("fingerprint", number=False)]
-    return [Code(record.command), Bullets(facts), Table("trial", heads, lines)]
+    return [Code(record.command), Bullets(facts), Table("trial", heads, rows)]
 
 
-def _identity(result: TrialResult, what: str) -> str:
-    found = result.record.get(what) or {}
-    return " ".join(str(found[key]) for key in ("name", "fingerprint") if found.get(key))
+def _identity(content: Content | None) -> str:
+    return f"{content.name} {content.fingerprint}" if content is not None else ""

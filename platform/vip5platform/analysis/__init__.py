@@ -1,0 +1,1 @@
+"""What finished trials show: results, comparisons and what they come to."""

@@ -1,0 +1,39 @@
+"""What a study or a search is known by: the same key goes on with the same MLflow run and report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vip5core.data.sources import dataset_folder, options_of
+from vip5core.fingerprint import canonical_json, code_version, fingerprint
+from vip5core.home import Home
+from vip5core.model import backbone_fingerprint
+from vip5platform.declarations import Search, Study
+from vip5platform.options import Options
+from vip5platform.search import search_key
+from vip5platform.study.inputs import PreparedInputs
+from vip5platform.study.plan import InputRequest, common_settings
+
+
+def key_of(
+    declared: Study | Search, options: Options, home: Home, inputs: Mapping[InputRequest, PreparedInputs]
+) -> str:
+    """The identity of a question with its data, settings and code, whatever the levels and seeds."""
+    settings = {name: str(value) for name, value in common_settings(declared, options, options.backbone_name).items()}
+    contents = [str(options.p5_epochs), *_common_inputs(declared, options, home, inputs)]
+    if isinstance(declared, Search):
+        return search_key(declared, options.sampler, *contents, canonical_json(settings))
+    return fingerprint(declared.name, contents, settings, code_version())
+
+
+def _common_inputs(
+    declared: Study | Search, options: Options, home: Home, inputs: Mapping[InputRequest, PreparedInputs]
+) -> list[str]:
+    """What all trials share of their inputs, by content."""
+    varied = declared.varied if isinstance(declared, Study) else frozenset()
+    first = next(iter(inputs.values()))
+    if "dataset" in varied:
+        return []
+    if "ids" in varied:  # the same data under several numberings
+        return [dataset_folder(options.dataset, options.source, home, options_of(options.dataset)).name]
+    return [first.dataset.fingerprint, *([] if "backbone" in varied else [backbone_fingerprint(first.backbone)])]

@@ -1,0 +1,206 @@
+"""What a declaration has to run: the planned trials of a study, or those that a search proposes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from vip5core.config import TrialConfig
+from vip5core.encoders import EncoderChoice
+from vip5core.errors import Failure
+from vip5core.home import Home
+from vip5core.trial.spec import TrialSpec
+from vip5platform.analysis.record import RecordedTrial
+from vip5platform.cluster.resources import TrialResources
+from vip5platform.cluster.tune import run_search, run_trials
+from vip5platform.console import say
+from vip5platform.declarations import Search, Study
+from vip5platform.search import TrialSearcher, history
+from vip5platform.study.estimate import count_of_other_code, earlier_results
+from vip5platform.study.inputs import PreparedInputs, RunnableTrial, UnavailableTrial
+from vip5platform.study.observer import TrialObserver
+from vip5platform.study.plan import InputRequest, SearchPlan, encoders_of
+
+
+class Workload(Protocol):
+    """What `study.run.execute` needs to know of a study or a search."""
+
+    @property
+    def missing(self) -> int:
+        """How many trials are still to be run."""
+
+    @property
+    def encoders(self) -> Mapping[InputRequest, Sequence[EncoderChoice]]:
+        """Those whose features the missing trials need."""
+
+    def describe(self, spec: TrialSpec) -> tuple[str, Mapping[str, str]]:
+        """A trial's label and its levels or searched settings by name."""
+
+    def specs(self) -> list[TrialSpec]:
+        """Every trial, once."""
+
+    def announce(self) -> None:
+        """Say what is finished already."""
+
+    def run(self, resources: TrialResources, at_once: int, observer: TrialObserver) -> None:
+        """Run what is missing."""
+
+    def recorded(self, failures: Mapping[str, Failure]) -> list[RecordedTrial]:
+        """Every trial for the record, given the failures of this run by fingerprint."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Has nothing failed?"""
+
+
+class StudyWorkload:
+    """The planned trials of a study.
+
+    Args:
+        study: the declaration.
+        trials: in its order.
+        inputs: those that are there.
+        home: everything lies under it.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        trials: Sequence[RunnableTrial | UnavailableTrial],
+        inputs: Mapping[InputRequest, PreparedInputs],
+        home: Home,
+    ) -> None:
+        self.study, self.trials, self.inputs, self.home = study, trials, inputs, home
+        self.runnable = [trial for trial in trials if isinstance(trial, RunnableTrial)]
+        # Cells that differ in name only, such as text-only under several encoders, are one trial: the first stands for
+        # all of them.
+        self._unique: dict[str, RunnableTrial] = {}
+        for trial in self.runnable:
+            self._unique.setdefault(trial.spec.fingerprint, trial)
+
+    @property
+    def examples(self) -> dict[InputRequest, TrialConfig]:
+        """See `StudyRun`."""
+        return {trial.planned.request: trial.planned.config for trial in reversed(self.runnable)}
+
+    @property
+    def _todo(self) -> list[RunnableTrial]:
+        return [trial for trial in self._unique.values() if not trial.spec.finished(self.home)]
+
+    @property
+    def missing(self) -> int:
+        return len(self._todo)
+
+    @property
+    def encoders(self) -> Mapping[InputRequest, Sequence[EncoderChoice]]:
+        configs: dict[InputRequest, list[TrialConfig]] = {}
+        for trial in self._todo:
+            configs.setdefault(trial.planned.request, []).append(trial.planned.config)
+        return {request: encoders_of(of_request) for request, of_request in configs.items()}
+
+    def describe(self, spec: TrialSpec) -> tuple[str, Mapping[str, str]]:
+        planned = self._unique[spec.fingerprint].planned
+        return planned.label, planned.cell
+
+    def specs(self) -> list[TrialSpec]:
+        return [trial.spec for trial in self._unique.values()]
+
+    def announce(self) -> None:
+        todo = self._todo
+        done = len(self._unique) - len(todo)
+        if done:
+            rest = f"; {len(todo)} to train" if todo else ": nothing to train"
+            say(f"{done} of {len(self._unique)} trials were finished before{rest}")
+        datasets = {prepared.dataset.folder: prepared.dataset.fingerprint for prepared in self.inputs.values()}
+        other = count_of_other_code([t.spec for t in todo], datasets, earlier_results(self.home)) if todo else 0
+        if other:
+            say(f"{other} of them were finished by another version of the code, whose results do not count here")
+
+    def run(self, resources: TrialResources, at_once: int, observer: TrialObserver) -> None:
+        run_trials([trial.spec for trial in self._todo], self.home, resources, at_once, observer)
+
+    def recorded(self, failures: Mapping[str, Failure]) -> list[RecordedTrial]:
+        return [self._recorded(trial, failures) for trial in self.trials]
+
+    def _recorded(self, trial: RunnableTrial | UnavailableTrial, failures: Mapping[str, Failure]) -> RecordedTrial:
+        planned = trial.planned
+        cell, seed, group = dict(planned.cell), planned.config.seed, planned.request.dataset
+        if isinstance(trial, UnavailableTrial):
+            return RecordedTrial(cell=cell, seed=seed, group=group, failure=trial.failure)
+        return RecordedTrial(
+            cell=cell,
+            seed=seed,
+            group=group,
+            dataset=str(self.inputs[planned.request].dataset.folder),
+            fingerprint=trial.spec.fingerprint,
+            failure=failures.get(trial.spec.fingerprint),
+        )
+
+    @property
+    def succeeded(self) -> bool:
+        return len(self.runnable) == len(self.trials) and not self._todo
+
+
+class SearchWorkload:
+    """The trials that a search proposes.
+
+    Args:
+        search: the declaration.
+        plan: what its trials have in common.
+        inputs: of all of them.
+        searcher: proposes them.
+        home: everything lies under it.
+    """
+
+    def __init__(
+        self, search: Search, plan: SearchPlan, inputs: PreparedInputs, searcher: TrialSearcher, home: Home
+    ) -> None:
+        self.search, self.plan, self.inputs, self.searcher, self.home = search, plan, inputs, searcher, home
+
+    @property
+    def missing(self) -> int:
+        return self.searcher.missing
+
+    @property
+    def encoders(self) -> Mapping[InputRequest, Sequence[EncoderChoice]]:
+        return {self.plan.request: self.plan.encoders} if self.missing else {}
+
+    def describe(self, spec: TrialSpec) -> tuple[str, Mapping[str, str]]:
+        settings = {key: str(getattr(spec.config, key)) for key in self.search.space}
+        return ", ".join(f"{key} {_round(value)}" for key, value in settings.items()), settings
+
+    def specs(self) -> list[TrialSpec]:
+        return self.searcher.specs()
+
+    def announce(self) -> None:
+        if not self.missing:
+            say(f"{self.searcher.trials} trials were made before: nothing to train")
+
+    def run(self, resources: TrialResources, at_once: int, observer: TrialObserver) -> None:
+        run_search(self.searcher, self.searcher.scheduler, self.home, resources, at_once, observer)
+
+    def recorded(self, failures: Mapping[str, Failure]) -> list[RecordedTrial]:
+        stored = self.searcher.failures()
+        return [
+            RecordedTrial(
+                cell=dict(self.describe(spec)[1]),
+                seed=spec.config.seed,
+                group=self.plan.request.dataset,
+                dataset=str(self.inputs.dataset.folder),
+                fingerprint=spec.fingerprint,
+                failure=failures.get(spec.fingerprint) or stored.get(spec.fingerprint),
+            )
+            for spec in self.specs()
+        ]
+
+    @property
+    def succeeded(self) -> bool:
+        return "failed" not in set(history(self.searcher.study)["state"])
+
+
+def _round(value: str) -> str:
+    """A searched value for a label: numbers to three digits."""
+    try:
+        return f"{float(value):.3g}"
+    except ValueError:
+        return value
