@@ -1,4 +1,4 @@
-"""How many image tokens should a picture take?
+"""How many image tokens should an image take?
 
 Usage: python sweeps/image_token_ablation.py [--help]
 """
@@ -7,7 +7,7 @@ from vip5platform import Study, factor, main
 
 STUDY = Study(
     name="image-token-ablation",
-    question="How many image tokens should a picture take?",
+    question="How many image tokens should an image take?",
     factors=(factor("image_tokens", 0, 1, 2, 3, 5),),  # 0: text only
 )
 

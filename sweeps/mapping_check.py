@@ -1,4 +1,4 @@
-"""Can the mapping network carry the picture into the token space?
+"""Can the mapping network carry the image into the token space?
 
 Usage: python sweeps/mapping_check.py [--help]
 """
@@ -7,7 +7,7 @@ from vip5platform import Study, factor, main
 
 STUDY = Study(
     name="mapping-check",
-    question="Can the mapping network carry the picture into the token space?",
+    question="Can the mapping network carry the image into the token space?",
     factors=(
         factor("encoder", "RN50", "RN101", "ViT-B/32", "ViT-B/16", "ViT-L/14"),
         factor("image_tokens", 1, 2, 3, 5),

@@ -1,4 +1,4 @@
-"""Do the pictures help, or only the tokens that they take?
+"""Do the images help, or only the tokens that they take?
 
 Usage: python sweeps/modality_ablation.py [--help]
 """
@@ -7,14 +7,14 @@ from vip5platform import Factor, Study, main
 
 STUDY = Study(
     name="modality-ablation",
-    question="Do the pictures help, or only the tokens that they take?",
+    question="Do the images help, or only the tokens that they take?",
     factors=(
         Factor(
             "prompts",
             {
                 "text-only": {"image_tokens": 0},
-                "multimodal": {"pictures": "own"},
-                "shuffled pictures": {"pictures": "shuffled"},  # as many tokens, of another item's picture
+                "multimodal": {"images": "own"},
+                "shuffled images": {"images": "shuffled"},  # as many tokens, of another item's image
             },
         ),
     ),

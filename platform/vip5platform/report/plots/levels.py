@@ -8,7 +8,7 @@ import math
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.rows import Line2D
+from matplotlib.lines import Line2D
 
 from vip5core.metrics import metric
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
