@@ -1,4 +1,4 @@
-"""From the tables of a reader to a `Dataset` folder."""
+"""Builds a `Dataset` folder from the tables of a reader."""
 
 from __future__ import annotations
 
@@ -30,21 +30,22 @@ from vip5core.fingerprint import fingerprint, sha256_bytes
 from vip5core.storage import atomic_folder
 from vip5core.vocabulary import CANDIDATES, LEAKY_ID_SCHEMES, SPLITS
 
-#: Text that a T5 tokenizer would read as a control token; it must not come in through a title.
+#: Text that a T5 tokenizer would treat as a control token: removed from titles and all other texts.
 _CONTROL_TOKENS = re.compile(r"</?\s*(s|pad|unk|extra_id_\d+)\s*>", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """The recorded choices of a preparation.
+    """How a dataset is prepared; recorded in its manifest.
 
     Attributes:
-        id_scheme: which numbers stand for the items, see `vip5core.data.ids`.
-        k_core: keep users and items with at least so many interactions among themselves; 0 keeps all.
-        duplicates: rows of the same user, item and second: `drop` or `keep`.
-        repeats: a user's interactions with one item at several times: keep the `first`, the `last`, or all (`keep`).
-        candidates: length of the stored candidate lists, the target included.
-        seed: of the ids and the candidate lists.
+        id_scheme: the scheme that numbers the items, see `vip5core.data.ids`.
+        k_core: the minimum number of interactions that every user and item must have among those kept; 0 keeps all.
+        duplicates: whether to `drop` or to `keep` further rows of the same user, item and second.
+        repeats: which of a user's interactions with one item at different times to keep: the `first`, the `last`, or
+            all (`keep`).
+        candidates: the length of the stored candidate lists, with the target.
+        seed: the seed of the item ids and the candidate lists.
     """
 
     id_scheme: str = "random"
@@ -55,13 +56,15 @@ class BuildOptions:
     seed: int = 0
 
     def check(self) -> None:
-        """Raises: UserError for a value that no dataset can have."""
+        """Raises: UserError if a value is invalid."""
         if self.candidates < 2:
-            raise UserError(f"candidates={self.candidates}: a list needs the target and a negative, so at least 2")
+            raise UserError(f"candidates={self.candidates}: must be at least 2, the target and one negative")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed={self.seed}: must be from 0 to {2**32 - 1}")
         if self.k_core < 0:
-            raise UserError(f"k_core={self.k_core}: must be 0 (keep all) or a least number of interactions, such as 5")
+            raise UserError(
+                f"k_core={self.k_core}: must be 0 (keep all) or a minimum number of interactions, such as 5"
+            )
         if self.duplicates not in DUPLICATES:
             raise unknown_name("duplicates", self.duplicates, DUPLICATES)
         if self.repeats not in REPEATS:
@@ -69,14 +72,14 @@ class BuildOptions:
 
 
 def clean_text(text: object) -> str:
-    """One line of plain text: control tokens and characters out, runs of white space folded.
+    """Turn text into one line of plain text, without control tokens and characters, white space collapsed.
 
     Unicode is composed (NFKC, as T5's own normaliser does), and a combining mark with nothing to combine with
     is dropped: tokenising word by word then equals tokenising the whole line.
     """
     if not isinstance(text, str):
         return ""
-    if text.isascii() and text.isprintable() and "<" not in text:  # most text: nothing to compose or to take out
+    if text.isascii() and text.isprintable() and "<" not in text:  # most text: nothing to compose or to remove
         return " ".join(text.split())
     text = _CONTROL_TOKENS.sub(" ", unicodedata.normalize("NFKC", text))
     text = "".join(c if not unicodedata.category(c).startswith("C") else " " for c in text)
@@ -89,24 +92,24 @@ def _without_marks(match: re.Match[str]) -> str:
 
 
 def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) -> Path:
-    """Filter, number, split and write a source; `out` appears whole or not at all.
+    """Filter, number, split and write a source; `out` appears complete or not at all.
 
-    What the options drop is counted in the manifest, and so are users with fewer than `MIN_INTERACTIONS` interactions,
-    which cannot be split.
+    The manifest counts what the options drop, and the users with fewer than `MIN_INTERACTIONS` interactions, which
+    cannot be split.
 
     Raises:
-        UserError: if nothing is left, or an option is impossible.
+        UserError: if no interaction is left, or an option is invalid.
     """
     options = options or BuildOptions()
     options.check()
     ledger = raw.ledger
-    interactions, details = _kept(raw, options, ledger)
+    interactions, details = _filter(raw, options, ledger)
     interactions = with_positions(interactions)
     interactions["split"] = leave_one_out(interactions)
 
     items = details.items[details.items["raw_id"].isin(set(interactions["item"]))].reset_index(drop=True)
     if len(items) < len(details.items):
-        ledger.add("item", "no interaction is left with it", count=len(details.items) - len(items))
+        ledger.add("item", "no interactions left", count=len(details.items) - len(items))
     users = details.users[details.users["raw_id"].isin(set(interactions["user"]))].reset_index(drop=True)
 
     training = interactions[interactions["split"] == "train"]
@@ -115,14 +118,14 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
 
     items = items.assign(item=items["raw_id"].map(item_of)).sort_values("item").reset_index(drop=True)
     titled = int((items["title"].map(clean_text) != "").sum())
-    items["title"] = _titles(items, ledger)
+    items["title"] = _fill_titles(items, ledger)
     items["description"] = items["description"].map(clean_text)
     items["categories"] = items["categories"].map(lambda names: [clean_text(name) for name in names])
     names = users["name"].map(clean_text)
     users = users.assign(user=users["raw_id"].map(user_of), name=names.where(names != "", users["raw_id"]))
-    explanations = _explanations(details.explanations, interactions, ledger)
-    interactions = _numbered(interactions, user_of, item_of).sort_values(["user", "position"])
-    explanations = _numbered(explanations, user_of, item_of).sort_values(["split", "user", "item"], kind="stable")
+    explanations = _split_explanations(details.explanations, interactions, ledger)
+    interactions = _number_rows(interactions, user_of, item_of).sort_values(["user", "position"])
+    explanations = _number_rows(explanations, user_of, item_of).sort_values(["split", "user", "item"], kind="stable")
 
     histories = [group.to_numpy() for _, group in interactions.groupby("user")["item"]]
     negatives = {
@@ -181,59 +184,61 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     return out
 
 
-def _kept(raw: RawData, options: BuildOptions, ledger: DropLedger) -> tuple[pd.DataFrame, Details]:
+def _filter(raw: RawData, options: BuildOptions, ledger: DropLedger) -> tuple[pd.DataFrame, Details]:
     """The interactions that the options keep, and what the source knows about their items and users."""
     interactions = raw.interactions.reset_index(drop=True)
     if options.duplicates == "drop":
         interactions = drop_duplicates(interactions, ledger)
     interactions = resolve_repeats(interactions, options.repeats, ledger)
-    interactions = _dense(interactions, raw, options, ledger)
+    interactions = _filter_to_core(interactions, raw, options, ledger)
     details = raw.details(interactions)
     described = interactions["item"].isin(set(details.items["raw_id"]))
     if not described.all():
         ledger.add(
             "interaction",
-            "names an item that the source does not describe",
+            "its item is not described by the source",
             str(interactions.loc[~described, "item"].iloc[0]),
             count=int((~described).sum()),
         )
-        interactions = _dense(interactions[described].reset_index(drop=True), raw, options, ledger)
+        interactions = _filter_to_core(interactions[described].reset_index(drop=True), raw, options, ledger)
     return interactions, details
 
 
-def _dense(interactions: pd.DataFrame, raw: RawData, options: BuildOptions, ledger: DropLedger) -> pd.DataFrame:
+def _filter_to_core(
+    interactions: pd.DataFrame, raw: RawData, options: BuildOptions, ledger: DropLedger
+) -> pd.DataFrame:
     before = -1
-    while len(interactions) != before:  # users who go for their length may leave items without their core
+    while len(interactions) != before:  # dropping short users may leave items below the core
         before = len(interactions)
         interactions = drop_short_users(k_core(interactions, options.k_core, ledger), ledger)
     if interactions.empty:
         core = f" in its {options.k_core}-core" if options.k_core > 1 else ""
         raise UserError(
-            f"source {raw.source['name']!r} has no user with at least {MIN_INTERACTIONS} interactions{core}: "
-            "nothing to train on; check that the right file was given, or keep more (k_core=0)"
+            f"source {raw.source['name']!r} has no user with at least {MIN_INTERACTIONS} interactions{core}, so "
+            "there is nothing to train on: check that it is the right file, or keep more (k_core=0)"
         )
     return interactions
 
 
-def _titles(items: pd.DataFrame, ledger: DropLedger) -> pd.Series:
-    """Clean titles; an item without one is called by its number, which prompts can at least tell apart."""
+def _fill_titles(items: pd.DataFrame, ledger: DropLedger) -> pd.Series:
+    """Clean the titles; an item without one gets a title with its number, which still distinguishes it in prompts."""
     titles = items["title"].map(clean_text)
     missing = titles == ""
     for raw_id in items.loc[missing, "raw_id"]:
-        ledger.add("title", "missing: the item is called by its number", f"item {raw_id}")
+        ledger.add("title", "missing: replaced by the item's number", f"item {raw_id}")
     return titles.where(~missing, "item " + items["item"].astype(str))
 
 
-def _explanations(told: pd.DataFrame, interactions: pd.DataFrame, ledger: DropLedger) -> pd.DataFrame:
-    """Explanations with their split; none for training may show a held-out pair of user and item."""
+def _split_explanations(explanations: pd.DataFrame, interactions: pd.DataFrame, ledger: DropLedger) -> pd.DataFrame:
+    """The explanations with their splits; training ones about a held-out interaction are dropped."""
     pairs = interactions[["user", "item", "split"]].rename(columns={"split": "pair_split"})
-    rows = told.merge(pairs.drop_duplicates(["user", "item"], keep="last"), on=["user", "item"])
-    if len(rows) < len(told):
-        ledger.add("explanation", "about a user and an item without an interaction", count=len(told) - len(rows))
+    rows = explanations.merge(pairs.drop_duplicates(["user", "item"], keep="last"), on=["user", "item"])
+    if len(rows) < len(explanations):
+        ledger.add("explanation", "no interaction of its user with its item", count=len(explanations) - len(rows))
     rows["split"] = rows["split"].where(rows["split"].notna(), rows["pair_split"])
     leak = (rows["split"] == "train") & (rows["pair_split"] != "train")
     if leak.any():
-        ledger.add("explanation", "a training row about a held-out pair", count=int(leak.sum()))
+        ledger.add("explanation", "in training, but about a held-out interaction", count=int(leak.sum()))
     rows = rows[~leak].reset_index(drop=True)
     for column in ("summary", "aspect", "explanation"):
         rows[column] = rows[column].map(clean_text)
@@ -243,16 +248,16 @@ def _explanations(told: pd.DataFrame, interactions: pd.DataFrame, ledger: DropLe
     return rows[~empty].drop(columns="pair_split").reset_index(drop=True)
 
 
-def _numbered(frame: pd.DataFrame, user_of: dict[str, int], item_of: dict[str, int]) -> pd.DataFrame:
+def _number_rows(frame: pd.DataFrame, user_of: dict[str, int], item_of: dict[str, int]) -> pd.DataFrame:
     return frame.assign(user=frame["user"].map(user_of), item=frame["item"].map(item_of))
 
 
 def _copy_images(items: pd.DataFrame, folder: Path, ledger: DropLedger) -> list[tuple[str, str] | tuple[None, None]]:
-    """Copy the images under names of our own (a raw id may hold a path); their names and sha256, item by item."""
+    """Copy the images under new names (a raw id may contain a path); returns the name and sha256 of each item's."""
     (folder / "images").mkdir()
     copied: list[tuple[str, str] | tuple[None, None]] = []
     for item, raw_id, image in zip(items["item"], items["raw_id"], items["image"], strict=True):
-        data, ending, problem = _image(image)
+        data, ending, problem = _read_image(image)
         if data is None:
             ledger.add("image", problem, f"item {raw_id}")
             copied.append((None, None))
@@ -263,8 +268,8 @@ def _copy_images(items: pd.DataFrame, folder: Path, ledger: DropLedger) -> list[
     return copied
 
 
-def _image(image: object) -> tuple[bytes | None, str, str]:
-    """An image's bytes and the ending of its name, or why there is none."""
+def _read_image(image: object) -> tuple[bytes | None, str, str]:
+    """Read an image; returns its bytes and file extension, or the reason why there is none."""
     if isinstance(image, bytes):
         return image, ".png", ""
     if not isinstance(image, Path):

@@ -15,27 +15,30 @@ def draw_candidates(
     n_items: int,
     seed: int,
     size: int = CANDIDATES,
-    given: Mapping[int, Sequence[int]] | None = None,
+    provided: Mapping[int, Sequence[int]] | None = None,
 ) -> pd.DataFrame:
-    """For every user and held-out split, `size` items: the target and items the user never touched, shuffled.
+    """Draw `size` candidates for every user and held-out split: the target and negatives, shuffled.
 
-    A small catalogue gives shorter lists: all that the user never touched.
+    Negatives are items that are not in the user's history. If there are too few of them, the list has all of them.
 
     Args:
-        histories: item ids in time order, for users 1, 2, …; the last is the test item, the one before validation.
-        n_items: items are 1 … n_items.
-        given: negatives that a source prescribes, by user; items of the history are left out of them, and what is
+        histories: the item ids of users 1, 2, … in time order; the last is the test item, the one before it the
+            validation item.
+        n_items: the number of items; their ids are 1 … n_items.
+        seed: the seed of the draws.
+        size: the length of a list, with the target.
+        provided: negatives that came with the source, by user; items of the history are removed from them, and what is
             missing is drawn.
 
     Returns:
-        Columns user, split, candidates (list of item ids, the target among them).
+        A table with the columns user, split, candidates (a list of item ids, with the target).
     """
     rng = np.random.default_rng([seed, n_items])
 
     def rows() -> Iterator[dict[str, object]]:
         for user, history in enumerate(histories, start=1):
             for split, target in (("valid", history[-2]), ("test", history[-1])):
-                negatives = _negatives(rng, history, n_items, size - 1, (given or {}).get(user, ()))
+                negatives = _negatives(rng, history, n_items, size - 1, (provided or {}).get(user, ()))
                 yield {
                     "user": user,
                     "split": split,
@@ -46,16 +49,16 @@ def draw_candidates(
 
 
 def _negatives(
-    rng: np.random.Generator, history: np.ndarray, n_items: int, size: int, given: Sequence[int]
+    rng: np.random.Generator, history: np.ndarray, n_items: int, size: int, provided: Sequence[int]
 ) -> np.ndarray:
-    """`size` distinct items outside `history`, or all of them if there are not so many; those of `given` first."""
-    touched = set(history.tolist())
-    chosen = [item for item in dict.fromkeys(given) if item not in touched][:size]
-    free = n_items - len(touched)
-    if free <= 2 * size:  # rejection would be slow: draw from the complement itself
+    """`size` distinct items outside `history`, or all of them if there are fewer; those of `provided` first."""
+    known = set(history.tolist())
+    chosen = [item for item in dict.fromkeys(provided) if item not in known][:size]
+    free = n_items - len(known)
+    if free <= 2 * size:  # rejection sampling would be slow: draw from the complement
         complement = np.setdiff1d(np.arange(1, n_items + 1), np.append(history, chosen))
         return np.append(np.array(chosen, dtype=np.int32), rng.permutation(complement)[: size - len(chosen)])
-    taken = touched.union(chosen)
+    taken = known.union(chosen)
     while len(chosen) < size:
         for item in rng.integers(1, n_items + 1, size - len(chosen)).tolist():
             if item not in taken:

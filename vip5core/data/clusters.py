@@ -1,8 +1,8 @@
-"""An order of the items in which those that the same users have are neighbours.
+"""Orders items so that those of the same users are neighbours.
 
 The collaborative indexing of Hua et al., "How to Index Item IDs for Recommendation Foundation Models" (2023): spectral
-clustering of the graph of co-occurrences, again inside each cluster until clusters are small. There an id is the path
-through that tree; here, where an id is a number, items are numbered along its leaves.
+clustering of the graph of co-occurrences, repeated inside each cluster until clusters are small. In the paper an id is
+the path through that tree; here, where an id is a number, items are numbered along its leaves.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from threadpoolctl import threadpool_limits
 #: Clusters at each level, and the size below which a cluster is not split: a decimal digit each.
 BRANCHES = 10
 LEAF = 10
-#: Up to so many items all eigenvectors are computed, which is quick then; beyond, the largest alone.
+#: Up to this many items all eigenvectors are computed, which is fast then; beyond, only the largest ones.
 _DENSE = 400
 
 
-def clustered_order(items: pd.Series, training: pd.DataFrame, seed: int) -> list[str]:
-    """All of `items`, along the tree of clusters; items without training interactions last, in seeded order.
+def order_by_clusters(items: pd.Series, training: pd.DataFrame, seed: int) -> list[str]:
+    """Order all of `items` along the tree of clusters; those without training interactions come last, in seeded order.
+
+    The same input gives the same order with any number of threads. Another processor or another version of the
+    numerical libraries may resolve near-ties differently. The numbers are stored with the dataset: share that.
 
     Args:
-        items: raw item ids.
-        training: the training interactions (user, item), raw ids.
-        seed: of the clustering and of the order within a leaf.
-
-    The same input gives the same order whatever the number of threads. Another processor or another version of the
-    numerical libraries may decide a close call differently: the numbers are stored with the dataset, so pass that on.
+        items: the raw item ids.
+        training: the training interactions (user, item), with raw ids.
+        seed: the seed of the clustering and of the order within a leaf.
     """
     rng = np.random.default_rng(seed)
     names = items.to_numpy()
     places = pd.Index(items).get_indexer(training["item"])
-    graph = co_occurrence(places, pd.factorize(training["user"])[0], len(names))
+    graph = count_co_occurrences(places, pd.factorize(training["user"])[0], len(names))
     seen = np.unique(places)
     unseen = np.setdiff1d(np.arange(len(names)), seen)
-    with threadpool_limits(1):  # how sums are split over threads shows in their last digits, and so in close calls
+    with threadpool_limits(1):  # splitting sums over threads changes their last digits, and so near-ties
         order = [*_leaves(graph, rng.permutation(seen), seed), *rng.permutation(unseen)]
     return names[order].tolist()
 
 
-def co_occurrence(items: np.ndarray, users: np.ndarray, n_items: int) -> csr_array:
-    """In how many users' histories two items stand together. Shape: [n_items, n_items], diagonal 0.
+def count_co_occurrences(items: np.ndarray, users: np.ndarray, n_items: int) -> csr_array:
+    """Count the users whose histories contain both of two items. Shape: [n_items, n_items], diagonal 0.
 
     Args:
-        items: of each interaction, from 0. Shape: [interactions].
-        users: likewise. Shape: [interactions].
-        n_items: how many items there are.
+        items: the item of each interaction, numbered from 0. Shape: [interactions].
+        users: the user of each interaction, numbered from 0. Shape: [interactions].
+        n_items: the number of items.
     """
     once = pd.DataFrame({"user": users, "item": items}).drop_duplicates()
     shape = (int(users.max(initial=-1)) + 1, n_items)
@@ -66,7 +66,7 @@ def _leaves(graph: csr_array, members: np.ndarray, seed: int) -> list[int]:
         return members.tolist()
     within = graph[members][:, members]
     pieces, piece_of = connected_components(within, directed=False)
-    if pieces > 1:  # a graph in pieces has no single spectrum; the largest comes first
+    if pieces > 1:  # a disconnected graph has no single spectrum; its largest component comes first
         parts = [members[piece_of == piece] for piece in range(pieces)]
         parts.sort(key=len, reverse=True)
     else:
@@ -81,8 +81,8 @@ def _leaves(graph: csr_array, members: np.ndarray, seed: int) -> list[int]:
 def _spectral(affinity: csr_array, seed: int) -> np.ndarray:
     """A cluster for each row of a connected graph (Ng, Jordan and Weiss, "On Spectral Clustering", 2001).
 
-    scikit-learn's own `spectral_clustering` factorises a nearly full matrix here, which does not end, and stops its
-    quicker solver at a precision that leaves the labels to chance.
+    scikit-learn's own `spectral_clustering` factorises a nearly dense matrix here, which does not finish, and its
+    faster solver stops at a precision that leaves the labels to chance.
     """
     clusters = min(BRANCHES, affinity.shape[0] - 1)
     scale = diags_array(1 / np.sqrt(affinity.sum(axis=0)))
@@ -91,8 +91,8 @@ def _spectral(affinity: csr_array, seed: int) -> np.ndarray:
         _, vectors = np.linalg.eigh(normalised.toarray())
         vectors = vectors[:, -clusters:]
     else:
-        # Many items that all stand together have equal eigenvalues, in which the solver would go on from random numbers
-        # that no seed reaches; a trace of noise of our own makes the eigenvalues differ.
+        # Many items that all occur together give equal eigenvalues, for which the solver would restart from random
+        # numbers that cannot be seeded; a little seeded noise makes the eigenvalues differ.
         rng = np.random.default_rng(seed)
         noise = diags_array(1e-9 * rng.standard_normal(affinity.shape[0]))
         _, vectors = eigsh(normalised + noise, k=clusters, which="LA", v0=rng.random(affinity.shape[0]))

@@ -1,14 +1,14 @@
 """The `Dataset` contract: a folder of Parquet tables, images and a manifest.
 
     items.parquet         item (int32 from 1), raw_id, title, categories, description, image (relative path or
-                          null), image_sha256 (or null), image_urls (where it can be had)
+                          null), image_sha256 (or null), image_urls (the addresses of its image)
     users.parquet         user (int32 from 1), raw_id, name
     interactions.parquet  user, item, timestamp (unix seconds), rating, position (in the user's history), split
     explanations.parquet  user, item, rating, summary, aspect, explanation, split
     candidates.parquet    user, split (valid, test), candidates (item ids, the target among them)
     images/               the images, original bytes
-    features/{encoder}/   features that the source came with, each a `FeatureStore` (only there)
-    truth/                what a synthetic source planted (only there)
+    features/{encoder}/   features that came with the source, each a `FeatureStore` (optional)
+    truth/                the ground truth of a synthetic source (optional)
     manifest.json         `Manifest`
 
 Everything after preparation reads only this folder.
@@ -82,9 +82,9 @@ class Manifest(BaseModel):
     counts: dict[str, int]
     tables: dict[str, str]  # table name -> sha256 of its file
     images: str  # fingerprint over the sha256 of each item's image
-    features: dict[str, str]  # features that the source came with: encoder -> fingerprint
+    features: dict[str, str]  # features that came with the source: encoder -> fingerprint
     id_scheme: str
-    ids_leak: bool  # do the ids tell the held-out items?
+    ids_leak: bool  # whether the ids may reveal the held-out items
     split: str
     k_core: int
     duplicates: str
@@ -95,7 +95,7 @@ class Manifest(BaseModel):
 
 
 class _Version(BaseModel):
-    """What every version of the manifest has."""
+    """The one field that every version of the manifest has."""
 
     schema_version: int
 
@@ -131,14 +131,14 @@ class Dataset:
         """Open and check a dataset folder.
 
         Raises:
-            UserError: if it is not one, was made by another schema version, or its files do not match its manifest.
+            UserError: if `folder` is not a dataset, has another schema version, or does not match its manifest.
         """
         folder = Path(folder).resolve()
         again = "prepare it again"
         path = folder / MANIFEST
         if not path.is_file():
             raise UserError(f"{str(folder)!r} is not a dataset: it has no {MANIFEST}; {again}")
-        manifest = _manifest(path, again)
+        manifest = _read_manifest(path, again)
         tables = {}
         for name in SCHEMAS:
             file = folder / f"{name}.parquet"
@@ -156,7 +156,7 @@ class Dataset:
             tables["explanations"],
             tables["candidates"],
         )
-        problem = _inconsistency(dataset)
+        problem = _find_inconsistency(dataset)
         if problem:
             raise UserError(f"dataset {str(folder)!r}: {problem}: {again}")
         return dataset
@@ -176,7 +176,7 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The identity of the content: the same tables, images and imported features, the same fingerprint."""
+        """The identity of the content: of the tables, images and imported features."""
         manifest = self.manifest
         return fingerprint(manifest.schema_version, manifest.tables, manifest.images, manifest.features)
 
@@ -197,7 +197,7 @@ class Dataset:
         return self._history_items[self._history_starts[user - 1] : self._history_starts[user]]
 
     def before(self, user: int, split: str) -> np.ndarray:
-        """The history that may be shown when the item of `split` is asked for: all that comes before it."""
+        """The history that a model may see when it predicts the item of `split`: everything before that item."""
         return self.history(user)[: {"valid": -2, "test": -1}[split]]
 
     def target(self, user: int, split: str) -> int:
@@ -212,7 +212,7 @@ class Dataset:
         }
 
     def candidates(self, user: int, split: str) -> np.ndarray:
-        """The stored candidate list of `user`, the target among them. Shape: [candidates]."""
+        """The stored candidate list of `user`, with the target. Shape: [candidates]."""
         return self._candidates[split][user - 1]
 
     def explanations_of(self, split: str) -> pd.DataFrame:
@@ -220,13 +220,13 @@ class Dataset:
 
     @functools.cached_property
     def training_popularity(self) -> np.ndarray:
-        """How often each item occurs in the training parts. Shape: [items + 1], entry 0 unused."""
+        """How often each item occurs in the training split. Shape: [items + 1], entry 0 unused."""
         training = self.interactions[self.interactions["split"] == "train"]
         return np.bincount(training["item"], minlength=self.n_items + 1)
 
 
 def open_dataset(folder: Path | str) -> Dataset:
-    """A dataset that is read and checked once by a process, however many trials, reports and keys ask for it.
+    """Open a dataset, which a process reads and checks only once as long as its manifest does not change.
 
     Raises:
         UserError: see `Dataset.load`.
@@ -239,11 +239,11 @@ def open_dataset(folder: Path | str) -> Dataset:
 
 @functools.lru_cache(maxsize=4)
 def _open_once(folder: Path, changed: int) -> Dataset:
-    del changed  # a dataset whose manifest was replaced, as by `vip5 images`, is another one
+    del changed  # part of the cache key: `vip5 images` replaces the manifest
     return Dataset.load(folder)
 
 
-def _manifest(path: Path, again: str) -> Manifest:
+def _read_manifest(path: Path, again: str) -> Manifest:
     try:
         text = path.read_text("utf-8")
         version = _Version.model_validate_json(text).schema_version
@@ -260,7 +260,7 @@ def _manifest(path: Path, again: str) -> Manifest:
         raise UserError(f"{str(path)!r} is not a manifest: {where}: {first['msg']}; {again}") from None
 
 
-def _inconsistency(dataset: Dataset) -> str | None:
+def _find_inconsistency(dataset: Dataset) -> str | None:
     """The first broken rule of the contract, if any."""
     interactions = dataset.interactions
     if not np.array_equal(dataset.items["item"], np.arange(1, dataset.n_items + 1)):
@@ -270,11 +270,11 @@ def _inconsistency(dataset: Dataset) -> str | None:
     for table, frame in (("interactions", interactions), ("explanations", dataset.explanations)):
         for column, limit in (("item", dataset.n_items), ("user", dataset.n_users)):
             if len(frame) and not frame[column].between(1, limit).all():
-                return f"{table} name a {column} outside 1…{limit}"
+                return f"{table} have {column} numbers outside 1…{limit}"
     if not (interactions["user"].diff().fillna(0) >= 0).all():
         return "interactions are not ordered by user"
     if not np.array_equal(interactions.groupby("user").cumcount(), interactions["position"]):
-        return "positions do not count 0, 1, … within each user"
+        return "positions are not 0, 1, … within each user"
     if interactions["user"].nunique() != dataset.n_users:
         return "a user has no interactions"
     for split in ("valid", "test"):

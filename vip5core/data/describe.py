@@ -1,4 +1,4 @@
-"""A dataset in numbers: what one wants to know of it before spending GPU hours on it."""
+"""Summary statistics of a dataset, to read before spending GPU hours on it."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import pandas as pd
 from vip5core.data.dataset import Dataset
 from vip5core.data.leak import Leak, measure_leak
 
-#: Upper ends of the classes in which history lengths are counted.
+#: Upper ends of the bins of history lengths.
 _LENGTHS = (4, 5, 7, 10, 15, 20, 30, 50, 100)
 
 
 @dataclass(frozen=True)
 class Description:
-    """Figures of a dataset.
+    """Summary statistics of a dataset.
 
     Attributes:
-        users, items, interactions: how many there are.
-        density: share of all pairs of user and item that are interactions.
-        history_lengths: mean, median and longest history, the held-out items included.
-        length_classes: users by length of their history, as (`4`, `5`, `6-7`, …; count).
-        first, last: date of the first and the last interaction, or None where the source has no times.
-        tied_ends: share of users whose last two interactions have the same time: which of them is tested is then a
-            matter of the source's order.
-        top_decile: share of the training interactions that the most popular tenth of the items has.
-        with_image, with_url, with_title, with_description: share of items.
-        with_explanation: share of interactions that have an explanation.
-        explanations: how many there are, by split.
-        explanation_words: median length.
+        users, items, interactions: the number of each.
+        density: the share of all user-item pairs that are interactions.
+        history_lengths: the mean, median and maximum length of a history, with the held-out items.
+        length_classes: bins of history lengths (`4`, `5`, `6 to 7`, …), with the number of users in each.
+        first, last: the dates of the first and the last interaction; None if the source has no times.
+        tied_ends: the share of users whose last two interactions have the same time, so that only the source's order
+            decides which of them is the test item.
+        top_decile: the share of training interactions with the most popular tenth of the items.
+        with_image, with_url, with_title, with_description: the share of items that have one.
+        with_explanation: the share of interactions that have an explanation.
+        explanations: the number of explanations in each split.
+        explanation_words: the median number of words in an explanation.
         aspects: the number of different aspects that explanations are about, and the most frequent ones.
-        leak: what the detector of `vip5core.data.leak` hits of the test items.
+        leak: how well the detector of `vip5core.data.leak` predicts the test items.
     """
 
     users: int
@@ -57,13 +57,13 @@ class Description:
 
 
 def describe(dataset: Dataset) -> Description:
-    """Compute a dataset's figures."""
-    interactions, items, told = dataset.interactions, dataset.items, dataset.explanations
+    """Compute the summary statistics of a dataset."""
+    interactions, items, explanations = dataset.interactions, dataset.items, dataset.explanations
     lengths = interactions.groupby("user").size().to_numpy()
     popularity = np.sort(dataset.training_popularity[1:])[::-1]
     ends = interactions[interactions["split"] != "train"].groupby("user")["timestamp"].nunique()
-    aspects = told["aspect"].value_counts()
-    timed = interactions["timestamp"].max() >= 1e8  # places in a history are no times
+    aspects = explanations["aspect"].value_counts()
+    timed = interactions["timestamp"].max() >= 1e8  # positions in a history are not times
     first, last = (
         pd.to_datetime([interactions["timestamp"].min(), interactions["timestamp"].max()], unit="s")
         .strftime("%Y-%m-%d")
@@ -77,7 +77,7 @@ def describe(dataset: Dataset) -> Description:
         interactions=len(interactions),
         density=len(interactions) / (dataset.n_users * dataset.n_items),
         history_lengths=(float(lengths.mean()), float(np.median(lengths)), int(lengths.max())),
-        length_classes=_classes(lengths),
+        length_classes=_count_lengths(lengths),
         first=first,
         last=last,
         tied_ends=float((ends == 1).mean()),
@@ -86,15 +86,17 @@ def describe(dataset: Dataset) -> Description:
         with_url=float((items["image_urls"].map(len) > 0).mean()),
         with_title=dataset.manifest.counts["items_with_title"] / dataset.n_items,
         with_description=float((items["description"] != "").mean()),
-        with_explanation=len(told[["user", "item"]].drop_duplicates()) / len(interactions),
-        explanations={split: int((told["split"] == split).sum()) for split in ("train", "valid", "test")},
-        explanation_words=float(told["explanation"].str.split().map(len).median()) if len(told) else 0.0,
+        with_explanation=len(explanations[["user", "item"]].drop_duplicates()) / len(interactions),
+        explanations={split: int((explanations["split"] == split).sum()) for split in ("train", "valid", "test")},
+        explanation_words=float(explanations["explanation"].str.split().map(len).median())
+        if len(explanations)
+        else 0.0,
         aspects=(len(aspects), aspects.index[:12].tolist()),
         leak=measure_leak(dataset),
     )
 
 
-def _classes(lengths: np.ndarray) -> list[tuple[str, int]]:
+def _count_lengths(lengths: np.ndarray) -> list[tuple[str, int]]:
     ends = [0, *_LENGTHS, max(int(lengths.max()), _LENGTHS[-1] + 1)]
     counts, _ = np.histogram(lengths, bins=[end + 0.5 for end in ends])
     rows = []

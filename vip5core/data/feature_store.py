@@ -1,12 +1,12 @@
-"""Image features on disk.
+"""Image features on disk, on two levels.
 
-Two levels. *Shards* hold what an encoder made of images, addressed by the images' bytes: computed once, ever, for
-any dataset. A *FeatureStore* is what a trial reads: one row per item of one dataset.
+*Shards* hold an encoder's features by the content of the images: each is computed once, for any number of datasets. A
+*FeatureStore* is what a trial reads: one row per item of one dataset.
 
-    shards/{name}.parquet   image_sha256, feature (or null), reason (or null); named by a hash of its images' hashes
+    shards/{name}.parquet   image_sha256, feature (or null), reason (or null); named by a hash over its images
     features.npy            [items + 1, width] float32, row 0 is padding, zeros where there is no feature
     ledger.parquet          item, reason: every item without a feature
-    store.json              what this was made of
+    store.json              the dataset and the encoder that it was made from
 """
 
 from __future__ import annotations
@@ -15,26 +15,23 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint
 from vip5core.storage import atomic_file, atomic_folder
-
-if TYPE_CHECKING:  # the data layer writes the features that a source came with
-    from vip5core.data.dataset import Dataset
 
 _SHARD_SCHEMA = pa.schema([("image_sha256", pa.string()), ("feature", pa.list_(pa.float32())), ("reason", pa.string())])
 NO_IMAGE = "no image"
 
 
 def write_shard(folder: Path, hashes: list[str], features: list[np.ndarray | None], reasons: list[str | None]) -> Path:
-    """Add images to an encoder's shards: a feature each, or the reason why there is none.
+    """Add images to an encoder's shards, each with its feature or the reason why there is none.
 
     Writing the same images again, as a retried task does, gives the same file.
     """
@@ -46,7 +43,7 @@ def write_shard(folder: Path, hashes: list[str], features: list[np.ndarray | Non
 
 
 def known_images(folder: Path) -> set[str]:
-    """sha256 of every image in an encoder's shards."""
+    """The sha256 of every image in an encoder's shards."""
     known: set[str] = set()
     for path in sorted(folder.glob("*.parquet")):
         known.update(pq.read_table(path, columns=["image_sha256"])["image_sha256"].to_pylist())
@@ -54,44 +51,46 @@ def known_images(folder: Path) -> set[str]:
 
 
 def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path, out: Path) -> Path:
-    """Make the feature store of `dataset` from shards that know all its images.
+    """Assemble the feature store of `dataset` from shards that contain all its images.
 
     Args:
-        encoder: what made the shards (name, weights, fingerprint), for the record.
-        width: of a feature.
-        out: the store's folder; appears whole or not at all.
+        dataset: the dataset.
+        encoder: the encoder that made the shards (name, weights, fingerprint), for the record.
+        width: the number of entries of a feature.
+        shards: the folder of the encoder's shards.
+        out: the folder of the store, which appears complete or not at all.
 
     Raises:
-        UserError: if the shards lack an image.
+        UserError: if an image is missing from the shards.
     """
     rows: dict[str, list[int]] = {}
     for item, digest in zip(dataset.items["item"], dataset.items["image_sha256"], strict=True):
         if isinstance(digest, str):
             rows.setdefault(digest, []).append(item)
-    with_image = {item for items in rows.values() for item in items}
-    reason_of = {item: NO_IMAGE for item in dataset.items["item"].tolist() if item not in with_image}
+    missing = {item for items in rows.values() for item in items}
+    reason_of = {item: NO_IMAGE for item in dataset.items["item"].tolist() if item not in missing}
     with atomic_folder(out) as folder:
         features = new_features(folder, dataset.n_items, width)
         for path in sorted(shards.glob("*.parquet")):
             for row in pq.read_table(path).to_pylist():
                 for item in rows.get(row["image_sha256"], ()):
-                    with_image.discard(item)
+                    missing.discard(item)
                     if row["feature"] is None:
                         reason_of[item] = row["reason"]
                     else:
                         features[item] = row["feature"]
                         reason_of.pop(item, None)
-        if with_image:
+        if missing:
             raise UserError(
-                f"the features of {len(with_image)} images (item {min(with_image)}, …) are not in {str(shards)!r}: "
-                "is --home a folder that every node sees?"
+                f"{str(shards)!r} lacks the features of {len(missing)} items (item {min(missing)}, …): --home must be "
+                "a folder that all nodes share"
             )
         finish_store(folder, features, reason_of, {"dataset": dataset.fingerprint, "encoder": encoder}, out.name)
     return out
 
 
 def new_features(folder: Path, n_items: int, width: int) -> np.memmap:
-    """The zeroed features of a store that is being written. Shape: [items + 1, width], float32."""
+    """Create the zeroed features of a new store. Shape: [items + 1, width], float32."""
     features: np.memmap = np.lib.format.open_memmap(
         folder / "features.npy", mode="w+", dtype=np.float32, shape=(n_items + 1, width)
     )
@@ -101,7 +100,7 @@ def new_features(folder: Path, n_items: int, width: int) -> np.memmap:
 def finish_store(
     folder: Path, features: np.memmap, reason_of: dict[int, str], made_of: dict[str, object], identity: str
 ) -> None:
-    """Write what belongs to a store beside its features: the ledger and the record."""
+    """Write the rest of a store: its ledger and its record."""
     features.flush()
     ledger = pd.DataFrame({"item": list(reason_of), "reason": list(reason_of.values())})
     ledger.astype({"item": "int32"}).to_parquet(folder / "ledger.parquet", index=False)
@@ -110,7 +109,7 @@ def finish_store(
 
 
 def store_fingerprint(dataset: Dataset, encoder_fingerprint: str) -> str:
-    """The identity of a dataset's features: its images and the encoder."""
+    """The identity of a dataset's features under an encoder."""
     return fingerprint(dataset.fingerprint, encoder_fingerprint)
 
 
@@ -119,9 +118,9 @@ class FeatureStore:
     """The features of one dataset under one encoder, memory-mapped.
 
     Attributes:
-        features: row i is item i, row 0 padding. Shape: [items + 1, width], float32.
-        ledger: item and reason of every item without a feature.
-        fingerprint: identity of the content.
+        features: the features by item number; row 0 is padding. Shape: [items + 1, width], float32.
+        ledger: every item without a feature, with the reason.
+        fingerprint: the identity of the content.
     """
 
     features: np.ndarray
@@ -130,7 +129,7 @@ class FeatureStore:
 
     @classmethod
     def load(cls, folder: Path) -> FeatureStore:
-        """Raises: UserError if `folder` is no feature store."""
+        """Raises: UserError if `folder` is not a feature store."""
         try:
             record = json.loads((folder / "store.json").read_text("utf-8"))
             features = np.load(folder / "features.npy", mmap_mode="r")
@@ -148,11 +147,11 @@ class FeatureStore:
         return mask
 
     def scaled(self, scaling: str) -> np.ndarray:
-        """The features as the mapping network gets them. Shape: [items + 1, width].
+        """The features as input of the mapping network. Shape: [items + 1, width].
 
-        `standard`: centred on the dataset's mean image, and divided by one number so that the mean square of an entry
-        is 1. The towers' features differ in scale by a factor of ten and share a large common part; without this an
-        encoder study compares scales too. `raw`: as they are, which is what the official code feeds.
+        `standard`: centred on the dataset's mean feature, and divided by one number so that the mean square of an entry
+        is 1. Encoders' features differ in scale by a factor of ten and have a large common component; without this, an
+        encoder study would compare scales, too. `raw`: unchanged, as in the official code.
         """
         features = np.array(self.features)
         if scaling == "standard" and self.has_image.any():

@@ -1,4 +1,4 @@
-"""Which interactions of a source are kept. Every rule is a named option, and what it drops is counted."""
+"""Filters for the interactions of a source. Every filter is a named option, and what it drops is counted."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ DUPLICATES: tuple[Duplicates, ...] = get_args(Duplicates)
 
 
 def drop_duplicates(interactions: pd.DataFrame, ledger: DropLedger) -> pd.DataFrame:
-    """Without further rows of the same user, item and second: one event, told twice (of them the first stays)."""
+    """Drop further rows of the same user, item and second: one event, recorded twice. The first row is kept."""
     again = interactions.duplicated(["user", "item", "timestamp"])
-    return _without(interactions, again, ledger, "told twice: the same user, item and time (duplicates=drop)")
+    return _drop(interactions, again, ledger, "duplicate: same user, item and time (duplicates=drop)")
 
 
 def resolve_repeats(interactions: pd.DataFrame, keep: Repeats, ledger: DropLedger) -> pd.DataFrame:
-    """One interaction for each user and item.
+    """Keep one interaction for each user and item.
 
-    A user who comes back to an item has a held-out item in the history, which no ranking without the history can
-    find; a source in which coming back is what matters says `keep`.
+    The held-out item of a user who returns to it is in the history, where no ranking that excludes the history can find
+    it. Use `keep` for sources in which returning is what matters.
 
     Args:
-        keep: the earliest (`first`), the latest (`last`), or every one (`keep`).
+        interactions: the interactions, with raw ids.
+        keep: which interaction to keep: the earliest (`first`), the latest (`last`), or all (`keep`).
+        ledger: takes the drops.
     """
     if keep == "keep":
         return interactions
     ordered = interactions.sort_values("timestamp", kind="stable")
     again = ordered.duplicated(["user", "item"], keep=keep).reindex(interactions.index)
-    return _without(interactions, again, ledger, f"the user had the item at another time (repeats={keep})")
+    return _drop(interactions, again, ledger, f"repeat: same user and item at another time (repeats={keep})")
 
 
 def k_core(interactions: pd.DataFrame, k: int, ledger: DropLedger) -> pd.DataFrame:
-    """The largest part in which every user and every item has at least `k` interactions; `k` below 2 keeps all."""
+    """Keep the largest subset in which every user and item has at least `k` interactions; `k` below 2 keeps all."""
     if k < 2 or interactions.empty:
         return interactions
     users, _ = pd.factorize(interactions["user"])
@@ -52,28 +54,28 @@ def k_core(interactions: pd.DataFrame, k: int, ledger: DropLedger) -> pd.DataFra
         kept = kept[dense]
     outside = np.ones(len(interactions), dtype=bool)
     outside[kept] = False
-    return _without(
+    return _drop(
         interactions,
         pd.Series(outside, interactions.index),
         ledger,
-        f"of a user or item with fewer than {k} (k_core={k})",
+        f"its user or item has fewer than {k} interactions (k_core={k})",
     )
 
 
 def drop_short_users(interactions: pd.DataFrame, ledger: DropLedger) -> pd.DataFrame:
-    """Without the users whose history cannot be split."""
+    """Drop the users whose history is too short to split."""
     short = interactions.groupby("user")["item"].transform("size") < MIN_INTERACTIONS
     if short.any():
         ledger.add(
             "user",
-            f"fewer than {MIN_INTERACTIONS} interactions: too few to train, validate and test on",
+            f"fewer than {MIN_INTERACTIONS} interactions: too few for training, validation and test",
             count=int(interactions.loc[short, "user"].nunique()),
         )
-        ledger.add("interaction", "of a user with too few", count=int(short.sum()))
+        ledger.add("interaction", "its user has too few interactions", count=int(short.sum()))
     return interactions[~short].reset_index(drop=True)
 
 
-def _without(interactions: pd.DataFrame, dropped: pd.Series, ledger: DropLedger, reason: str) -> pd.DataFrame:
+def _drop(interactions: pd.DataFrame, dropped: pd.Series, ledger: DropLedger, reason: str) -> pd.DataFrame:
     if not dropped.any():
         return interactions
     row = interactions[dropped].iloc[0]

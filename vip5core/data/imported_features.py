@@ -1,4 +1,4 @@
-"""Features that a source came with, imported as feature stores of the dataset."""
+"""Imports features that came with a source as feature stores of the dataset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vip5core.vocabulary import PROVIDED
 
 
 def store_name(encoder: str) -> str:
-    """The folder of an encoder's features inside a dataset: `ViT-B/32` lies in `features/ViT-B-32`."""
+    """The name of an encoder's folder in `features/`: `ViT-B-32` for `ViT-B/32`."""
     return encoder.replace("/", "-")
 
 
@@ -26,22 +26,28 @@ def import_features(
 ) -> dict[str, str]:
     """Write `folder/features/{encoder}/` for every encoder; returns their fingerprints.
 
-    A file that holds no vector of the encoder's width is a ledger row of the store and of the dataset.
+    A file without a vector of the encoder's width is recorded in the ledgers of the store and of the dataset.
 
     Args:
-        features: by encoder, by raw item id, a `.npy` file with one vector.
-        raw_ids: of items 1, 2, …
+        features: the `.npy` file with one vector, by encoder and raw item id.
+        raw_ids: the raw ids of items 1, 2, …
+        folder: the folder of the dataset.
+        ledger: takes the files that cannot be used.
 
     Raises:
-        UserError: if no file of an encoder holds a vector.
+        UserError: if no file of an encoder contains a vector.
     """
     identities: dict[str, str] = {}
     for encoder, files in sorted(features.items()):
         vectors = (_vector(files[raw_id]) for raw_id in raw_ids if raw_id in files)
         widths = Counter(len(vector) for vector in vectors if isinstance(vector, np.ndarray))
         if not widths:
-            raise UserError(f"the features of {encoder}: no file of an item in the dataset holds a vector")
-        width = max(widths, key=lambda width: (widths[width], width))  # that of most, so that a broken one has no say
+            raise UserError(
+                f"features of {encoder}: no file of an item in the dataset contains a vector: download them again"
+            )
+        width = max(
+            widths, key=lambda width: (widths[width], width)
+        )  # the most frequent one, so that a broken file does not decide
         store = folder / "features" / store_name(encoder)
         store.mkdir(parents=True)
         table = new_features(store, len(raw_ids), width)
@@ -49,7 +55,7 @@ def import_features(
         for item, raw_id in enumerate(raw_ids, start=1):
             vector = _vector(files[raw_id]) if raw_id in files else NO_IMAGE
             if isinstance(vector, np.ndarray) and len(vector) != width:
-                vector = f"{len(vector)} numbers where others have {width}"
+                vector = f"{len(vector)} numbers instead of {width}"
             if isinstance(vector, str):
                 reason_of[item] = vector
                 ledger.add("feature", f"{encoder}: {vector}", f"item {raw_id}")
@@ -63,7 +69,7 @@ def import_features(
 
 
 def _vector(path: Path) -> np.ndarray | str:
-    """The vector in a `.npy` file, or why there is none; pickled objects are never loaded."""
+    """The vector in a `.npy` file, or the reason why there is none; pickled objects are never loaded."""
     try:
         with path.open("rb") as file:
             vector = np.lib.format.read_array(file, allow_pickle=False)
@@ -73,4 +79,4 @@ def _vector(path: Path) -> np.ndarray | str:
         return "not one vector of floating-point numbers"
     with np.errstate(over="ignore"):
         vector = vector.reshape(-1).astype(np.float32)
-    return vector if np.isfinite(vector).all() else "not finite"
+    return vector if np.isfinite(vector).all() else "contains numbers that are not finite"

@@ -1,12 +1,12 @@
-"""Do the item ids give the held-out items away?
+"""Measures whether the item ids reveal the held-out items.
 
-If ids were handed out along the users' histories with the held-out items included, as P5 and VIP5 published on,
-the item after the last one tends to have the next number. The detector is a predictor that was never trained: it
-answers the largest number of the history plus one, the last number plus one, the largest plus two, … Whatever it hits
-beyond chance, a model that reads numbers can hit without knowing anything of the users.
+If ids were assigned along the users' histories with the held-out items included, as in the files of P5 and VIP5, then
+the item after the last one tends to have the next number. The detector is a predictor without any training: it answers
+the largest number of the history plus one, the last number plus one, the largest plus two, … Whatever it hits beyond
+chance, a model that reads numbers can hit without knowing anything about the users.
 
-Ids that follow the training part alone (`sequential`, `collaborative`) put items of like users near one another, so the
-detector hits a little with them too: that is knowledge of the training part, and no leak.
+Ids that follow only the training split (`sequential`, `collaborative`) put items of similar users near one another, so
+that the detector hits a little with them too: this is knowledge from the training split, not a leak.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import numpy as np
 
 from vip5core.data.dataset import Dataset
 
-#: How many numbers it may answer.
+#: The number of answers of the detector.
 ANSWERS = 5
 
 
 @dataclass(frozen=True)
 class Leak:
-    """What the next numbers hit of one held-out split.
+    """How well the detector predicts the held-out items of a split.
 
     Attributes:
-        hit_rate: share of users whose held-out item is among the `ANSWERS` answers (HR@5).
-        ndcg: NDCG@5 of the answers.
-        chance: the hit rate of as many items drawn from those that the user does not have, on average.
+        hit_rate: the share of users whose held-out item is among the `ANSWERS` answers (HR@5).
+        ndcg: the NDCG@5 of the answers.
+        chance: the expected hit rate of as many items drawn at random from those not in the user's history.
     """
 
     hit_rate: float
@@ -38,7 +38,7 @@ class Leak:
 
 
 def measure_leak(dataset: Dataset, split: str = "test") -> Leak:
-    """What the detector hits of the held-out items of `split` (valid or test)."""
+    """Run the detector on the held-out items of `split` (valid or test)."""
     gains, chances = [], []
     for user in range(1, dataset.n_users + 1):
         history = dataset.before(user, split)
@@ -52,6 +52,6 @@ def measure_leak(dataset: Dataset, split: str = "test") -> Leak:
 
 
 def next_numbers(largest: int, last: int) -> list[int]:
-    """The detector's answers, best first: largest + 1, last + 1, largest + 2, … without repetition."""
+    """The detector's answers, best first: largest + 1, last + 1, largest + 2, … without duplicates."""
     answers = dict.fromkeys(number + step for step in range(1, ANSWERS + 1) for number in (largest, last))
     return list(answers)[:ANSWERS]

@@ -1,4 +1,4 @@
-"""What a reader hands to the builder: plain tables keyed by raw ids."""
+"""What readers give to the builder: plain tables with raw ids."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ReadRequest:
 
 
 class Drop(BaseModel):
-    """Rows that a source offered and the dataset does not have (or had to mend), and why."""
+    """Rows of a source that the dataset lacks, or has in a repaired form, and why."""
 
     what: str
     reason: str
@@ -44,7 +44,7 @@ class Drop(BaseModel):
 
 
 class DropLedger:
-    """Counts drops by (what, reason) and keeps the first few places of each."""
+    """Counts drops by (what, reason), with the places of the first few."""
 
     def __init__(self) -> None:
         self._drops: dict[tuple[str, str], Drop] = {}
@@ -61,14 +61,15 @@ class DropLedger:
 
 @dataclass(frozen=True)
 class Details:
-    """What a source tells about items and users that have interactions.
+    """What a source knows about the items and users that have interactions.
 
     Attributes:
-        items: `ITEM_COLUMNS`; categories is a list of strings, image a path on this machine, PNG bytes, or None,
-            image_urls where images can be had, best first.
-        users: `USER_COLUMNS`.
-        explanations: `EXPLANATION_COLUMNS`, raw ids; split is train, valid, test, or None: as its interaction.
-        truth: extra tables that only a synthetic source has, by file name.
+        items: a table with `ITEM_COLUMNS`; categories is a list of strings, image a local path, PNG bytes, or None,
+            image_urls the addresses of the item's images, best first.
+        users: a table with `USER_COLUMNS`.
+        explanations: a table with `EXPLANATION_COLUMNS` and raw ids; split is train, valid, test, or None for that of
+            its interaction.
+        truth: further tables that only a synthetic source has, by file name.
     """
 
     items: pd.DataFrame
@@ -79,12 +80,12 @@ class Details:
 
 @dataclass(frozen=True)
 class Provided:
-    """What a source that others prepared has decided already.
+    """What came with a source, instead of being made here.
 
     Attributes:
-        item_ids: the number of each raw item id; the id scheme `provided` takes their order.
-        negatives: by raw user id, the raw item ids to rank the held-out item against.
-        features: by encoder, by raw item id, the file of its image's feature (`.npy`).
+        item_ids: the number of each raw item id; the id scheme `provided` uses their order.
+        negatives: the raw item ids that a user's held-out item is ranked against, by raw user id.
+        features: the `.npy` file of an image's feature, by encoder and raw item id.
     """
 
     item_ids: Mapping[str, int] = field(default_factory=dict)
@@ -94,15 +95,15 @@ class Provided:
 
 @dataclass
 class RawData:
-    """One source, read.
+    """What a reader has read from a source.
 
     Attributes:
-        source: the reader's name and what it read, for the manifest.
-        interactions: `INTERACTION_COLUMNS`, raw ids, timestamp in unix seconds, in the source's order.
-        details: from the interactions that are kept to what the source knows about their items and users. Asked once,
-            after filtering: so a reader of a dump never holds texts of rows that are dropped.
-        ledger: what was dropped or mended while reading.
-        provided: what the source has decided already.
+        source: the name of the source and what was read of it, for the manifest.
+        interactions: a table with `INTERACTION_COLUMNS`, raw ids and unix seconds, in the source's order.
+        details: gives what the source knows about the items and users of the interactions that are kept. It is called
+            once, after filtering, so that a reader never holds the texts of rows that are dropped.
+        ledger: what was dropped or repaired while reading.
+        provided: what came with the source, such as item ids.
     """
 
     source: dict[str, str]
@@ -117,15 +118,15 @@ def describe_items_and_users(
     items: Mapping[str, Mapping[str, object]] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The item and user tables of `interactions`, with whatever is known of each.
+    """Make the item and user tables of `interactions`, with what is known about each.
 
     Args:
-        interactions: raw ids.
-        items: by raw item id, any of `ITEM_COLUMNS`; what is not there is empty.
-        names: user names by raw user id; without one, a user goes by the raw id.
+        interactions: the interactions, with raw ids.
+        items: any of `ITEM_COLUMNS`, by raw item id; columns that are missing are empty.
+        names: user names, by raw user id; a user without one is called by the raw id.
 
     Returns:
-        items (`ITEM_COLUMNS`) and users (`USER_COLUMNS`), both in order of raw id.
+        The items (`ITEM_COLUMNS`) and the users (`USER_COLUMNS`), both in order of raw id.
     """
     items, names = items or {}, names or {}
     rows = [

@@ -1,4 +1,4 @@
-"""The sources by name, and the one way from a name to a prepared folder."""
+"""The sources by name, and how a name becomes a prepared dataset."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ SOURCES: dict[str, Source] = {
 
 
 def options_of(dataset: str, **given: Any) -> BuildOptions:
-    """The build options for `dataset`: its source's own, but for what is given (None: not given)."""
+    """The build options for `dataset`: those given, and its source's own for the others (None: not given)."""
     source = SOURCES.get(dataset.partition(":")[0])
     defaults = source.defaults if source else BuildOptions()
     return dataclasses.replace(defaults, **{key: value for key, value in given.items() if value is not None})
@@ -78,13 +78,13 @@ def read_source(dataset: str, folder: Path | None, seed: int = 0) -> RawData:
     """Read the raw files of `dataset`.
 
     Args:
-        dataset: a name in `SOURCES`, with what that source takes after a colon: `minimart:20000`, `minimart:600:3`,
-            `amazon-2014:toys`.
-        folder: the raw files, where the source needs some.
-        seed: of random choices.
+        dataset: the name of a source in `SOURCES`, with its part after a colon, if any: `minimart:20000`,
+            `minimart:600:3`, `amazon-2014:toys`.
+        folder: the folder of raw files, for sources that need one.
+        seed: the seed of random choices.
 
     Raises:
-        UserError: for an unknown name, a missing folder, or files that are not what they should be.
+        UserError: for an unknown name, a missing folder, or files that cannot be used.
     """
     name, _, part = dataset.partition(":")
     if name not in SOURCES:
@@ -94,17 +94,17 @@ def read_source(dataset: str, folder: Path | None, seed: int = 0) -> RawData:
         raise UserError(f"{dataset}: {name} has no parts or sizes; leave out ':{part}'")
     if source.files and folder is None:
         raise UserError(f"{name} needs --source: the folder that holds {source.files}")
-    return source.read(ReadRequest(name, part, _folder(folder, name, source.files), seed))
+    return source.read(ReadRequest(name, part, _check_folder(folder, name, source.files), seed))
 
 
-def _folder(folder: Path | None, name: str, files: str) -> Path:
+def _check_folder(folder: Path | None, name: str, files: str) -> Path:
     if folder is None:
         return Path()
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
         raise UserError(f"--source {str(folder)!r} is not a folder")
     if not any(folder.iterdir()):
-        raise UserError(f"--source {str(folder)!r} is empty: it must hold the raw files of {name}: {files}")
+        raise UserError(f"--source {str(folder)!r} is empty: it must hold the raw files of {name}, {files}")
     return folder
 
 
@@ -112,36 +112,36 @@ def prepare(dataset: str, source: Path | None, home: Home, options: BuildOptions
     """Prepare `dataset` under `home`, or find it there.
 
     Args:
-        dataset: as in `read_source`, or the folder of a dataset prepared before.
-        source: the folder of raw files, where the source needs one.
-        home: datasets go to `home/datasets/`.
-        options: see `BuildOptions`; None: the source's own.
+        dataset: the name of a source, as in `read_source`, or the folder of a prepared dataset.
+        source: the folder of raw files, for sources that need one.
+        home: the home folder, in which the dataset is prepared.
+        options: the build options; None for the source's own.
 
     Returns:
-        The dataset's folder. The same request, source files (names, sizes, times) and code find it again.
+        The folder of the dataset. The same arguments, source files (names, sizes, times) and code give the same one.
 
     Raises:
-        UserError: for an unknown name, a missing source or one without usable rows, or a home that cannot be written.
+        UserError: for an unknown name, a source that is missing or has no usable rows, or a home that is not writable.
     """
     options = options or options_of(dataset)
     out = dataset_folder(dataset, source, home, options)
     if not out.is_dir():
         raw = read_source(dataset, source, options.seed)
-        writable_folder(out.parent, "the home of datasets")
+        writable_folder(out.parent, "the folder of datasets")
         build_dataset(raw, out, options)
     return out
 
 
 def dataset_folder(dataset: str, source: Path | None, home: Home, options: BuildOptions) -> Path:
-    """Where `prepare` puts this dataset, or has put it."""
+    """The folder in which `prepare` puts this dataset."""
     if (Path(dataset) / "manifest.json").is_file():
         return Path(dataset)
-    key = fingerprint(dataset, _listing(source, home.root), vars(options), code_version())
+    key = fingerprint(dataset, _list_files(source, home.root), vars(options), code_version())
     return home.datasets / f"{dataset.partition(':')[0]}-{key}"
 
 
-def _listing(source: Path | None, home: Path) -> list[list[str | int]]:
-    """Every file of a folder by name, size and time: changes whenever a raw file does, not with what is made of it."""
+def _list_files(source: Path | None, home: Path) -> list[list[str | int]]:
+    """List the files of a source by name, size and time, without those of a home folder inside it."""
     if source is None:
         return []
     source, home = source.expanduser().resolve(), home.resolve()

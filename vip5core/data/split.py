@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-#: Training needs a history and a target of its own beside the two held-out items.
+#: Training needs a history and a target of its own, besides the two held-out items.
 MIN_INTERACTIONS = 4
 
 
 def with_positions(interactions: pd.DataFrame) -> pd.DataFrame:
-    """Sort by user and time (ties keep the source's order) and add `position`, 0 for a user's first."""
+    """Sort by user and time (ties keep the source's order) and add `position`, which is 0 for a user's first."""
     ordered = interactions.sort_values(["user", "timestamp"], kind="stable").reset_index(drop=True)
     ordered["position"] = ordered.groupby("user").cumcount().astype("int32")
     return ordered

@@ -1,4 +1,4 @@
-"""Opening an image, or saying in a few words why it cannot be used."""
+"""Opens an image, or says in a few words why it cannot be used."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-#: Images with a side outside these are refused: a pixel shows nothing, a banner of 20,000 px is a bomb or a mistake.
+from vip5core.errors import first_line
+
+#: Images with other sides are rejected: a single pixel shows nothing, and 20,000 px are a mistake or an attack.
 MIN_SIDE, MAX_SIDE = 4, 10_000
 
 
 class UnreadableImage(Exception):
-    """Why an image cannot be used; goes to the ledger."""
+    """Why an image cannot be used, in a few words for the ledger."""
 
 
 def open_image(path: Path) -> Image.Image:
-    """The image in RGB.
+    """Open an image file as RGB.
 
     Raises:
-        UnreadableImage: missing, or what `decode_image` says.
+        UnreadableImage: if the file cannot be read or decoded.
     """
     try:
         data = path.read_bytes()
@@ -30,16 +32,16 @@ def open_image(path: Path) -> Image.Image:
 
 
 def decode_image(data: bytes) -> Image.Image:
-    """The image in RGB.
+    """Decode an image as RGB.
 
     Raises:
-        UnreadableImage: empty, truncated, of no known format, or of an impossible size.
+        UnreadableImage: if it is empty, truncated, of an unknown format, or of an impossible size.
     """
     if not data:
         raise UnreadableImage("empty file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PIL warns of large images; the sides are checked before decoding
+            warnings.simplefilter("ignore")  # PIL warns about large images; the sides are checked before decoding
             with Image.open(io.BytesIO(data)) as image:
                 width, height = image.size
                 if not (min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE):
@@ -50,4 +52,4 @@ def decode_image(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise UnreadableImage("too many pixels") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise UnreadableImage(f"damaged: {str(error) or type(error).__name__}") from None
+        raise UnreadableImage(f"damaged: {first_line(error)}") from None

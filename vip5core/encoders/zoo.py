@@ -1,11 +1,11 @@
 """The visual encoders of the paper, and a tiny twin of each for machines without their weights.
 
 Weights are one of
-- `openai`: OpenAI's, downloaded by open_clip. Its `-quickgelu` models are theirs; a plain name only warns and
-  computes something else.
+- `openai`: OpenAI's, downloaded by open_clip. Their models are its `-quickgelu` ones; with a plain name it only warns,
+  and computes something else.
 - a file, or a folder with one file per encoder (`RN50.pt`, `ViT-B-32.pt`, …, OpenAI's own file names).
 - `tiny`: a twin of the same family, patch size and feature width with few, narrow layers, for images of 64 px,
-  with fixed random weights. Random features of a convolution or a transformer still tell colours and shapes apart.
+  with fixed random weights. Even random features of a convolution or a transformer distinguish colours and shapes.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class EncoderChoice:
     """An encoder with its weights: what a feature store is made with.
 
     Attributes:
-        name: a name in `ENCODERS`.
-        weights: `openai`, `tiny`, a path (see the module's docstring), or `provided`: features that came with the
-            dataset are used, and nothing is encoded.
+        name: the name of the encoder, one of `ENCODERS`.
+        weights: `openai`, `tiny`, a path (see the module's docstring), or `provided`, which uses the features that came
+            with the dataset and encodes nothing.
     """
 
     name: str
@@ -62,7 +62,7 @@ class EncoderChoice:
         """The local weights file, or None for `openai`, `tiny` and `provided`.
 
         Raises:
-            UserError: if it is not there.
+            UserError: if there is no such file.
         """
         if self.weights in ("openai", "tiny", PROVIDED):
             return None
@@ -77,7 +77,7 @@ class EncoderChoice:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Identity of what this encoder computes: architecture, weights and preprocessing."""
+        """The identity of what this encoder computes: of its architecture, weights and preprocessing."""
         spec, file = self.spec, self.weights_file()
         if file is not None:
             weights = sha256_file(file)
@@ -91,10 +91,10 @@ class EncoderChoice:
 
 
 class Preparation:
-    """From an image to the pixels that an encoder sees: open_clip's own resizing and cropping, without the tower.
+    """Turns an image into the pixels that an encoder reads, by open_clip's own resizing and cropping.
 
     Args:
-        size: side of the result in pixels. Encoders with one size share their pixels.
+        size: the side of the result in pixels. Encoders of the same size share their pixels.
     """
 
     def __init__(self, size: int) -> None:
@@ -103,7 +103,7 @@ class Preparation:
 
     @classmethod
     def of(cls, choice: EncoderChoice) -> Preparation:
-        """The preparation that an encoder wants."""
+        """The preparation for an encoder."""
         open_clip.add_model_config(_TINY_CONFIGS)
         config = open_clip.get_model_config(choice.architecture)
         return cls(config["vision_cfg"]["image_size"])
@@ -144,7 +144,7 @@ def load_encoder(choice: EncoderChoice, device: torch.device | str = "cpu") -> E
     """Build the tower and load its weights.
 
     Raises:
-        UserError: for an unknown encoder, weights that are not there, of another model, or out of reach.
+        UserError: for an unknown encoder, or weights that are missing, belong to another model or cannot be downloaded.
     """
     spec, file = choice.spec, choice.weights_file()
     with _quiet():
@@ -166,7 +166,7 @@ def load_encoder(choice: EncoderChoice, device: torch.device | str = "cpu") -> E
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """open_clip warns on the root logger that a model has random weights; for the twins that is the point."""
+    """Silence open_clip's warning, on the root logger, that a model has random weights: the twins should."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

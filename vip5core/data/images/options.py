@@ -34,7 +34,7 @@ class DownloadOptions:
     """Larger images are rejected."""
 
     allow_private: bool = False
-    """Whether addresses in private networks (this machine's too) are allowed. Unsafe if an untrusted source gave them."""
+    """Whether addresses in private networks are allowed, this machine's too. Unsafe if their source is not trusted."""
 
     mirrors: tuple[tuple[str, str], ...] = ()
     """(prefix, replacement): the first prefix that an address starts with is replaced in the request; the ledger keeps

@@ -1,1 +1,1 @@
-"""Readers: raw files of one source each to the plain tables of vip5core.data.raw."""
+"""Readers: each turns the raw files of one source into the plain tables of `vip5core.data.raw`."""

@@ -1,4 +1,4 @@
-"""Records of the Amazon dumps, and what they say of items."""
+"""Reads the items of the Amazon dumps, whose format the release of VIP5 has, too, and cleans their texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MARKUP = re.compile(r"<[^<>]{0,300}>")
 
 
 def read_record(line: str) -> Record:
-    """A JSON object, or a Python literal as in 2014's items; never evaluated. Raises: BadLine."""
+    """Parse a JSON object, or a Python literal as in the items of 2014; nothing is evaluated. Raises: BadLine."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -29,30 +29,30 @@ def read_record(line: str) -> Record:
         except (ValueError, SyntaxError, TypeError, ArithmeticError, RecursionError, MemoryError):
             raise BadLine("neither JSON nor a Python literal") from None
     if not isinstance(record, dict):
-        raise BadLine("not a record of keys and values")
+        raise BadLine("not an object with keys and values")
     return record
 
 
 def read_items(
     path: Path, key: str, wanted: set[str], image_urls: Callable[[Record], list[str]], ledger: DropLedger
 ) -> dict[str, Record]:
-    """What a file of items says of the wanted ones; the first record of each.
+    """Read the wanted items of a file of items; the first record of each counts.
 
     Args:
-        path: one JSON object or Python literal a line.
-        key: of an item's id.
-        wanted: raw item ids.
+        path: the file, with one JSON object or Python literal per line.
+        key: the key of an item's id.
+        wanted: the raw ids of the items to read.
         image_urls: gives the addresses of an item's images, best first.
-        ledger: takes what cannot be read, or is told twice.
+        ledger: takes the lines that cannot be read, and further records of an item.
 
     Returns:
-        By raw item id: title, categories, description, image_urls.
+        The title, categories, description and image_urls of each item, by raw id.
     """
     id_of = re.compile(rf"""["']{key}["']\s*:\s*(["'])(.{{0,300}}?)\1""")
 
     def parse(line: str) -> Record | None:
-        # A dump has many times the items of its core: those that are not wanted are not parsed. The text of an item may
-        # speak of the key, too, and an id may be written with escapes.
+        # A dump has many more items than its core: others are not parsed. The text of an item may contain the key, too,
+        # and an id may be written with escapes.
         ids = [raw_id for _, raw_id in id_of.findall(line)]
         if ids and not any(raw_id in wanted or "\\" in raw_id for raw_id in ids):
             return None
@@ -64,12 +64,12 @@ def read_items(
     items: dict[str, Record] = {}
     for item in read_lines(path, parse, ledger, "item"):
         if item[key] in items:
-            ledger.add("item", "described again: the first description stays", f"item {item[key]}")
+            ledger.add("item", "duplicate description: the first one is kept", f"item {item[key]}")
             continue
         items[item[key]] = {
-            "title": plain(item.get("title"), MAX_TITLE),
+            "title": strip_markup(item.get("title"), MAX_TITLE),
             "categories": _categories(item),
-            "description": plain(" ".join(strings(item.get("description"))), _MAX_DESCRIPTION),
+            "description": strip_markup(" ".join(strings(item.get("description"))), _MAX_DESCRIPTION),
             "image_urls": list(
                 dict.fromkeys(url for url in image_urls(item) if url.isprintable() and "\ufffd" not in url)
             ),
@@ -82,7 +82,7 @@ def _categories(item: Record) -> list[str]:
     names = item.get("categories") or item.get("category") or []
     if isinstance(names, list) and names and isinstance(names[0], list):
         names = names[0]
-    names = [plain(name, MAX_TITLE) for name in strings(names) or strings(item.get("main_category"))]
+    names = [strip_markup(name, MAX_TITLE) for name in strings(names) or strings(item.get("main_category"))]
     return [name for name in names if name]
 
 
@@ -93,15 +93,15 @@ def strings(value: object) -> list[str]:
 
 
 def text_of(value: object) -> str:
-    """The text, if it is one; halves of characters, which an escape can write and no file can hold, are joined or
+    """The value if it is text, else nothing; surrogates, which escapes can write but no file can hold, are joined or
     replaced."""
     if not isinstance(value, str) or value.isascii():
         return value if isinstance(value, str) else ""
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def plain(value: object, longest: int) -> str:
-    """Text without markup, cut at a word."""
+def strip_markup(value: object, longest: int) -> str:
+    """Strip the markup of a text, and cut it at a word after `longest` characters."""
     text = text_of(value)[: 4 * longest]
     if "<" in text or "&" in text:
         text = _MARKUP.sub(" ", html.unescape(text))

@@ -1,7 +1,7 @@
 """The Pinterest data of "Neural Collaborative Filtering" (NCF): 1.5 million pins, 55,187 users, 9,916 images.
 
-The release has numbers alone, no times and no titles. What it holds out is what we hold out: a user's last pin, to be
-ranked against the 99 negatives that were published with it.
+The release has only numbers: no times and no titles. It holds out what we hold out, a user's last pin, and provides the
+99 negatives that this pin is ranked against.
 
 Source: He et al., "Neural Collaborative Filtering", 2017; its `pinterest-20.*` files.
 """
@@ -17,7 +17,7 @@ import pandas as pd
 from vip5core.data.raw import Details, DropLedger, Provided, RawData, ReadRequest, describe_items_and_users
 from vip5core.data.readers.image_files import find_image
 from vip5core.data.readers.text_files.lines import BadLine, read_lines
-from vip5core.data.readers.text_files.numeric_rows import interactions_of
+from vip5core.data.readers.text_files.numeric_rows import to_interactions
 from vip5core.errors import UserError
 
 _ID = "[0-9]{1,18}"  # fits 64 bits
@@ -28,32 +28,32 @@ _LIST = re.compile(rf"\(\s*({_ID})\s*,\s*({_ID})\s*\)((?:\t{_ID})+)\s*")
 def read_pinterest(request: ReadRequest) -> RawData:
     """Read `pinterest-20.{train.rating,test.rating,test.negative}`, each also as `.gz`, and `images/` in its folder.
 
-    The order of the files is the order of the pins, the test pin the last. An interaction's timestamp is its running
-    number among the user's: it says what came before what, and nothing about when.
+    The order of the files is the order of the pins, with the test pin last. An interaction's timestamp is its position
+    among the user's pins: it gives their order, not their time.
 
-    Items have no titles, so the builder calls them by number; an image is `images/{item}.jpg` (or .png, .webp), if
-    there. The negatives may be missing; then they are drawn like those of any source.
+    Items have no titles, so the builder uses their numbers; an image is `images/{item}.jpg` (or .png, .webp), if it
+    exists. Without the file of negatives, these are drawn as for any source.
 
     Raises:
-        UserError: if one of the two rating files is missing or is something else.
+        UserError: if one of the two rating files is missing or has another format.
     """
     source = request.folder
     ledger = DropLedger()
-    train = interactions_of(_pins(_needed(source, "pinterest-20.train.rating"), ledger))
-    test = interactions_of(_pins(_needed(source, "pinterest-20.test.rating"), ledger))
+    train = to_interactions(_read_pins(_require(source, "pinterest-20.train.rating"), ledger))
+    test = to_interactions(_read_pins(_require(source, "pinterest-20.test.rating"), ledger))
     again = test.duplicated("user")
     if again.any():
-        ledger.add("pin", "a second test pin of its user", f"user {test['user'][again].iloc[0]}", int(again.sum()))
+        ledger.add("pin", "second test pin of its user", f"user {test['user'][again].iloc[0]}", int(again.sum()))
     test = test[~again]
     untested = train["user"].nunique() - test["user"].isin(train["user"].unique()).sum()
     if untested:
-        ledger.add("test pin", "the user has none: the last training pin takes its place", count=int(untested))
+        ledger.add("test pin", "missing: the user's last training pin is used", count=int(untested))
 
     interactions = pd.concat([train, test], ignore_index=True)
     interactions["timestamp"] = interactions.groupby("user").cumcount()
-    lists = _found(source, "pinterest-20.test.negative")
+    lists = _find(source, "pinterest-20.test.negative")
     held_out = dict(zip(test["user"], test["item"], strict=True))
-    negatives = _negatives(lists, held_out, ledger) if lists else {}
+    negatives = _read_negatives(lists, held_out, ledger) if lists else {}
 
     def details(kept: pd.DataFrame) -> Details:
         images = {item: {"image": find_image(source / "images", item)} for item in kept["item"].unique()}
@@ -62,41 +62,41 @@ def read_pinterest(request: ReadRequest) -> RawData:
     return RawData({"name": request.name}, interactions, details, ledger, Provided(negatives=negatives))
 
 
-def _found(source: Path, name: str) -> Path | None:
+def _find(source: Path, name: str) -> Path | None:
     return next((path for path in (source / name, source / f"{name}.gz") if path.is_file()), None)
 
 
-def _needed(source: Path, name: str) -> Path:
-    path = _found(source, name)
+def _require(source: Path, name: str) -> Path:
+    path = _find(source, name)
     if path is None:
         raise UserError(
-            f"{str(source / name)!r} is missing, and so is {name}.gz: --source must name the folder with the "
+            f"{str(source / name)!r} is missing, and so is {name}.gz: --source must be the folder with the "
             "pinterest-20.* files of the NCF release"
         )
     return path
 
 
-def _pins(path: Path, ledger: DropLedger) -> Iterator[tuple[int, int, int, float]]:
-    """User, item, time (0: there is none), rating."""
+def _read_pins(path: Path, ledger: DropLedger) -> Iterator[tuple[int, int, int, float]]:
+    """Read user, item, time (always 0) and rating."""
 
     def parse(line: str) -> tuple[int, int, int, float]:
         found = _PIN.match(line)
         if not found:
-            raise BadLine("not user, item, rating and perhaps more, separated by tabs")
+            raise BadLine("not user, item and rating, separated by tabs")
         user, item, rating = found.groups()
         return int(user), int(item), 0, float(rating)
 
     return read_lines(path, parse, ledger, "pin")
 
 
-def _negatives(path: Path, held_out: dict[str, str], ledger: DropLedger) -> dict[str, list[str]]:
-    """By user, the items to rank the test pin against; only lists made for that very pin."""
-    names: dict[str, str] = {}  # one text for all occurrences of an item: 5 million of them are published
+def _read_negatives(path: Path, held_out: dict[str, str], ledger: DropLedger) -> dict[str, list[str]]:
+    """The items that a user's test pin is ranked against; only of lists for that very pin."""
+    names: dict[str, str] = {}  # one string for all occurrences of an item: there are 5 million
 
     def parse(line: str) -> tuple[str, list[str]]:
         found = _LIST.fullmatch(line)
         if not found:
-            raise BadLine("not (user,item) and the numbers of items, separated by tabs")
+            raise BadLine("not (user,item) and item numbers, separated by tabs")
         user, item, items = found.groups()
         user = str(int(user))
         if held_out.get(user) != str(int(item)):

@@ -1,7 +1,7 @@
-"""The English words that `readers.aspects` knows: words of grammar, words of opinion, nouns that tell nothing.
+"""The English words that `aspects` knows: grammatical words, opinion words, and nouns that are never aspects.
 
-Everything else, the words for aspects above all, is found in the corpus. The lists are our own: short, closed classes
-written out whole, open classes by their most frequent members in reviews. No word is in two lists.
+Everything else, such as the aspects themselves, is found in the corpus. The lists are our own: closed word classes are
+complete, open ones have their most frequent members in reviews. No word is in two lists.
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ DETERMINERS = """
 the a an this that these those my your his her its our their no any some each every both another
 """
 
-#: Between a thing and what is said of it: "the battery is great", "the color looks nice".
+#: Between a thing and what is said about it: "the battery is great", "the color looks nice".
 LINKING_VERBS = """
 is isn't was wasn't are aren't were weren't be been being
 looks looked feels felt sounds sounded smells smelled tastes tasted
 seem seems seemed stays stayed works worked fits lasts lasted arrived came comes
 """
 
-#: Who does, may or does not do something: what follows is a verb, "i wear", "you cannot charge".
+#: Subjects and auxiliaries, after which a verb follows, "i wear", "you cannot charge".
 SUBJECTS = """
 i you he she it we they i've ive you've we've they've i'd you'd he'd she'd we'd they'd i'll you'll it'll we'll they'll
 will would can could should may might must shall do does did don't dont doesn't doesnt didn't didnt won't wont wouldn't
 can't cant cannot couldn't shouldn't let's to
 """
 
-#: They turn a verb or a judgement round: "not great", "never charges".
+#: Negations of a verb or an opinion: "not great", "never charges".
 NEGATIONS = """
 not never
 """
 
-#: What may stand after a noun and not within a noun phrase.
+#: Words that may follow a noun but are not part of a noun phrase.
 JOINTS = """
 of for with without and & or / but nor in on at from by as than about into onto over under after before during since
 until through between because if when while where which whose though although unless per except
 i'm im it's that's he's she's you're they're we're there's has have had having
 """
 
-#: More or less of a quality: "very sturdy", "too small".
+#: Degrees of a quality: "very sturdy", "too small".
 DEGREES = """
 very really so too extremely super quite rather fairly incredibly surprisingly amazingly absolutely totally
 perfectly highly somewhat slightly truly exceptionally
 """
 
-#: Adjectives that describe without praise or blame: between a word of opinion and its noun, "a great little tablet".
+#: Adjectives without an opinion, which may stand between an opinion word and its noun: "a great little tablet".
 DESCRIPTIONS = """
 white black red blue green yellow pink purple orange brown grey gray
 little big small large short long tall high low deep wide narrow thick thin heavy new old young hot cold wet dry
@@ -52,7 +52,7 @@ free real true early late main major extra full double single whole entire certa
 such own same other electronic digital electric
 """
 
-#: Adverbs, pronouns, numerals, days and other words that no product has as its noun; they say nothing either way.
+#: Adverbs, pronouns, numerals, days and other words that are neither aspects nor opinions.
 OTHER_WORDS = """
 me him us them myself yourself himself herself itself ourselves themselves mine yours hers ours theirs
 am what how why whatever who whoever whom here there then now just only also even still already always ever often
@@ -71,7 +71,7 @@ open close closed ready able available due used using made making going getting
 well however especially actually probably overall compared online
 """
 
-#: Said of a thing one likes or does not like.
+#: Opinion words, positive and negative.
 OPINIONS = """
 good great nice excellent perfect amazing awesome wonderful fantastic fabulous terrific superb outstanding incredible
 brilliant lovely beautiful gorgeous pretty cute adorable elegant stylish attractive sexy classy fun funny cool sweet
@@ -91,13 +91,13 @@ expensive overpriced pricey costly greasy sticky oily smelly harsh dull bland no
 unflattering
 """
 
-#: What one does about a thing one likes or does not like: "love the color".
+#: Opinion verbs, positive and negative: "love the color".
 OPINION_VERBS = """
 love loves loved loving like likes liked adore adores adored enjoy enjoys enjoyed enjoying appreciate appreciates
 appreciated prefer preferred recommend recommends recommended hate hates hated dislike disliked regret regretted
 """
 
-#: Nouns of no information, which any product has, and people, shops, occasions, times and units: never an aspect.
+#: Nouns that reviews of any product use, and people, shops, occasions, times and units: never aspects.
 GENERIC_NOUNS = """
 product products item items thing things stuff something anything everything nothing someone anyone everyone nobody
 everybody anybody somebody ones
@@ -121,7 +121,7 @@ halloween hanukkah eve
 inch inches foot feet pound pounds ounce ounces percent end side
 """
 
-#: Before a name: a full stop after them ends no sentence.
+#: Before a name: a full stop after them does not end a sentence.
 TITLES = """
 mr mrs ms dr st vs
 """

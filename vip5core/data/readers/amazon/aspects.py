@@ -1,29 +1,29 @@
 """Explanations from reviews: the sentence that judges an aspect of the item, and the word for that aspect.
 
 The explanation task of P5 and VIP5 (arXiv 2305.14302) learns to write "the color is vibrant", given the aspect
-"color". The published pairs come from a phrase-level sentiment tool (Sentires); we find ours by corpus statistics,
-after Hu & Liu (KDD 2004): frequent nouns next to words of opinion. Two passes over the reviews, neither keeps a text.
+"color". The paper's pairs come from a phrase-level sentiment tool (Sentires); ours come from corpus statistics, after
+Hu & Liu (KDD 2004): frequent nouns next to opinion words. There are two passes over the reviews; neither keeps a text.
 
-1. `AspectCounter` counts in how many reviews a word stands in a place of one of these kinds. `w` is the word; of
-   a longer noun phrase it is the last one, so that "a great sound quality" speaks for "quality".
+1. `AspectCounter` counts the reviews in which a word occurs in one of the following patterns. `w` is the word; in a
+   longer noun phrase it is the last one, so that "a great sound quality" counts for "quality".
 
    - judged: "great w", "too small w", "love the w", "the w is (not) very good";
-   - noun: "the w" or "great w", where the noun phrase ends; no noun: "i w", "to w", "very w", "is w ."
+   - noun: "the w" or "great w", where the noun phrase ends; not a noun: "i w", "to w", "very w", "is w ."
 
-   An aspect is judged in at least `MIN_JUDGED` and sqrt(reviews) / 10 reviews (coincidences grow with the
-   corpus) and in `MIN_JUDGED_SHARE` of those that mention it; it is a noun in `MIN_NOUN_SHARE` of them, and more
-   often than no noun. Singular and plural are summed and are both aspects where both occur. Nouns that any
-   product has ("item", "day", "husband": see `aspect_words`) and adverbs in -ly are none.
-2. `explanation_of` takes, of the aspects that a review judges, the most specific: the one that the fewest
-   reviews mention, the earlier of equals. Its sentence is the explanation: `MIN_WORDS` to `MAX_WORDS` words (of a
-   longer one, the clause between commas), no question, no web address. What fails this leaves the next word its turn.
+   An aspect is judged in at least `MIN_JUDGED` and sqrt(reviews) / 10 reviews (coincidences grow with the corpus), and
+   in at least `MIN_JUDGED_SHARE` of those that mention it; it is a noun in at least `MIN_NOUN_SHARE` of them, and more
+   often than not a noun. Singular and plural are counted together, and both are aspects if both occur. Nouns that
+   reviews of any product use ("item", "day", "husband": see `aspect_words`) and adverbs in -ly are not aspects.
+2. `explanation_of` picks the most specific aspect that a review judges: the one that the fewest reviews mention, and
+   the earlier one of equals. Its sentence is the explanation: `MIN_WORDS` to `MAX_WORDS` words (of a longer sentence,
+   the clause between commas), not a question, without a web address. If it is none of this, the next aspect is tried.
 
-An explanation is written as `words_of_review` gives it, so that metrics compare it word by word: in lower case (the
-published texts keep theirs; here a capital or SHOUTING would count as a miss), and without marks at its ends, which
-would be a match for nothing.
+An explanation is written as by `words_of_review`, so that metrics compare it word by word: in lower case (the paper's
+texts are not, but here a capital letter would count as a mismatch), and without punctuation at its ends, which would
+match nothing.
 
-Nothing depends on the order of the reviews, and nothing is drawn at random. English only: reviews in other languages
-have no explanation, for the patterns find nothing there.
+The result does not depend on the order of the reviews, and nothing is random. English only: reviews in other languages
+have no explanation, because the patterns do not match.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from itertools import repeat
 from vip5core.data.readers.amazon import aspect_words
 from vip5core.data.readers.amazon.review_words import words_of_review
 
-#: Words of an explanation, marks not counted.
+#: Words of an explanation, without punctuation.
 MIN_WORDS, MAX_WORDS = 3, 30
 #: Letters of an aspect.
 MIN_LETTERS, MAX_LETTERS = 3, 20
 #: Reviews that judge an aspect, whatever the size of the corpus.
 MIN_JUDGED = 2
-#: Share of the reviews with the word that must judge it, and in which it must stand in the place of a noun.
+#: Share of the reviews with the word that must judge it, and in which it must be used as a noun.
 MIN_JUDGED_SHARE, MIN_NOUN_SHARE = 0.015, 0.1
 
-#: A review is read as a string with one letter per word, its class. All words of no class are "w", aspects too.
+#: A review is read as a string with one letter per word, its class. Words of no class are "w", aspects among them.
 _CLASSES = {
     "D": aspect_words.DETERMINERS,
     "C": aspect_words.LINKING_VERBS,
@@ -67,13 +67,13 @@ _CLASSES = {
 }
 _CLASS_OF = {word: letter for letter, words in _CLASSES.items() for word in words.split()}
 
-#: Marks that explanations do not begin or end with.
+#: Punctuation that explanations do not begin or end with.
 _MARKS = frozenset(_CLASSES[","].split())
 _BRACKETS = frozenset("()")
 _UNCOUNTED = _MARKS | _BRACKETS
 
-# Places of words, in such strings; group 1 is the noun phrase, whose last word counts. Each starts with a literal
-# letter (what must precede it is looked up behind it), which makes the search several times faster; repetitions are
+# Patterns over such strings; group 1 is the noun phrase, whose last word counts. Each starts with a literal letter (a
+# look-behind after it says what must precede it), which makes the search several times faster; repetitions are
 # bounded, so that no text takes more than linear time.
 _NOUN = [
     re.compile(r"D[IAJ]{0,6}[wG]{0,6}(w)(?![wAIJG])"),
@@ -89,7 +89,7 @@ _JUDGED = [
 
 
 class AspectCounter:
-    """The first pass. Keeps counts, no text: about 0.2 GB per million different words."""
+    """The first pass. Keeps counts and no texts: about 0.2 GB per million distinct words."""
 
     def __init__(self) -> None:
         self._reviews = 0
@@ -112,7 +112,7 @@ class AspectCounter:
             counter.update({words[match.end(1) - 1] for pattern in patterns for match in pattern.finditer(classes)})
 
     def aspects(self) -> dict[str, int]:
-        """The aspects, most often judged first, and how many reviews mention each.
+        """The aspects, most often judged first, with the number of reviews that mention each.
 
         A word with a plural (or a singular) has the number of the form that more reviews mention.
         """
@@ -146,11 +146,11 @@ class AspectCounter:
 
 
 def explanation_of(text: str, words: Mapping[str, int]) -> tuple[str, str] | None:
-    """The aspect and the explanation of one review, or None where it judges none of the aspects.
+    """The aspect and the explanation of one review; None if it judges none of the aspects.
 
     Args:
-        text: the review as it was typed.
-        words: aspects and in how many reviews each occurs, as `AspectCounter.aspects` gives them.
+        text: the review as it was written.
+        words: the aspects, with the number of reviews that mention each, as given by `AspectCounter.aspects`.
     """
     review, classes = _read(text)
     mentioned = {place for place, word in enumerate(review) if word in words}
@@ -171,13 +171,13 @@ def explanation_of(text: str, words: Mapping[str, int]) -> tuple[str, str] | Non
 
 
 def _read(text: str) -> tuple[list[str], str]:
-    """The words of a text and the letters of their classes."""
+    """Split a text into words; returns these and the letters of their classes."""
     words = words_of_review(text)
     return words, "".join(map(_CLASS_OF.get, words, repeat("w"))).replace("T.", "Tx")
 
 
 def _sentence_around(place: int, words: list[str], classes: str) -> str | None:
-    """The sentence with the word at `place`, its clause if that is too long; None if it is no explanation."""
+    """The sentence with the word at `place`, or its clause if that is too long; None if it cannot be an explanation."""
     start, end = _bounds(place, classes, ".?")
     if classes[end : end + 1] == "?":
         return None
@@ -196,12 +196,12 @@ def _sentence_around(place: int, words: list[str], classes: str) -> str | None:
 
 
 def _bounds(place: int, classes: str, marks: str) -> tuple[int, int]:
-    """Where the words between two of these marks begin, and where they end."""
+    """The start and the end of the words between two of these marks."""
     start = 1 + max(classes.rfind(mark, 0, place) for mark in marks)
     ends = [end for mark in marks if (end := classes.find(mark, place)) >= 0]
     return start, min(ends, default=len(classes))
 
 
 def _length(sentence: list[str]) -> int:
-    """Its words, marks not counted."""
+    """The number of words, without punctuation."""
     return sum(word not in _UNCOUNTED for word in sentence)

@@ -1,4 +1,4 @@
-"""The three releases of Amazon reviews: how their files and keys are named."""
+"""The three releases of Amazon reviews: the names of their files and keys."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from vip5core.data.readers.item_texts import Record, strings
 
 @dataclass(frozen=True)
 class Release:
-    """What the years call things.
+    """How a release names its files and keys.
 
     Attributes:
-        reviews: names of the file of reviews, `*` for the category; the first that is there is taken.
-        meta: likewise of the file of items.
-        user, item, rating, time, text, summary, name: keys of a review.
-        ticks: how many units of its time make a second.
+        reviews: the possible names of the file of reviews, with `*` for the category; the first that exists is used.
+        meta: the possible names of the file of items, likewise.
+        user, item, rating, time, text, summary, name: the keys of a review.
+        ticks: the units of its time in a second.
         image_urls: gives the addresses of an item's images, best first.
     """
 
@@ -34,12 +34,12 @@ class Release:
     image_urls: Callable[[Record], list[str]]
 
 
-def _packed(*names: str) -> tuple[str, ...]:
+def _with_gz(*names: str) -> tuple[str, ...]:
     return tuple(name + end for name in names for end in (".gz", ""))
 
 
 def image_urls_2023(images: object) -> list[str]:
-    """The main image first, each in its best resolution; a list of records, or a record of lists."""
+    """The addresses in a list of records or a record of lists: the main image first, each in its best resolution."""
     if isinstance(images, dict):
         columns = {key: values for key, values in images.items() if isinstance(values, list)}
         size = max(map(len, columns.values()), default=0)
@@ -63,22 +63,22 @@ _OLD: dict[str, Any] = {
 }
 RELEASES = {
     "amazon-2014": Release(
-        _packed("reviews_*_5.json", "reviews_*.json"),
-        _packed("meta_*.json"),
+        _with_gz("reviews_*_5.json", "reviews_*.json"),
+        _with_gz("meta_*.json"),
         image_urls=lambda item: strings(item.get("imUrl")),
         **_OLD,
     ),
     "amazon-2018": Release(
-        _packed("*_5.json", "*.json"),
-        _packed("meta_*.json"),
+        _with_gz("*_5.json", "*.json"),
+        _with_gz("meta_*.json"),
         image_urls=lambda item: [
             url for key in ("imageURLHighRes", "image", "imageURL") for url in strings(item.get(key))
         ],
         **_OLD,
     ),
     "amazon-2023": Release(
-        _packed("*.jsonl"),
-        _packed("meta_*.jsonl"),
+        _with_gz("*.jsonl"),
+        _with_gz("meta_*.jsonl"),
         user="user_id",
         item="parent_asin",
         rating="rating",

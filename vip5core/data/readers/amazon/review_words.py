@@ -1,4 +1,4 @@
-"""The words of a review as it was typed: markup undone, lower case, marks apart, odd characters left out."""
+"""Splits a review into words: markup decoded, lower case, punctuation apart, odd characters removed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html
 import re
 import unicodedata
 
-#: Characters of a text that are read; what a longer one says after them is not.
+#: Characters of a text that are read; the rest of a longer one is ignored.
 MAX_CHARACTERS = 20_000
 
 # Every repetition is bounded or cannot overlap what follows it, so that no text takes more than linear time.
@@ -17,17 +17,17 @@ _EMBEDDED = re.compile(r"\[\[(?:VIDEOID|ASIN):[\w-]{1,64}|\]\]", re.IGNORECASE)
 _SMILEY = re.compile(r"[:;=]-?[()DP](?!\w)")
 #: The end of a sentence: in "affordable.I did" and "well...it", not in "$25.00", "amazon.com" or "e.g.".
 _FULL_STOP = re.compile(r"\.(?:\.+|(?<!\b[A-Za-z]\.)(?![a-z0-9]))")
-#: Neither words nor marks that mean something to a T5 vocabulary; quotation marks are among them.
+#: Neither words nor punctuation that a T5 vocabulary has; quotation marks are among them.
 _ODD = re.compile(r"[^\w\s.,!?;:()'&%$/-]|_")
 #: The same for ASCII texts, six times as fast.
 _ODD_IN_ASCII = bytes(ord(" ") if _ODD.match(chr(code)) else code for code in range(128)).ljust(256)
 
 
 def words_of_review(text: str) -> list[str]:
-    """The words and marks of the first `MAX_CHARACTERS` of a text, in its order.
+    """The words and punctuation marks in the first `MAX_CHARACTERS` of a text, in order.
 
-    HTML entities and tags are undone; Amazon's `[[VIDEOID:...]]`, emoji, quotation marks and control characters are
-    left out. Each of `. , ! ? ; : ( )` stands alone, and so does a dash; a line break and a smiley become a full
+    HTML entities are decoded; tags, Amazon's `[[VIDEOID:...]]`, emoji, quotation marks and control characters are
+    removed. Each of `. , ! ? ; : ( )` is a token of its own, and so is a dash; a line break and a smiley become a full
     stop. Contractions ("don't"), hyphenated words, decimals and prices are one word.
     """
     text = text[:MAX_CHARACTERS]

@@ -25,16 +25,16 @@ SIZE = 96  # px, width and height
 
 
 def draw(shape: str, colour: str, pattern: str, rng: np.random.Generator) -> bytes:
-    """PNG bytes of one image, `SIZE` × `SIZE`.
+    """Draw an image of `SIZE` × `SIZE` as PNG bytes.
 
-    The look is `shape`, `colour` and `pattern`; place, scale, turn, light and noise come from `rng` and mean nothing.
+    The look is `shape`, `colour` and `pattern`; position, scale, rotation, light and noise are random.
     """
     ground = rng.integers(225, 250, 3)
     canvas = np.broadcast_to(ground, (SIZE, SIZE, 3)).astype(np.float32)
-    mask = np.asarray(_mask(shape, rng), dtype=np.float32)[..., None] / 255.0
+    mask = np.asarray(_draw_mask(shape, rng), dtype=np.float32)[..., None] / 255.0
     light = rng.uniform(0.85, 1.1)
     ink = np.array(COLOURS[colour], dtype=np.float32) * light
-    weave = _weave(pattern, rng)[..., None]
+    weave = _draw_weave(pattern, rng)[..., None]
     paint = ink * weave + (255.0 - 0.25 * (255.0 - ink)) * (1.0 - weave)
     image = canvas * (1.0 - mask) + paint * mask + rng.normal(0.0, 4.0, (SIZE, SIZE, 3))
     buffer = io.BytesIO()
@@ -42,7 +42,7 @@ def draw(shape: str, colour: str, pattern: str, rng: np.random.Generator) -> byt
     return buffer.getvalue()
 
 
-def _mask(shape: str, rng: np.random.Generator) -> Image.Image:
+def _draw_mask(shape: str, rng: np.random.Generator) -> Image.Image:
     """The shape in white on black, drawn at twice the size and shrunk for smooth edges."""
     side = 2 * SIZE
     image = Image.new("L", (side, side), 0)
@@ -86,7 +86,7 @@ def _mask(shape: str, rng: np.random.Generator) -> Image.Image:
     return image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
 
 
-def _weave(pattern: str, rng: np.random.Generator) -> np.ndarray:
+def _draw_weave(pattern: str, rng: np.random.Generator) -> np.ndarray:
     """How much ink each pixel takes, 0 to 1. Shape: [SIZE, SIZE]."""
     period = rng.uniform(13.0, 17.0)
     phase = rng.uniform(0.0, period, 2)

@@ -1,4 +1,4 @@
-"""The films of a MovieLens release, with posters and plot summaries."""
+"""The films of a MovieLens release, with their posters and plot summaries."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from vip5core.data.raw import EXPLANATION_COLUMNS, ITEM_COLUMNS, Details, DropLe
 from vip5core.data.readers.image_files import find_image
 from vip5core.data.readers.text_files.csv_rows import CsvTable
 from vip5core.data.readers.text_files.lines import BadLine
-from vip5core.data.readers.text_files.numeric_rows import number
+from vip5core.data.readers.text_files.numeric_rows import parse_number
 from vip5core.data.split import leave_one_out, with_positions
 
-#: Shares of the movies whose summaries are trained on and validated on; the rest is tested on.
+#: Shares of the movies whose summaries are for training and validation; the others are for the test.
 _TRAIN, _VALID = 0.8, 0.1
 
 
 @dataclass(frozen=True)
 class Film:
-    """Title and genres; the first genre is what an explanation is about."""
+    """The title and the genres of a film; the first genre is the aspect of its explanation."""
 
     title: str
     genres: list[str]
@@ -32,18 +32,18 @@ class Films(dict[str, Film]):
     """Films by id."""
 
     def add(self, movie: str, title: str, genres: list[str]) -> None:
-        """Raises: BadLine if the id is no number, or was there before."""
-        raw_id = str(number(movie, "the movie's id is not a number"))
+        """Raises: BadLine if the id is not a number, or is a duplicate."""
+        raw_id = str(parse_number(movie, "the movie's id is not a number"))
         if raw_id in self:
-            raise BadLine("a movie that was there before")
+            raise BadLine("duplicate movie")
         self[raw_id] = Film(title, genres)
 
 
 def read_overviews(path: Path, ledger: DropLedger) -> dict[str, str]:
-    """Movie id to plot summary; an absent file gives none.
+    """Read the plot summaries by movie id; there are none without the file.
 
     Raises:
-        UserError: if the file has other columns, or is not UTF-8.
+        UserError: if the file lacks a column or is not UTF-8.
     """
     if not path.is_file():
         ledger.add("explanation", "no overviews.csv: the explanation task has no rows")
@@ -56,7 +56,7 @@ def read_overviews(path: Path, ledger: DropLedger) -> dict[str, str]:
 def film_details(
     kept: pd.DataFrame, films: Mapping[str, Film], posters: Path, overviews: Mapping[str, str], seed: int
 ) -> Details:
-    """What a release knows about its films and the viewers of the interactions `kept`."""
+    """What a release knows about its films, and about the viewers of the interactions `kept`."""
     rows: list[tuple[object, ...]] = [
         (movie, film.title, film.genres, overviews.get(movie, ""), find_image(posters, movie), [])
         for movie, film in films.items()
@@ -68,13 +68,13 @@ def film_details(
 
 
 def _explanations(kept: pd.DataFrame, items: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One row per movie with a summary, told to one viewer who rated it in the training part."""
+    """One row per movie with a summary, by one viewer who rated it in the training split."""
     rng = np.random.default_rng(seed)
     known = kept[kept["item"].isin(items["raw_id"])]
     positioned = with_positions(known)
     training = positioned[leave_one_out(positioned) == "train"]
-    told = training.iloc[rng.permutation(len(training))].drop_duplicates("item")
-    rows = told.merge(items, left_on="item", right_on="raw_id")
+    chosen = training.iloc[rng.permutation(len(training))].drop_duplicates("item")
+    rows = chosen.merge(items, left_on="item", right_on="raw_id")
     rows = rows[rows["description"] != ""].sort_values("item", key=lambda ids: ids.astype(int))
     place = rng.permutation(len(rows)) / max(len(rows), 1)
     split = np.where(place < _TRAIN, "train", np.where(place < _TRAIN + _VALID, "valid", "test"))

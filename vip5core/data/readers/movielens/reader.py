@@ -3,10 +3,11 @@
 MovieLens has no written explanations, so the explanation task targets a movie's plot summary: one row per movie,
 split by movie, so that no summary of the test set is seen in training.
 
-Posters and summaries go by the release's own movie ids: `posters/{movie id}.jpg` (or .png, .webp), and `overviews.csv`
-with the columns movie_id and overview. Both may be missing: then items have no image, and the explanation task no
-rows. What else a release has is not read: `users.dat` says who a viewer is, `links.csv` names pages that give images
-only to those with a key, and `tags.csv` is what viewers wrote, of held-out movies too.
+Posters and summaries are found by the release's own movie ids: `posters/{movie id}.jpg` (or .png, .webp), and
+`overviews.csv` with the columns movie_id and overview. Both are optional: without them, items have no images, and the
+explanation task has no rows. Other files of a release are not read: `users.dat` describes the viewers, `links.csv`
+leads to pages that give images only with an API key, and `tags.csv` has what viewers wrote, also about held-out
+movies.
 
 Source: Harper and Konstan, "The MovieLens Datasets", 2015.
 """
@@ -24,7 +25,7 @@ from vip5core.data.raw import Details, DropLedger, RawData, ReadRequest
 from vip5core.data.readers.movielens.films import Films, film_details, read_overviews
 from vip5core.data.readers.text_files.csv_rows import CsvTable
 from vip5core.data.readers.text_files.lines import BadLine, read_lines
-from vip5core.data.readers.text_files.numeric_rows import interactions_of, number
+from vip5core.data.readers.text_files.numeric_rows import parse_number, to_interactions
 from vip5core.errors import UserError
 
 _WHOLE_STARS = {str(stars): float(stars) for stars in range(1, 6)}
@@ -37,11 +38,11 @@ def read_movielens_100k(request: ReadRequest) -> RawData:
     A line that cannot be read is dropped, counted, and its place recorded.
 
     Raises:
-        UserError: if a needed file is missing or is something else.
+        UserError: if a required file is missing or has another format.
     """
-    folder = _release(request.folder, "ml-100k", ["u.data", "u.item", "u.genre"])
+    folder = _find_release(request.folder, "ml-100k", ["u.data", "u.item", "u.genre"])
     ledger = DropLedger()
-    ratings = interactions_of(_ratings(folder / "u.data", "\t", ledger))
+    ratings = to_interactions(_read_ratings(folder / "u.data", "\t", ledger))
     genres = list(read_lines(folder / "u.genre", lambda line: line.split("|")[0], None, "genre", "latin-1"))
 
     films = Films()
@@ -55,18 +56,18 @@ def read_movielens_100k(request: ReadRequest) -> RawData:
         films.add(fields[0], fields[1], flagged)
 
     deque(read_lines(folder / "u.item", film, ledger, "item", "latin-1"), maxlen=0)
-    return _raw(request, ratings, films, ledger)
+    return _make_raw_data(request, ratings, films, ledger)
 
 
 def read_movielens_1m(request: ReadRequest) -> RawData:
     """Read `ml-1m/` in the request's folder, or that folder itself: `ratings.dat`, `movies.dat`.
 
     Raises:
-        UserError: if a needed file is missing or is something else.
+        UserError: if a required file is missing or has another format.
     """
-    folder = _release(request.folder, "ml-1m", ["ratings.dat", "movies.dat"])
+    folder = _find_release(request.folder, "ml-1m", ["ratings.dat", "movies.dat"])
     ledger = DropLedger()
-    ratings = interactions_of(_ratings(folder / "ratings.dat", "::", ledger))
+    ratings = to_interactions(_read_ratings(folder / "ratings.dat", "::", ledger))
 
     films = Films()
 
@@ -75,10 +76,10 @@ def read_movielens_1m(request: ReadRequest) -> RawData:
         found = re.fullmatch(r"([^:]*)::(.*)::([^:]*)", line.strip())
         if not found:
             raise BadLine("not id::title::genres")
-        films.add(found[1], found[2], _genres(found[3]))
+        films.add(found[1], found[2], _split_genres(found[3]))
 
     deque(read_lines(folder / "movies.dat", film, ledger, "item", "latin-1"), maxlen=0)
-    return _raw(request, ratings, films, ledger)
+    return _make_raw_data(request, ratings, films, ledger)
 
 
 def read_movielens_latest(request: ReadRequest) -> RawData:
@@ -87,52 +88,57 @@ def read_movielens_latest(request: ReadRequest) -> RawData:
     Ratings may have half stars. The larger releases in this format (20M and later) can be read, too.
 
     Raises:
-        UserError: if a needed file is missing or is something else.
+        UserError: if a required file is missing or has another format.
     """
-    folder = _release(request.folder, "ml-latest-small", ["ratings.csv", "movies.csv"])
+    folder = _find_release(request.folder, "ml-latest-small", ["ratings.csv", "movies.csv"])
     ledger = DropLedger()
     rated = CsvTable(folder / "ratings.csv").rows(
-        ["userId", "movieId", "rating", "timestamp"], lambda fields: _rating(fields, _HALF_STARS), ledger, "rating"
+        ["userId", "movieId", "rating", "timestamp"],
+        lambda fields: _parse_rating(fields, _HALF_STARS),
+        ledger,
+        "rating",
     )
-    ratings = interactions_of(row for _, row in rated)
+    ratings = to_interactions(row for _, row in rated)
     films = Films()
     movies = CsvTable(folder / "movies.csv").rows(
-        ["movieId", "title", "genres"], lambda row: films.add(row[0], row[1], _genres(row[2])), ledger, "item"
+        ["movieId", "title", "genres"], lambda row: films.add(row[0], row[1], _split_genres(row[2])), ledger, "item"
     )
     deque(movies, maxlen=0)
-    return _raw(request, ratings, films, ledger)
+    return _make_raw_data(request, ratings, films, ledger)
 
 
-def _release(source: Path, name: str, files: Sequence[str]) -> Path:
-    """The folder of a release's own files."""
+def _find_release(source: Path, name: str, files: Sequence[str]) -> Path:
+    """Find the folder of a release's own files."""
     folder = source / name if (source / name).is_dir() else source
     for file in files:
         if not (folder / file).is_file():
             raise UserError(
-                f"{str(folder / file)!r} is missing: --source must name the folder that holds {name}/ "
+                f"{str(folder / file)!r} is missing: --source must be the folder that holds {name}/ "
                 f"({', '.join(files)}), posters/ and overviews.csv"
             )
     return folder
 
 
-def _ratings(path: Path, separator: str, ledger: DropLedger) -> Iterator[tuple[int, int, int, float]]:
-    return read_lines(path, lambda line: _rating(line.split(separator), _WHOLE_STARS), ledger, "rating", "latin-1")
+def _read_ratings(path: Path, separator: str, ledger: DropLedger) -> Iterator[tuple[int, int, int, float]]:
+    return read_lines(
+        path, lambda line: _parse_rating(line.split(separator), _WHOLE_STARS), ledger, "rating", "latin-1"
+    )
 
 
-def _rating(fields: Sequence[str], stars: dict[str, float]) -> tuple[int, int, int, float]:
-    """User, movie, unix time, stars."""
-    problem = f"no readable rating: not four numbers, user, movie, {min(stars)} to 5 stars, time"
+def _parse_rating(fields: Sequence[str], stars: dict[str, float]) -> tuple[int, int, int, float]:
+    """Parse a rating into user, movie, unix time and stars."""
+    problem = f"not a valid rating: needs user, movie, {min(stars)} to 5 stars and time"
     if len(fields) != 4 or fields[2].strip() not in stars:
         raise BadLine(problem)
-    user, movie, _, time = (number(field, problem) if place != 2 else 0 for place, field in enumerate(fields))
+    user, movie, _, time = (parse_number(field, problem) if place != 2 else 0 for place, field in enumerate(fields))
     return user, movie, time, stars[fields[2].strip()]
 
 
-def _genres(names: str) -> list[str]:
+def _split_genres(names: str) -> list[str]:
     return [name for name in names.split("|") if name and name != "(no genres listed)"]
 
 
-def _raw(request: ReadRequest, ratings: pd.DataFrame, films: Films, ledger: DropLedger) -> RawData:
+def _make_raw_data(request: ReadRequest, ratings: pd.DataFrame, films: Films, ledger: DropLedger) -> RawData:
     overviews = read_overviews(request.folder / "overviews.csv", ledger)
 
     def details(kept: pd.DataFrame) -> Details:

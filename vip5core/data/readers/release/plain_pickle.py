@@ -1,7 +1,7 @@
-"""Pickles of plain data, without what makes pickles dangerous: code.
+"""Loads pickles of plain data safely.
 
-A pickle is a program; loading one from the net may do anything. This loader builds containers, strings and numbers, and
-refuses by name everything that would have to be imported.
+Loading an arbitrary pickle can run any code. This loader builds containers, strings and numbers, and rejects everything
+that it would have to import.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ _CONTAINERS = {
 } | {("collections", "OrderedDict"): dict}
 
 
-class _Refused(pickle.UnpicklingError):
+class _RejectedError(pickle.UnpicklingError):
     pass
 
 
-# The one written in Python: the other makes room for as many objects as a damaged file says it has, 32 GB and more.
+# The implementation in Python: the one in C allocates whatever a damaged file claims to need, 32 GB and more.
 class _PlainUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _CONTAINERS:
             return _CONTAINERS[module, name]
-        raise _Refused(repr(f"{module}.{name}"[:100]))
+        raise _RejectedError(repr(f"{module}.{name}"[:100]))
 
     def persistent_load(self, pid: object) -> Any:
-        raise _Refused("a reference to something outside it")
+        raise _RejectedError("a reference to an external object")
 
 
 def load_plain_pickle(path: Path) -> Any:
-    """The containers, strings and numbers in a pickle.
+    """Load the containers, strings and numbers in a pickle.
 
     Raises:
-        UserError: if the file holds anything else, is no pickle, or is truncated.
+        UserError: if the file contains anything else, is not a pickle, or is truncated.
     """
     try:
         data = path.read_bytes()
@@ -47,10 +47,10 @@ def load_plain_pickle(path: Path) -> Any:
         raise UserError(f"{str(path)!r} cannot be read ({error.strerror}): check --source") from None
     try:
         return _PlainUnpickler(io.BytesIO(data)).load()
-    except _Refused as error:
+    except _RejectedError as error:
         raise UserError(
-            f"{str(path)!r} holds {error}: only plain containers, strings and numbers are read from a pickle; "
-            "it may be harmful, get it from a source that you trust"
+            f"{str(path)!r} contains {error}: only plain containers, strings and numbers are read from a pickle, "
+            "because others can run code; get the file from a source that you trust"
         ) from None
     except Exception as error:  # a broken pickle can raise nearly anything
         raise UserError(f"{str(path)!r} is not a pickle ({type(error).__name__}): download it again") from None

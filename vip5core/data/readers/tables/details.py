@@ -1,4 +1,4 @@
-"""What a user's own tables tell about the items and pairs that are kept: images, titles, explanations."""
+"""Reads what a user's own tables know about the items and explanations of the interactions that are kept."""
 
 from __future__ import annotations
 
@@ -12,49 +12,51 @@ import pyarrow as pa
 
 from vip5core.data.raw import EXPLANATION_COLUMNS, DropLedger
 from vip5core.data.readers.image_files import path_inside
-from vip5core.data.readers.tables.files import Chunk, Table, add_places, as_numbers, as_text, with_ids
+from vip5core.data.readers.tables.files import Chunk, Table, add_places, as_numbers, as_text, require_ids
 from vip5core.errors import UserError
 from vip5core.vocabulary import SPLITS
 
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _BETWEEN_CATEGORIES = re.compile(r"[|;]")
-_VALID = ["val", "validation", "dev"]  # what else the split `valid` goes by
-NOT_A_NUMBER = "a rating that is not a number"
+_VALID = ["val", "validation", "dev"]  # other names of the split `valid`
+NOT_A_NUMBER = "rating is not a number"
 
 
 def read_items(
     table: Table, columns: dict[str, str], kept: pd.DataFrame, source: Path, ledger: DropLedger
 ) -> dict[str, dict[str, object]]:
-    """What `table` knows of the items of `kept`, by raw id; of several rows about one item, the first counts.
+    """Read what `table` knows about the items of `kept`, by raw id; of several rows for an item, the first is used.
 
     Args:
-        columns: role to column.
-        kept: interactions, raw ids.
-        source: the folder that images must lie in.
+        table: the table of items.
+        columns: the name of the column for each role.
+        kept: the interactions, with raw ids.
+        source: the folder that images must be in.
+        ledger: takes the rows that are dropped.
 
     Raises:
         UserError: if the table cannot be read, or has none of the items.
     """
     wanted = set(kept["item"])
     known: dict[str, dict[str, object]] = {}
-    stranger = None
+    unknown_id = None
     for chunk in table.chunks(list(dict.fromkeys(columns.values())), ledger, "item"):
-        chunk, found = with_ids(chunk, columns, ledger, "item")
+        chunk, found = require_ids(chunk, columns, ledger, "item")
         ids = found["item"]
         asked = ids.isin(wanted).to_numpy()
         if not asked.all():
-            stranger = stranger or str(ids[~asked].iloc[0])
-            ledger.add("item", "no interaction is left with it", count=int((~asked).sum()))
+            unknown_id = unknown_id or str(ids[~asked].iloc[0])
+            ledger.add("item", "no interactions left", count=int((~asked).sum()))
         ids, chunk = ids[asked], chunk.filter(asked)
         again = ids.isin(known).to_numpy() | ids.duplicated().to_numpy()
-        chunk = chunk.drop(again, ledger, "item", "an item that was there before")
+        chunk = chunk.drop(again, ledger, "item", "duplicate item: the first row is used")
         for raw_id, row in zip(ids[~again], _item_rows(chunk, columns, source, ledger), strict=True):
             known[raw_id] = row
     if not known:
         raise UserError(
-            f"{str(table.path)!r} describes none of the items in the interactions, which are called such as "
-            f"{kept['item'].iloc[0]!r}; its column {columns['item']!r} holds such as {stranger!r}: name the column "
-            "that holds the same ids"
+            f"{str(table.path)!r} has none of the items in the interactions, whose ids look like "
+            f"{kept['item'].iloc[0]!r}; those in its column {columns['item']!r} look like {unknown_id!r}: name the "
+            "column with the same ids"
         )
     unknown = len(wanted) - len(known)
     if unknown:
@@ -88,7 +90,7 @@ def _item_rows(chunk: Chunk, columns: dict[str, str], source: Path, ledger: Drop
 
 
 def _categories(chunk: Chunk, columns: dict[str, str]) -> list[list[str]] | None:
-    """Lists as they are; text is split at | and ;."""
+    """The categories of each row: lists as they are, text split at | and ;."""
     if "categories" not in columns:
         return None
     column = chunk.columns[columns["categories"]]
@@ -103,9 +105,9 @@ def _categories(chunk: Chunk, columns: dict[str, str]) -> list[list[str]] | None
 
 
 def read_explanations(table: Table, columns: dict[str, str], kept: pd.DataFrame, ledger: DropLedger) -> pd.DataFrame:
-    """`EXPLANATION_COLUMNS` of the rows about users and items that have an interaction in `kept`.
+    """Read `EXPLANATION_COLUMNS` of the rows whose user and item have an interaction in `kept`.
 
-    A row without a rating has that of its interaction (of several, the last).
+    A row without a rating gets that of its interaction (of several, the last).
 
     Raises:
         UserError: if the table cannot be read.
@@ -113,9 +115,9 @@ def read_explanations(table: Table, columns: dict[str, str], kept: pd.DataFrame,
     pairs = _Pairs(kept)
     parts = [pd.DataFrame(columns=EXPLANATION_COLUMNS)]
     for chunk in table.chunks(list(dict.fromkeys(columns.values())), ledger, "explanation"):
-        chunk, ids = with_ids(chunk, columns, ledger, "explanation")
+        chunk, ids = require_ids(chunk, columns, ledger, "explanation")
         rows = pairs.rows(ids["user"], ids["item"])
-        chunk = chunk.drop(rows < 0, ledger, "explanation", "of a user and item without an interaction that is kept")
+        chunk = chunk.drop(rows < 0, ledger, "explanation", "no kept interaction of its user with its item")
         rows = rows[rows >= 0]
         part = kept.iloc[rows][["user", "item", "rating"]].reset_index(drop=True)
         for role in ("summary", "aspect", "explanation"):
@@ -123,21 +125,21 @@ def read_explanations(table: Table, columns: dict[str, str], kept: pd.DataFrame,
         if "rating" in columns:
             ratings, wrong = as_numbers(chunk.columns[columns["rating"]], columns["rating"])
             part["rating"] = np.where(np.isnan(ratings), part["rating"], ratings)
-            reason = f"{NOT_A_NUMBER}: that of the interaction is taken"
+            reason = f"{NOT_A_NUMBER}: that of the interaction is used"
             add_places(ledger, "explanation", reason, chunk.places, chunk.numbers[wrong])
         part["split"] = None
         if "split" in columns:
             split = as_text(chunk.columns[columns["split"]], columns["split"]).replace(_VALID, "valid").astype(object)
             part["split"] = split.where(split.notna(), None)
             unknown = (split.notna() & ~split.isin(SPLITS)).to_numpy()
-            chunk.drop(unknown, ledger, "explanation", f"its split is not one of {', '.join(SPLITS)}")
+            chunk.drop(unknown, ledger, "explanation", f"split is not one of {', '.join(SPLITS)}")
             part = part[~unknown]
         parts.append(part)
     return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)[EXPLANATION_COLUMNS]
 
 
 class _Pairs:
-    """Finds the interaction of a user and an item, in memory of a number for each."""
+    """Finds the interaction of a user and an item, with one number per interaction in memory."""
 
     def __init__(self, kept: pd.DataFrame) -> None:
         self._users = pd.Index(kept["user"].unique())

@@ -1,4 +1,4 @@
-"""A table in a CSV, TSV or Parquet file, read in chunks of the columns that are wanted."""
+"""Tables in CSV, TSV or Parquet files, read in chunks of selected columns."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from vip5core.data.raw import EXAMPLES_PER_DROP, DropLedger
 from vip5core.data.readers.text_files.csv_rows import CsvTable, need_columns, no_rows
 from vip5core.errors import UserError
 
-#: Endings of tables, and what separates the columns of those that are text.
+#: Extensions of tables, with the column separator of text tables.
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t", ".parquet": None}
 _CHUNK_ROWS = 50_000
-#: No scale of ratings goes further.
+#: Larger than any rating on any scale.
 _MAX_NUMBER = 1e6
 
-#: What pyarrow raises for a file that is broken; its own classes are ValueErrors, KeyErrors, and so on, too.
+#: What pyarrow raises for a broken file; its own classes are also ValueErrors, KeyErrors, and so on.
 _BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
-#: Types that can be written out as they are.
+#: Types that can be converted to text directly.
 _WRITABLE = (
     pa.types.is_string,
     pa.types.is_large_string,
     pa.types.is_string_view,
-    pa.types.is_binary,  # what some tools write for text
+    pa.types.is_binary,  # which some tools write for text
     pa.types.is_integer,
     pa.types.is_decimal,
     pa.types.is_null,
@@ -43,9 +43,9 @@ class Chunk:
     """Some rows of a table.
 
     Attributes:
-        columns: values by column name; cells of text tables are text.
-        numbers: where each row is in the file, from 1. Shape: [rows].
-        places: the name of the file and what its rows are counted in: `orders.csv line`.
+        columns: the values by column name; those of text tables are text.
+        numbers: the number of each row in the file, from 1. Shape: [rows].
+        places: the name of the file and the unit of `numbers`, such as `orders.csv line`.
     """
 
     columns: dict[str, pa.Array]
@@ -59,7 +59,7 @@ class Chunk:
         return Chunk(columns, self.numbers[kept], self.places)
 
     def drop(self, dropped: np.ndarray, ledger: DropLedger, what: str, reason: str) -> Chunk:
-        """Without the rows where `dropped` is true, which go to the ledger."""
+        """Drop the rows where `dropped` is true, and record them in the ledger."""
         if not dropped.any():
             return self
         add_places(ledger, what, reason, self.places, self.numbers[dropped])
@@ -67,7 +67,7 @@ class Chunk:
 
 
 def add_places(ledger: DropLedger, what: str, reason: str, places: str, numbers: np.ndarray) -> None:
-    """Count the rows `numbers` of a file as drops."""
+    """Record the rows `numbers` of a file as drops."""
     for number in numbers[:EXAMPLES_PER_DROP].tolist():
         ledger.add(what, reason, f"{places} {number}")
     if len(numbers) > EXAMPLES_PER_DROP:
@@ -81,26 +81,27 @@ class Table(Protocol):
     columns: list[str]
 
     def chunks(self, columns: Sequence[str], ledger: DropLedger, what: str) -> Iterator[Chunk]:
-        """All rows, `columns` of them; rows that are broken go to the ledger as `what`.
+        """Read `columns` of all rows; broken rows are recorded in the ledger as `what`.
 
         Raises:
-            UserError: if a column is not there, or the file is not what its name says, or has no rows.
+            UserError: if a column is missing, the file does not have the format of its extension, or it has no rows.
         """
         ...
 
 
 def open_table(path: Path, separator: str | None = None) -> Table:
-    """Open a table by its ending.
+    """Open a table in the format of its extension.
 
     Args:
-        separator: between the columns of a text table, if not what the ending says.
+        path: the file of the table.
+        separator: the column separator of a text table; None for that of the extension.
 
     Raises:
-        UserError: if the file is missing, of another kind, empty or broken.
+        UserError: if the file is missing, empty or broken, or has another extension.
     """
     ending = next((ending for ending in SEPARATORS if path.name.lower().endswith(ending)), None)
     if ending is None:
-        raise UserError(f"{str(path)!r} is no table that can be read: its name must end in {', '.join(SEPARATORS)}")
+        raise UserError(f"{str(path)!r} is not a table: its name must end in {', '.join(SEPARATORS)}")
     if ending == ".parquet":
         return _ParquetTable(path)
     return _TextTable(path, separator or SEPARATORS[ending] or ",")
@@ -111,7 +112,7 @@ class _TextTable(CsvTable):
         rows = self.rows(columns, lambda row: row, ledger, what)
         while True:
             numbers: list[int] = []
-            cells: list[str] = []  # of all columns in turn: keeping the rows would keep the garbage collector busy
+            cells: list[str] = []  # row by row in one list: lists of rows would slow down the garbage collector
             for number, row in islice(rows, _CHUNK_ROWS):
                 numbers.append(number)
                 cells.extend(row)
@@ -141,11 +142,13 @@ class _ParquetTable:
         try:
             with pq.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(_CHUNK_ROWS, columns=list(columns)):
-                    batch.validate(full=True)  # otherwise text that is no UTF-8 comes to light later
+                    batch.validate(full=True)  # otherwise text that is not UTF-8 fails later
                     numbers = np.arange(start, start + len(batch))
                     start += len(batch)
                     yield Chunk(
-                        {name: _plain(batch.column(name)) for name in columns}, numbers, f"{self.path.name} row"
+                        {name: _decode_dictionary(batch.column(name)) for name in columns},
+                        numbers,
+                        f"{self.path.name} row",
                     )
         except _BROKEN as error:
             raise self._broken(error) from None
@@ -153,21 +156,21 @@ class _ParquetTable:
             raise no_rows(self.path)
 
     def _broken(self, error: BaseException) -> UserError:
-        return UserError(f"{str(self.path)!r} is not a whole Parquet file ({error}): write it again")
+        return UserError(f"{str(self.path)!r} is not a readable Parquet file ({error}): write it again")
 
 
-def _plain(column: pa.Array) -> pa.Array:
+def _decode_dictionary(column: pa.Array) -> pa.Array:
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def as_text(column: pa.Array, name: str) -> pd.Series:
-    """Ids or texts, white space around them off; what is missing or empty is missing.
+    """Convert a column to text, without surrounding white space; empty texts become missing.
 
-    Numbers are written out, those of a floating-point column that are whole without their `.0`: a column of whole
-    numbers becomes one as soon as a value is missing. Leading zeros of text stay.
+    Whole numbers of a floating-point column are written without `.0`: a column of integers is stored as such a column
+    as soon as a value is missing. Leading zeros of text are kept.
 
     Raises:
-        UserError: if the column holds something else, such as lists or dates.
+        UserError: if the column has another type, such as lists or dates.
     """
     kind = column.type
     if pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale > 0):
@@ -177,18 +180,18 @@ def as_text(column: pa.Array, name: str) -> pd.Series:
         finite = pc.if_else(pc.is_finite(column), column, None)
         column = pc.coalesce(digits, finite.cast(pa.large_string()))
     elif not any(is_kind(kind) for is_kind in _WRITABLE):
-        raise UserError(f"column {name!r} has the type {kind}: needs text or numbers")
+        raise UserError(f"column {name!r} has the type {kind}: must be text or numbers")
     try:
         text = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
-    except pa.ArrowInvalid:  # of binary columns: those of strings are known to be UTF-8
-        raise UserError(f"column {name!r} has the type {kind} and is not UTF-8: needs text or numbers") from None
+    except pa.ArrowInvalid:  # only of binary columns: strings are known to be UTF-8
+        raise UserError(f"column {name!r} has the type {kind} and is not UTF-8: must be text or numbers") from None
     return pc.if_else(pc.equal(text, ""), None, text).to_pandas()
 
 
-def with_ids(
+def require_ids(
     chunk: Chunk, columns: dict[str, str], ledger: DropLedger, what: str
 ) -> tuple[Chunk, dict[str, pd.Series]]:
-    """The rows that have a user and an item, as far as there are columns for them, and these ids as text, by role."""
+    """Drop the rows without a user or an item, where there are such columns; returns the rest, and its ids by role."""
     roles = [role for role in ("user", "item") if role in columns]
     for role in roles:
         missing = as_text(chunk.columns[columns[role]], columns[role]).isna().to_numpy()
@@ -197,7 +200,7 @@ def with_ids(
 
 
 def is_missing(column: pa.Array) -> np.ndarray:
-    """Where there is no value, or an empty text. Shape: [rows]."""
+    """Whether each value is missing, or an empty text. Shape: [rows]."""
     missing = column.is_null(nan_is_null=True)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         missing = pc.or_(missing, pc.equal(pc.utf8_trim_whitespace(column.fill_null("")), ""))
@@ -205,12 +208,12 @@ def is_missing(column: pa.Array) -> np.ndarray:
 
 
 def as_numbers(column: pa.Array, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers, NaN where there is none, and where there is something that is no number.
+    """Convert a column to numbers; returns these, NaN where there are none, and which values are not numbers.
 
     Shape: [rows], [rows].
 
     Raises:
-        UserError: if the column holds neither numbers nor text.
+        UserError: if the column has neither numbers nor text.
     """
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         numbers = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

@@ -1,13 +1,12 @@
-"""`columns.yaml`: which file and which column of a user's own tables holds what.
+"""`columns.yaml`: the files and columns of a user's own tables.
 
-    name: my-shop                       # every key may be left out
+    name: my-shop                       # every key is optional
     interactions: {file: orders.csv, user: customer, item: sku, time: bought_at, rating: stars}
     items: {file: products.parquet, item: sku, title: name, image: photo, description: text, categories: tags}
     explanations: {file: reasons.tsv, user: customer, item: sku, explanation: reason, aspect: topic, split: part}
 
-A key that is left out has its own name for a value: the column of the user is called `user`, the file of the items
-`items.csv` (or .tsv, .parquet, .csv.gz, .tsv.gz). Columns that are named must be there; of the others, those without
-which there is no table.
+The default of a key is its own name: the column of the user is `user`, the file of the items `items.csv` (or .tsv,
+.parquet, .csv.gz, .tsv.gz). Columns that are named must exist; of the others, only the required ones must.
 """
 
 from __future__ import annotations
@@ -21,18 +20,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from vip5core.errors import UserError, unknown_name
 
 MAPPING = "columns.yaml"
-#: A mapping has a dozen lines; what is larger than this is something else.
+#: A mapping has a dozen lines; a larger file is something else.
 _MAX_BYTES = 64 * 1024
 
 TimeUnit = Literal["s", "ms", "us", "ns", "date"]
 
 
 class TableColumns(BaseModel):
-    """What all tables have: a file, and columns by role.
+    """What all tables have: a file, and a column for each role.
 
     Attributes:
-        required: the roles without which there is no table.
-        roles: all roles.
+        required: the roles that a table must have.
+        roles: all roles that a table may have.
+        file: the name of the file; None for the default ones.
+        separator: the column separator of a text table; None for that of the file's extension.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_min_length=1)
@@ -40,32 +41,32 @@ class TableColumns(BaseModel):
     roles: ClassVar[tuple[str, ...]]
 
     file: str | None = None
-    separator: str | None = Field(None, pattern=r"^[,;|:\t ]$")  # of a text table; None: as the name ends
+    separator: str | None = Field(None, pattern=r"^[,;|:\t ]$")
 
     def present(self, columns: list[str]) -> dict[str, str]:
-        """Role to column, of the roles that a table with `columns` has or must have."""
+        """The column of each role that a table with `columns` has or must have."""
         wanted = {role: getattr(self, role) for role in self.roles}
         needed = {*self.required, *self.model_fields_set}
         return {role: name for role, name in wanted.items() if name in columns or role in needed}
 
 
 class InteractionColumns(TableColumns):
-    """Who had what. Without a column of times, the order of the rows is the order of events."""
+    """The columns of interactions. Without times, the order of the rows is the order of events."""
 
     required = ("user", "item")
     roles = ("user", "item", "time", "rating")
 
     user: str = "user"
     item: str = "item"
-    time: str = "time"  # if not named and not there: timestamp
+    time: str = "time"  # if it is neither named nor there: timestamp
     rating: str = "rating"
-    time_unit: TimeUnit | None = None  # None: as the values look
-    time_format: str | None = Field(None, pattern="%")  # of dates that are not ISO, as for strptime: %d/%m/%Y
+    time_unit: TimeUnit | None = None  # None: guessed from the values
+    time_format: str | None = Field(None, pattern="%")  # of dates that are not ISO 8601, as for strptime: %d/%m/%Y
 
     @model_validator(mode="after")
-    def _format_is_of_dates(self) -> Self:
+    def _check_time_format(self) -> Self:
         if self.time_format is not None and self.time_unit not in (None, "date"):
-            raise ValueError(f"time_format is for dates, and time_unit says {self.time_unit}: leave one of them out")
+            raise ValueError(f"time_format is for dates, but time_unit is {self.time_unit}: leave one of them out")
         return self
 
     def present(self, columns: list[str]) -> dict[str, str]:
@@ -76,7 +77,7 @@ class InteractionColumns(TableColumns):
 
 
 class ItemColumns(TableColumns):
-    """What is known about the items."""
+    """The columns of items."""
 
     required = ("item",)
     roles = ("item", "title", "image", "description", "categories")
@@ -89,7 +90,7 @@ class ItemColumns(TableColumns):
 
 
 class ExplanationColumns(TableColumns):
-    """Why somebody had (or liked) something, in words."""
+    """The columns of explanations."""
 
     required = ("user", "item", "explanation")
     roles = ("user", "item", "explanation", "aspect", "rating", "summary", "split")
@@ -104,7 +105,7 @@ class ExplanationColumns(TableColumns):
 
 
 class Mapping(BaseModel):
-    """All of `columns.yaml`."""
+    """The whole of `columns.yaml`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -115,30 +116,32 @@ class Mapping(BaseModel):
 
 
 def read_mapping(path: Path) -> Mapping:
-    """The mapping at `path`; without a file, all defaults.
+    """Read the mapping at `path`; without a file, it has all defaults.
 
     Raises:
-        UserError: if it is no YAML, or has an unknown key (naming the nearest) or a value that cannot be.
+        UserError: if the file is not YAML, or has an unknown key (naming the nearest) or an invalid value.
     """
     if not path.exists():
         return Mapping()
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise UserError(f"{str(path)!r} has more than {_MAX_BYTES // 1024} KiB: it should name columns, no more")
+            raise UserError(
+                f"{str(path)!r} is larger than {_MAX_BYTES // 1024} KiB: it should only name files and columns"
+            )
         # BaseLoader: every value is text, so that a column called `no` or `2021` keeps its name.
         given = yaml.load(path.read_text("utf-8"), Loader=yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, OSError) as error:
-        raise UserError(f"{str(path)!r} is not YAML ({error})") from None
+        raise UserError(f"{str(path)!r} is not valid YAML: {error}") from None
     if not isinstance(given, dict):
         raise UserError(f"{str(path)!r} is not a mapping: write lines such as 'interactions: {{file: orders.csv}}'")
     try:
         return Mapping.model_validate(given)
     except ValidationError as error:
-        raise _explained(path, error) from None
+        raise _to_user_error(path, error) from None
 
 
-def _explained(path: Path, error: ValidationError) -> UserError:
-    """The first problem of a mapping, in one line."""
+def _to_user_error(path: Path, error: ValidationError) -> UserError:
+    """The error for the first problem of a mapping."""
     first = error.errors()[0]
     keys = [str(key) for key in first["loc"]]
     if first["type"] == "extra_forbidden":

@@ -1,17 +1,17 @@
 """A user's own tables of interactions, items and explanations, in CSV, TSV or Parquet.
 
-Three files in one folder, of which the interactions alone are needed; `columns.yaml` says which columns hold what (see
-`vip5core.data.readers.tables_mapping`). Text is UTF-8. A row that cannot be used is dropped, counted, and
-its place recorded.
+Three files in one folder, of which only the interactions are required; `columns.yaml` maps their columns (see
+`vip5core.data.readers.tables.mapping`). Text is UTF-8. A row that cannot be used is dropped, counted, and its place
+recorded.
 
-    interactions   user, item; time (see `vip5core.data.readers.tables_times`) and rating if there are some
-    items          item; title, description, categories (a list, or text with | or ; between them), and image: a path
-                   inside the folder, or an http(s) address
-    explanations   user, item, explanation; aspect, summary, rating, and split (train, valid, test; without one, a row
-                   goes with its interaction). Only rows about pairs with an interaction count
+    interactions   user, item; optionally time (see `vip5core.data.readers.tables.times`) and rating
+    items          item; optionally title, description, categories (a list, or text separated by | or ;), and image: a
+                   path inside the folder, or an http(s) address
+    explanations   user, item, explanation; optionally aspect, summary, rating, and split (train, valid or test; a row
+                   without one is in the split of its interaction). Rows without an interaction are dropped
 
-Ids are text: `007` is not `7`. A rating is a number on any scale and stays as it is, but prompts round it to 1 … 5
-stars; an interaction without one counts as 5.
+Ids are text: `007` is not `7`. A rating is a number on any scale and is kept as it is, but prompts round it to 1 … 5
+stars; an interaction without a rating gets 5.
 """
 
 from __future__ import annotations
@@ -39,59 +39,59 @@ from vip5core.data.readers.tables.files import (
     as_numbers,
     is_missing,
     open_table,
-    with_ids,
+    require_ids,
 )
 from vip5core.data.readers.tables.mapping import MAPPING, InteractionColumns, TableColumns, read_mapping
 from vip5core.data.readers.tables.times import UNREADABLE, may_be_day_or_month_first, read_times
 from vip5core.data.readers.text_files.csv_rows import need_columns
 from vip5core.errors import UserError
 
-#: The rating of an interaction that has none: implicit feedback counts as liking.
+#: The rating of an interaction that has none: implicit feedback counts as positive.
 NO_RATING = 5.0
-_WAY_OUT = f"say in {MAPPING} which columns hold what"
+_WAY_OUT = f"name the columns in {MAPPING}"
 
 
 def read_tables(request: ReadRequest) -> RawData:
     """Read the tables in the request's folder.
 
-    The interactions are read at once, the other two for the users and items that are kept. Of a text table, no more
-    than some ten thousand rows are in memory beside what is kept.
+    The interactions are read at once, the other tables later, for the users and items that are kept. Tables are read in
+    chunks of some ten thousand rows.
 
     Raises:
-        UserError: if there are no interactions, a file is broken or of another kind, a column is missing, or the
-            mapping is wrong.
+        UserError: if there are no interactions, a file is broken or has another format, a column is missing, or the
+            mapping is invalid.
     """
     source = request.folder
     mapping = read_mapping(source / MAPPING)
     ledger = DropLedger()
-    table = _table(source, "interactions", mapping.interactions)
+    table = _find_table(source, "interactions", mapping.interactions)
     if table is None:
         raise UserError(
             f"{str(source)!r} has no interactions: needs interactions.csv (or .tsv, .parquet), or a {MAPPING} that "
             "names the file, as in 'interactions: {file: orders.csv, user: customer, item: sku}'"
         )
-    items = _table(source, "items", mapping.items)
-    explanations = _table(source, "explanations", mapping.explanations)
-    interactions, order = _interactions(table, mapping.interactions, ledger)
+    items = _find_table(source, "items", mapping.items)
+    explanations = _find_table(source, "explanations", mapping.explanations)
+    interactions, order = _read_interactions(table, mapping.interactions, ledger)
 
     def details(kept: pd.DataFrame) -> Details:
         known = {}
         if items is not None:
             known = read_items(items, mapping.items.present(items.columns), kept, source, ledger)
-        told = Details(*describe_items_and_users(kept, known))
+        described = Details(*describe_items_and_users(kept, known))
         if explanations is None:
-            return told
+            return described
         columns = mapping.explanations.present(explanations.columns)
-        return Details(told.items, told.users, read_explanations(explanations, columns, kept, ledger))
+        return Details(described.items, described.users, read_explanations(explanations, columns, kept, ledger))
 
     return RawData({"name": mapping.name, "reader": request.name, "order": order}, interactions, details, ledger)
 
 
-def _table(source: Path, kind: str, columns: TableColumns) -> Table | None:
-    """The table of a kind, open, with the columns it must have; None if there is none and none is named.
+def _find_table(source: Path, kind: str, columns: TableColumns) -> Table | None:
+    """Find and open the table of a kind, and check its columns; None if there is none and the mapping names none.
 
     Raises:
-        UserError: if there are several, the one that is named is not there, or it lacks a column.
+        UserError: if there are several, the one that is named is missing, or it lacks a column.
     """
     if columns.file is not None:
         try:
@@ -104,7 +104,7 @@ def _table(source: Path, kind: str, columns: TableColumns) -> Table | None:
         found = [source / f"{kind}{ending}" for ending in SEPARATORS if (source / f"{kind}{ending}").is_file()]
         if len(found) > 1:
             names = " and ".join(path.name for path in found)
-            raise UserError(f"{str(source)!r} has {names}: keep one, or say in {MAPPING} which file is meant")
+            raise UserError(f"{str(source)!r} has {names}: keep one, or name the file in {MAPPING}")
         if not found:
             return None
         path = found[0]
@@ -113,8 +113,8 @@ def _table(source: Path, kind: str, columns: TableColumns) -> Table | None:
     return table
 
 
-def _interactions(table: Table, mapping: InteractionColumns, ledger: DropLedger) -> tuple[pd.DataFrame, str]:
-    """`INTERACTION_COLUMNS` in order of time, and how the times were read."""
+def _read_interactions(table: Table, mapping: InteractionColumns, ledger: DropLedger) -> tuple[pd.DataFrame, str]:
+    """Read `INTERACTION_COLUMNS` in order of time; returns them, and how the times were read."""
     columns = mapping.present(table.columns)
     parts, times, places = [], [], ""
     offered = 0
@@ -124,13 +124,13 @@ def _interactions(table: Table, mapping: InteractionColumns, ledger: DropLedger)
         if "time" in columns:
             missing = is_missing(chunk.columns[columns["time"]])
             chunk = chunk.drop(missing, ledger, "interaction", "no time")
-        chunk, ids = with_ids(chunk, columns, ledger, "interaction")
+        chunk, ids = require_ids(chunk, columns, ledger, "interaction")
         part = pd.DataFrame(ids)
         part["rating"] = NO_RATING
         if "rating" in columns:
             ratings, wrong = as_numbers(chunk.columns[columns["rating"]], columns["rating"])
             part["rating"] = np.where(np.isnan(ratings), NO_RATING, ratings)
-            reason = f"{NOT_A_NUMBER}: {NO_RATING:g} is taken"
+            reason = f"{NOT_A_NUMBER}: {NO_RATING:g} is used"
             add_places(ledger, "interaction", reason, chunk.places, chunk.numbers[wrong])
         part["number"] = chunk.numbers
         parts.append(part)
@@ -141,18 +141,18 @@ def _interactions(table: Table, mapping: InteractionColumns, ledger: DropLedger)
         rows["timestamp"] = rows.groupby("user").cumcount()
         order = "of the file"
     else:
-        rows, order = _timed(rows, pa.chunked_array(times), columns["time"], mapping, places, ledger)
+        rows, order = _sort_by_time(rows, pa.chunked_array(times), columns["time"], mapping, places, ledger)
     if 2 * len(rows) < offered:
         dropped = (drop for drop in ledger.drops() if not drop.reason.startswith(NOT_A_NUMBER))
         worst = max(dropped, key=lambda drop: drop.count)
         raise UserError(
-            f"{str(table.path)!r}: {offered - len(rows)} of {offered} rows cannot be used, most for {worst.reason!r} "
+            f"{str(table.path)!r}: {offered - len(rows)} of {offered} rows cannot be used, mostly for: {worst.reason} "
             f"({worst.examples[0]}): is it the right file, with the right columns?"
         )
     return rows[INTERACTION_COLUMNS], order
 
 
-def _timed(
+def _sort_by_time(
     rows: pd.DataFrame,
     column: pa.ChunkedArray,
     name: str,
@@ -160,7 +160,7 @@ def _timed(
     places: str,
     ledger: DropLedger,
 ) -> tuple[pd.DataFrame, str]:
-    """The rows with a time, in order of time: a dataset counts seconds, and what came first within one stays first."""
+    """Add the times and sort by them: in seconds, as a dataset has them, and within a second by its fractions."""
     times = read_times(column, name, mapping.time_unit, mapping.time_format)
     numbers = rows["number"].to_numpy()
     for reason, wrong in times.problems.items():
@@ -171,11 +171,11 @@ def _timed(
         place = int(unreadable[0])
         try:
             text = str(column[place].as_py())
-        except (ValueError, OverflowError):  # beyond Python's calendar, or in a zone that is none
+        except (ValueError, OverflowError):  # beyond Python's calendar, or in an unknown time zone
             text = "outside the years 1 to 9999"
         way = "write times as numbers or ISO dates (2021-04-03 10:15:00)"
         if may_be_day_or_month_first(text):
-            way = "its day and month may be either: write 2021-04-03, or say time_format: '%d/%m/%Y' in columns.yaml"
+            way = "its day and month are ambiguous: write 2021-04-03, or set time_format: '%d/%m/%Y' in columns.yaml"
         raise UserError(f"column {name!r}, {places} {numbers[place]}: {text[:40]!r} cannot be read as a time: {way}")
     order = np.lexsort((times.nanoseconds[good], times.seconds[good]))
     rows = rows.assign(timestamp=times.seconds)[good].iloc[order].reset_index(drop=True)

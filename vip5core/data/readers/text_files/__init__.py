@@ -1,1 +1,1 @@
-"""Reading lines and delimited text that may be broken, huge or hostile."""
+"""Reads lines and delimited text that may be broken, huge or malicious."""

@@ -1,4 +1,4 @@
-"""Rows of CSV files from anywhere: a bad row is dropped with its place, and never spoils the rows around it."""
+"""Reads rows of any CSV file: a bad row is dropped and its place recorded, without affecting the rows around it."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from vip5core.data.raw import DropLedger
 from vip5core.data.readers.text_files.lines import MAX_LINE, BadLine, open_dump
 from vip5core.errors import UserError
 
-#: A record of more lines than this has a quote that was never closed.
+#: A record of more lines than this has an unclosed quote.
 MAX_RECORD_LINES = 1000
-#: How much of a bad row the ledger shows, and how many columns an error.
+#: Characters of a bad row that the ledger shows, and columns that an error shows.
 _SHOWN, _SHOWN_COLUMNS = 80, 30
 
 T = TypeVar("T")
 
 
 class CsvTable:
-    """A CSV file in UTF-8, plain or gzip, its first row naming the columns.
+    """A CSV file in UTF-8, gzip or plain, with column names in its first row.
 
     Attributes:
-        path: the file.
+        path: the path of the file.
         columns: the names in its first row.
-        place: what its rows are counted in, for places in the ledger.
+        place: the unit in which its rows are counted, for places in the ledger.
     """
 
     place = "line"
 
     def __init__(self, path: Path, separator: str = ",") -> None:
-        """Raises: UserError if the file is missing, empty, or its first row is not the head of a table."""
+        """Raises: UserError if the file is missing or empty, or its first row does not name columns."""
         self.path = path
         self._separator = separator
         lines = _Lines(path)
@@ -47,18 +47,18 @@ class CsvTable:
     def rows(
         self, columns: Sequence[str], parse: Callable[[list[str]], T], ledger: DropLedger, what: str
     ) -> Iterator[tuple[int, T]]:
-        """The line number of each row and what `parse` makes of its values of `columns`.
+        """Yield the line number of each row, and what `parse` returns for its values of `columns`.
 
         Args:
-            columns: some of the names.
-            parse: from values (an empty cell is an empty text) to a record; raises `BadLine`.
-            ledger: takes the rows that `parse` refuses, that are not as long as the first one, that hold a NUL or a
-                quote that is not closed.
+            columns: the names of the columns to read.
+            parse: turns values (an empty cell is an empty text) into a record; raises `BadLine`.
+            ledger: takes the rows that `parse` rejects, that are not as long as the first one, or that contain a NUL
+                byte or an unclosed quote.
             what: the kind of record, for the ledger.
 
         Raises:
-            UserError: if a name is not there or there twice, a line is not UTF-8, there are no rows, or more of them
-                are bad than good.
+            UserError: if a column is missing or duplicate, a line is not UTF-8, there are no rows, or more bad ones
+                than good ones.
         """
         need_columns(self.path, self.columns, columns)
         places = [self.columns.index(name) for name in columns]
@@ -81,15 +81,15 @@ class CsvTable:
             raise no_rows(self.path)
         if bad > good:
             raise UserError(
-                f"{str(self.path)!r}: {bad} of {good + bad} rows are not usable as {what} ({first_problem}): "
+                f"{str(self.path)!r}: {bad} of {good + bad} rows cannot be read as {what} ({first_problem}): "
                 "is it the right file?"
             )
 
     def _records(self) -> Iterator[tuple[int, list[str], str | None]]:
-        """First line, fields, and what is wrong with them, for every record below the first.
+        """Yield the first line, the fields and the problem, if any, of every record after the first.
 
-        A quote that is not closed takes the lines that follow it into its field. Then only the line it began on is bad,
-        and the others are read again.
+        An unclosed quote swallows the lines that follow it. Then only the line on which it begins is bad, and the
+        others are read again.
         """
         lines = _Lines(self.path)
         reader = csv.reader(lines, delimiter=self._separator)
@@ -105,17 +105,17 @@ class CsvTable:
             except csv.Error as error:
                 problem = str(error)
             taken = lines.taken
-            # A row that ends where it should is not followed by a look for more.
+            # The reader does not ask for another line after a row that ends properly.
             if (len(taken) > 1 or lines.ended) and not self._is_closed(text for _, text in taken):
                 lines.give_back()
-                problem, row = "a quote that is not closed", []
+                problem, row = "unclosed quote", []
             elif problem is None:
                 if not row:
                     continue
                 if len(row) != len(self.columns):
-                    problem = f"{len(row)} fields where the first row has {len(self.columns)}"
+                    problem = f"{len(row)} fields, but the first row has {len(self.columns)}"
                 elif "\0" in "".join(row):
-                    problem = "a NUL byte"
+                    problem = "contains a NUL byte"
             yield taken[0][0], row, problem
 
     def _is_closed(self, lines: Iterable[str]) -> bool:
@@ -126,10 +126,10 @@ class CsvTable:
 
 
 class _Lines:
-    """The lines of a file as the csv module takes them, remembering what it took."""
+    """The lines of a file for the csv module, with a record of those that it has taken."""
 
     def __init__(self, path: Path) -> None:
-        self._lines = _numbered(path)
+        self._lines = _number_lines(path)
         self._again: deque[tuple[int, str]] = deque()
         self.taken: list[tuple[int, str]] = []
         self.ended = False
@@ -148,12 +148,12 @@ class _Lines:
         return line[1]
 
     def give_back(self) -> None:
-        """All but the first of the lines taken will be read again."""
+        """Give back all lines taken but the first: they will be read again."""
         self._again.extendleft(reversed(self.taken[1:]))
         self.ended = False
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, str]]:
+def _number_lines(path: Path) -> Iterator[tuple[int, str]]:
     with open_dump(path) as file:
         number = 0
         while line := file.readline(MAX_LINE + 1):
@@ -173,7 +173,7 @@ def _numbered(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def need_columns(path: Path, existing: Sequence[str], needed: Sequence[str], way_out: str = "") -> None:
-    """Raises: UserError if a column that is needed is not there, naming the nearest, or there more than once."""
+    """Raises: UserError if a needed column is missing, naming the nearest one, or is there more than once."""
     way_out = f"; {way_out}" if way_out else ""
     for name in needed:
         if existing.count(name) > 1:
@@ -183,13 +183,11 @@ def need_columns(path: Path, existing: Sequence[str], needed: Sequence[str], way
             near = difflib.get_close_matches(name, existing, n=1, cutoff=0.4)
             hint = f": did you mean {near[0]!r}?" if near else ""
             if len(existing) == 1:
-                hint += ": or is there another separator between the columns?"
+                hint += ": or is the separator another one?"
             known = ", ".join(existing[:_SHOWN_COLUMNS]) + (", …" if len(existing) > _SHOWN_COLUMNS else "")
-            raise UserError(
-                f"{str(path)!r} has columns {known}: needs {wanted}, but there is no {name!r}{hint}{way_out}"
-            )
+            raise UserError(f"{str(path)!r} has columns {known}: needs {wanted}, but has no {name!r}{hint}{way_out}")
 
 
 def no_rows(path: Path) -> UserError:
-    """The error for a table that has only its head."""
-    return UserError(f"{str(path)!r} names its columns but has no rows: give the right file, or leave it out")
+    """The error for a table with column names only."""
+    return UserError(f"{str(path)!r} has column names but no rows: use another file, or remove it")

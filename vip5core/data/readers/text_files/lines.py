@@ -1,4 +1,4 @@
-"""Reading text dumps line by line: bounded memory, gzip or plain, and a place for everything that is wrong."""
+"""Reads text dumps line by line, gzip or plain, in bounded memory, and records the place of every bad line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import BinaryIO, TypeVar, cast
 from vip5core.data.raw import DropLedger
 from vip5core.errors import UserError
 
-#: The longest line that is read, in bytes; the longest of the Amazon dumps have some tens of thousands.
+#: The longest line that is read, in bytes; the longest lines of the Amazon dumps have some tens of thousands.
 MAX_LINE = 1024 * 1024
-#: How much of a bad line the ledger shows.
+#: Characters of a bad line that the ledger shows.
 _SHOWN = 80
 
 T = TypeVar("T")
@@ -27,10 +27,10 @@ class BadLine(ValueError):
 
 @contextmanager
 def open_dump(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for reading, unpacked if it is gzip (by its first bytes, whatever its name).
+    """Open a file for reading, decompressed if its first bytes are gzip's, whatever its name.
 
     Raises:
-        UserError: if it is missing, not readable, empty, or turns out truncated or broken while it is read.
+        UserError: if it is missing, unreadable or empty, or found truncated or broken while it is read.
     """
     try:
         with path.open("rb") as file:
@@ -49,29 +49,29 @@ def open_dump(path: Path) -> Iterator[BinaryIO]:
 def read_lines(
     path: Path, parse: Callable[[str], T | None], ledger: DropLedger | None, what: str, encoding: str = "utf-8"
 ) -> Iterator[T]:
-    """What `parse` makes of each line; blank lines are skipped.
+    """Read a file line by line and yield what `parse` returns; blank lines are skipped.
 
-    A line that is too long, not in the encoding, or refused by `parse` is dropped and counted with its place. Memory is
-    one line, at most `MAX_LINE` bytes of it.
+    A line that is too long, not in the encoding, or rejected by `parse` is dropped and counted with its place. One line
+    at a time is in memory, and at most `MAX_LINE` bytes of it.
 
     Args:
-        path: text, or gzip of it.
-        parse: from a line to a record, or to None for a record that is not wanted; raises `BadLine`.
+        path: the text file, gzip or plain.
+        parse: turns a line into a record, or into None if it is not wanted; raises `BadLine`.
         ledger: takes the drops; None on a second reading of the same file, which has the same drops.
         what: the kind of record, for the ledger.
+        encoding: the encoding of the text.
 
     Raises:
-        UserError: if the file cannot be read, or more of its lines are bad than good: then it is not what it was taken
-            for.
+        UserError: if the file cannot be read, or has more bad lines than good ones, and so must be another file.
     """
     good = bad = 0
     first_problem = ""
     with open_dump(path) as file:
-        for number, line in _bounded(file):
+        for number, line in _read_bounded(file):
             try:
                 if line is None:
                     raise BadLine(f"longer than {MAX_LINE // 2**20} MiB")
-                text = _decoded(line, encoding)
+                text = _decode(line, encoding)
                 if not text.strip():
                     continue
                 record = parse(text)
@@ -88,13 +88,13 @@ def read_lines(
                     yield record
     if bad > good or not good:
         raise UserError(
-            f"{str(path)!r}: {bad} of {good + bad} lines are not usable as {what} ({first_problem or 'blank'}): "
+            f"{str(path)!r}: {bad} of {good + bad} lines cannot be read as {what} ({first_problem or 'blank'}): "
             "is it the right file?"
         )
 
 
-def _bounded(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Line number and line; None for a line that is too long, which is read over in pieces."""
+def _read_bounded(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """Yield line number and line, or None for a line that is too long, which is skipped in pieces."""
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
@@ -106,7 +106,7 @@ def _bounded(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
             yield number, line
 
 
-def _decoded(line: bytes, encoding: str) -> str:
+def _decode(line: bytes, encoding: str) -> str:
     try:
         return line.decode(encoding).lstrip("\ufeff")
     except UnicodeDecodeError:
