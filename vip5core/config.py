@@ -57,11 +57,12 @@ class ImageOptions(BaseModel):
     """How features enter the mapping network: centred and scaled for each encoder, or raw, as in the official code."""
 
     images: Literal["own", "shuffled"] = "own"
-    """Show each item its own image, or that of another item: the control that separates the image from more tokens."""
+    """Give each item its own image, or another item's: a control that separates the effect of the image from that of
+    more tokens."""
 
 
 class ModelOptions(TaskOptions):
-    """What is put on the backbone, and what of it is trained."""
+    """What is added to the backbone, and which parameters are trained."""
 
     image_tokens: int = Field(2, ge=0, le=8)
     """Tokens that an image takes in the prompt; 0 makes a text-only model."""
@@ -104,7 +105,7 @@ class ModelOptions(TaskOptions):
 
 
 class OptimOptions(BaseModel):
-    """How parameters move."""
+    """The optimiser and its schedule."""
 
     model_config = TaskOptions.model_config
 
@@ -134,8 +135,8 @@ class SamplingOptions(TaskOptions):
     """Which prompts an epoch trains on."""
 
     samples_per_user: tuple[Count, Count, Count, Count] = (5, 5, 5, 5)
-    """Prompts of each user per epoch: next item, "is it next?", "would it suit?", choice among candidates. An
-    explanation gives one."""
+    """Prompts per user and epoch: next item, "is it next?", "would it suit?", choice among candidates. Each
+    explanation gives one more."""
 
     train_candidates: int = Field(CANDIDATES, ge=2)
     """Items to choose from in a training prompt, the target included."""
@@ -144,11 +145,11 @@ class SamplingOptions(TaskOptions):
     """Which items of a history are targets: any but the first, or one of the last three, as in the official code."""
 
     max_history: int = Field(50, ge=1)
-    """Newest items of a history that a prompt shows."""
+    """How many of the newest items of a history a prompt shows."""
 
 
 class EvaluationOptions(TaskOptions):
-    """How a trained model is asked and read."""
+    """How a trained model is evaluated."""
 
     protocol: Literal["constrained", "exact", "paper"] = "constrained"
     """How items are ranked: by beam search over existing items, by the likelihood of every item (slow), or by free
@@ -158,7 +159,7 @@ class EvaluationOptions(TaskOptions):
     """Beams of the search, which is also the length of a ranked list."""
 
     exclude_history: bool = True
-    """Leave items that a user already has out of the ranking; the official code ranks them too."""
+    """Leave the items of a user's history out of the ranking; the official code ranks them too."""
 
     sequential_template: str = "A-3"
     """Template that asks for the next item."""
@@ -170,14 +171,14 @@ class EvaluationOptions(TaskOptions):
     """Template that asks for an explanation."""
 
     validation_users: int = Field(200, ge=1)
-    """Users of the validation sample, the same in each epoch."""
+    """How many users are validated on, the same ones in each epoch."""
 
     test_users: int | None = Field(None, ge=1)
-    """Users of the test; none: all."""
+    """How many users are tested; none means all."""
 
 
 class TrainingOptions(BaseModel):
-    """How long, in which portions and towards what a trial is trained."""
+    """How long a trial trains, in which batches, and on which loss."""
 
     model_config = TaskOptions.model_config
 
@@ -204,9 +205,9 @@ class TrainingOptions(BaseModel):
 
 
 class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOptions, ModelOptions, ImageOptions):
-    """Everything that a trial is asked; its hash, with the data's and the code's, is the trial's identity.
+    """All settings of a trial; their hash, with that of the data and the code, is the trial's identity.
 
-    Unknown settings and impossible values are refused: `from_settings` says which, and what would do.
+    Unknown settings and impossible values are refused; `from_settings` names them, the rule and the nearest valid name.
 
     >>> config = TrialConfig.from_settings({"reduction_factor": "4", "tasks": "sequential,direct"})
     >>> config.reduction_factor, config.tasks, config.epochs
@@ -224,7 +225,7 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
     """The T5: a name on the hub, a folder, or built in (tiny, mini)."""
 
     probe: bool = False
-    """After training, measure what the image tokens tell about an item; ignored by text-only trials."""
+    """After training, measure what can be read off the image tokens of an item; ignored by text-only trials."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -247,10 +248,11 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
         if chosen_by.split != "valid":
             raise UserError(f"select_by={self.select_by!r}: epochs are chosen on validation; name a valid/ metric")
         if chosen_by.task is not None and chosen_by.task not in self.tasks:
-            raise UserError(f"select_by={self.select_by!r}: that task is not among tasks={','.join(self.tasks)}")
+            raise UserError(f"select_by={self.select_by!r}: its task is not among tasks={','.join(self.tasks)}")
         if "explanation" not in self.tasks and not any(self._samples_of_tasks()):
             raise UserError(
-                f"samples_per_user={self.samples_per_user}: gives {','.join(self.tasks)} nothing to train on"
+                f"samples_per_user={self.samples_per_user}: tasks={','.join(self.tasks)} have nothing to train on; "
+                "set one of their numbers above 0"
             )
         if self.protocol == "paper" and self.exclude_history:
             raise UserError("protocol='paper' ranks the user's history too: set exclude_history=false with it")
@@ -285,17 +287,17 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
     def fingerprint(self, dataset: str, backbone: str, features: str | None) -> str:
         """The trial's identity: config, dataset, backbone and features by content, and the code.
 
-        Paths and names of the backbone and the weights do not count, their content does.
+        Of the backbone and the encoder's weights the content counts, not the name or path.
         """
         settings = self.model_dump(mode="json", exclude={"backbone", "encoder_weights"})
-        if not self.uses_images:  # then nothing of the images matters
+        if not self.uses_images:  # then settings of images make no difference
             for key in ("encoder", "mapping_norm", "feature_scaling", "images", "probe"):
                 settings.pop(key)
         return fingerprint(settings, dataset, backbone, features, code_version())
 
 
 def _parse_text(cls: type[BaseModel], key: str, value: Any) -> Any:
-    """Text with commas as a list, for the settings that are lists; `none` for those that can be left open."""
+    """A value given as text: with commas for settings that are lists, `none` for those that may be None."""
     if isinstance(value, str) and isinstance(cls.model_fields[key].default, tuple):
         return [part.strip() for part in value.split(",") if part.strip()]
     if value == "none" and cls.model_fields[key].default is None:
@@ -308,11 +310,11 @@ class SettingDescription:
     """A setting as help and documentation show it.
 
     Attributes:
-        group: what the settings around it are about.
-        name: as `--set` takes it.
-        default: as `--set` takes it.
-        values: which ones are allowed.
-        text: what it does.
+        group: What the settings of its group are about.
+        name: Its name, as `--set` takes it.
+        default: Its default, as `--set` takes it.
+        values: The values that are allowed, in words.
+        text: What it does.
     """
 
     group: str

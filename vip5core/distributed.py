@@ -11,11 +11,11 @@ from torch import nn
 
 
 class WorkerGroup:
-    """One worker alone: every collective operation is the identity.
+    """A single worker: every collective operation is the identity.
 
     Attributes:
-        rank: this worker's number.
-        size: how many there are.
+        rank: The number of this worker, from 0.
+        size: The number of workers.
     """
 
     rank = 0
@@ -26,7 +26,7 @@ class WorkerGroup:
         return rows[self.rank :: self.size]
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Add up the gradients of all workers, in place."""
+        """Replace the gradients by their sums over all workers."""
 
     def gather(self, value: Any) -> list[Any]:
         """The values of all workers, in rank order, on every worker."""
@@ -45,7 +45,7 @@ class DistributedGroup(WorkerGroup):
         self.size = dist.get_world_size()
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        # A worker whose rows had no picture has no gradient for the mapping network: zeros keep the layout equal.
+        # A worker whose rows have no image has no gradient for the mapping network: zeros keep the layout equal.
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
         flat = torch.cat([g.flatten() for g in gradients])
         dist.all_reduce(flat)

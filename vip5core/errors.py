@@ -1,4 +1,4 @@
-"""Errors: mistakes that a user can mend, and failures as values that can be kept and shown."""
+"""Errors: mistakes that a user can correct, and failures as values that can be stored and shown."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: one line that names the value, the rule and the way out.
+    """A mistake in what the user gave, as one line that names the value, the rule and the way out.
 
-    Command lines print it without a traceback and leave with exit code 2.
+    Command lines print it without a traceback and exit with code 2.
     """
 
     def __init__(self, message: str) -> None:
@@ -20,15 +20,15 @@ class UserError(Exception):
 
 
 class DiskFullError(UserError):
-    """The disk or quota is used up: the same command goes on once there is room."""
+    """The disk or the quota is full; the same command continues once there is space."""
 
 
 class DivergedError(Exception):
-    """The loss is not a finite number any more."""
+    """The loss is no longer a finite number."""
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is not in a list, with the nearest one that is."""
+    """The error for a name that is not among the known ones, with the nearest of them."""
     names = list(known)
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -36,7 +36,7 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UserError:
 
 
 def first_line(error: BaseException, at_most: int = 300) -> str:
-    """What an error says in its first line that is not empty, cut at `at_most` characters; its type if it says nothing.
+    """The first line of an error's message that is not empty, cut at `at_most` characters; its type if there is none.
 
     >>> first_line(ValueError("\\n  not a number\\nat line 3"))
     'not a number'
@@ -54,12 +54,13 @@ FailureKind = Literal[
     "diverged",  # its loss, or an objective, is not a finite number
     "process_died",  # killed, or its node was lost
     "out_of_memory",
-    "no_result",  # it ended well and left nothing
+    "no_result",  # it ended without an error, but left no result
     "unavailable",  # its dataset or backbone could not be prepared
     "not_run",  # the study ended before it
+    "stopped_early",  # a search gave it up
     "error",  # anything else that its code raised
 ]
-#: Failures that another try may not meet again.
+#: Failures that may not occur again in another attempt.
 _RETRYABLE: frozenset[FailureKind] = frozenset(
     {"disk_full", "process_died", "out_of_memory", "no_result", "not_run", "error"}
 )
@@ -69,8 +70,8 @@ class Failure(BaseModel):
     """Why a trial left no result.
 
     Attributes:
-        kind: of failure; programs decide by it.
-        message: one line for people. Nothing reads it to decide anything.
+        kind: The kind of failure; programs decide by this alone.
+        message: One line for people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,12 +81,12 @@ class Failure(BaseModel):
 
     @property
     def retryable(self) -> bool:
-        """Is another try worth it? Not where the same settings would fail again."""
+        """Is another attempt worthwhile? Not where the same settings would fail again."""
         return self.kind in _RETRYABLE
 
     @classmethod
     def of(cls, error: BaseException | None) -> Failure:
-        """The failure that an exception stands for, as this process raised it (see `cluster.failures` for Ray's)."""
+        """The failure that an exception of this process stands for; those that Ray wraps have to be unwrapped first."""
         if error is None:
             return cls(kind="error", message="it failed without an error message")
         kinds: list[tuple[type[BaseException], FailureKind]] = [
@@ -95,8 +96,5 @@ class Failure(BaseModel):
             (MemoryError, "out_of_memory"),
         ]
         kind = next((kind for known, kind in kinds if isinstance(error, known)), "error")
-        said = first_line(error)
-        message = (
-            said if isinstance(error, UserError) or said == type(error).__name__ else f"{type(error).__name__}: {said}"
-        )
-        return cls(kind=kind, message=message)
+        text, name = first_line(error), type(error).__name__
+        return cls(kind=kind, message=text if isinstance(error, UserError) or text == name else f"{name}: {text}")

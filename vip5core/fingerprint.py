@@ -18,7 +18,7 @@ TRIAL_ROOTS = ("vip5core.trial.run", "vip5core.trial.p5_stage", "vip5core.baseli
 #: Where the preparation of a dataset starts.
 PREPARATION_ROOTS = ("vip5core.data.sources",)
 
-#: Modules that no number depends on: they word messages, name folders, or hold settings, which identities count by value.
+#: Modules that change no number: they word messages, name folders, or hold settings, which identities count by value.
 _NO_EFFECT = frozenset(f"{_PACKAGE}{name}" for name in ("", ".errors", ".home", ".presets", ".progress"))
 
 #: Files that modules read, beside them.

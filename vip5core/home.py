@@ -1,4 +1,4 @@
-"""The home folder: where everything that studies make lies. The only place that names its folders."""
+"""The home folder, which holds everything that studies produce; no other module names its folders."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Home:
         datasets/{source}-{key}/       prepared datasets
         features/{key}/                feature stores; features/shards/{encoder}/ what they are assembled from
         backbones/{name}-{key}/        backbones, made here or downloaded
-        trials/{fingerprint}/          finished trials; .replaced/ keeps those that were trained again
+        trials/{fingerprint}/          finished trials; .replaced/ keeps earlier results of trials that were run again
         baselines/sasrec-{key}/        trained baselines
         searches/{key}.log             Optuna's journal of each search
         reports/{name}-{key}/          one study's or search's record and report
         mlflow.db, mlartifacts/        MLflow, where there is no server
 
     Attributes:
-        root: the folder itself.
+        root: The home folder itself.
     """
 
     root: Path
@@ -34,7 +34,7 @@ class Home:
         return self.root / "features"
 
     def shards(self, encoder: str) -> Path:
-        """Features by image content of one encoder, known by its fingerprint."""
+        """Where the features of one encoder lie by image content; `encoder` is its fingerprint."""
         return self.features / "shards" / encoder
 
     @property

@@ -1,11 +1,11 @@
-"""Named sets of settings: what differs from the defaults of `TrialConfig`, as data.
+"""Named sets of settings, as data: what they change of the defaults of `TrialConfig`.
 
-- `tiny`: for the built-in backbones, which have to show something in minutes on two CPU cores: small encoders, a
-  higher rate for narrow adapters, fewer and shorter prompts. They know no words but those of their prompts, so they are
-  asked for explanations with the aspect and the title in sight (C-10), of which every word can be known.
-- `p5`: the P5 stage that makes a built-in backbone: everything is trained, on text alone, mostly on the next item,
-  which is the hardest to learn.
-- `paper`: the choices of arXiv 2305.14302 and its code, where our defaults differ and where they do not.
+- `tiny`: for the built-in backbones, which have to learn something within minutes on two CPU cores: small encoders, a
+  higher learning rate for narrow adapters, fewer and shorter prompts. They know no words but those of their prompts, so
+  explanations are asked for with the aspect and the title in the prompt (C-10): those words they can know.
+- `p5`: for the P5 stage, which makes a built-in backbone: everything is trained, on text alone, mostly on the next
+  item, which is the hardest to learn.
+- `paper`: the choices of arXiv 2305.14302 and its code, those that our defaults share included.
 """
 
 from __future__ import annotations
@@ -48,9 +48,15 @@ PAPER: dict[str, Any] = {
     "image_tokens": 2,
     "tuning": "adapter",
     "reduction_factor": 8,
+    "adapter_positions": ("self", "cross", "feed_forward"),
+    "adapter_sharing": "shared",
     "epochs": 20,
     "batch_size": 36,
     "learning_rate": 1e-3,
+    "warmup": 0.1,
+    "weight_decay": 0.01,
+    "decay_norms": True,
+    "clip": 5.0,
     "dropout": 0.1,
     "samples_per_user": (5, 5, 5, 5),
     "train_candidates": 100,
@@ -60,11 +66,14 @@ PAPER: dict[str, Any] = {
     "history_window": "paper",
     "adam_epsilon": 1e-6,
     "protocol": "paper",
+    "num_beams": 20,
     "exclude_history": False,
     "sequential_template": "A-3",
     "direct_template": "B-8",
     "explanation_template": "C-12",
     "max_source_tokens": 1024,
+    "max_target_tokens": 64,
+    "select_by": "valid/loss",
 }
 
 PRESETS: dict[str, dict[str, Any]] = {"tiny": TINY, "p5": P5, "paper": PAPER}

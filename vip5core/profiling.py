@@ -13,7 +13,7 @@ import torch
 
 
 class Stopwatch:
-    """Seconds by name, added up over as many blocks as there are; blocks may lie in one another."""
+    """Seconds by name, summed over all measured blocks; blocks may be nested."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
@@ -21,7 +21,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def measure(self, name: str, device: torch.device | None = None) -> Iterator[None]:
-        """Count a block's wall time, work queued on `device` included."""
+        """Add a block's wall time to `name`, including the work that it queued on `device`."""
         start = time.perf_counter()
         try:
             yield
@@ -35,14 +35,14 @@ class Stopwatch:
 
     @property
     def total(self) -> float:
-        """Seconds since it was made."""
+        """Seconds since the stopwatch was created."""
         return time.perf_counter() - self.start
 
 
 class PeakMemory:
-    """The most memory used since it was made: of the GPU on a GPU, else resident memory of this process.
+    """The peak memory since this object was created: of the GPU on a GPU, else the resident memory of this process.
 
-    A worker process serves many trials, so the kernel's high-water mark is set back first where it can be (Linux).
+    A worker process serves many trials, so the kernel's high-water mark is reset first, where that is possible (Linux).
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -50,7 +50,7 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         elif sys.platform == "linux":
-            # A container may forbid it: then the mark is that of the process's whole life.
+            # A container may forbid it; the peak then covers the whole life of the process.
             with contextlib.suppress(OSError):
                 Path("/proc/self/clear_refs").write_text("5")
 

@@ -1,4 +1,4 @@
-"""How long work reports its progress: one signature everywhere."""
+"""How long-running work reports its progress: one signature everywhere."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called with steps done, steps in all, and what is new, in a few words or empty."""
+    """Called with the number of steps done, the number of all steps, and what is new in a few words, or nothing."""
 
     def __call__(self, done: int, total: int, news: str = "") -> None: ...
 
 
 def no_progress(done: int, total: int, news: str = "") -> None:
-    """For callers that show none."""
+    """Progress that is not shown."""

@@ -1,4 +1,4 @@
-"""Write aside, then rename: a folder or file under its final name is always whole."""
+"""Write under a temporary name, then rename: a file or folder under its final name is always complete."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import filelock
 
 from vip5core.errors import DiskFullError, UserError
 
-#: How libraries say it that have errors of their own: safetensors, and torch.save.
+#: How libraries with errors of their own report a full disk: safetensors and torch.save.
 _SIGNS_OF_A_FULL_DISK = ("os error 28", "PytorchStreamWriter failed writing")
 
-#: What a file system says that cannot lock.
+#: The errors of file systems that have no locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 _WRITER = re.compile(r"-(\d+)-[0-9a-f]{8}\.part$")
 
 
 def writable_folder(path: Path, purpose: str) -> Path:
-    """Create `path` and prove that it can be written.
+    """Create `path` and check that it can be written.
 
     Raises:
         UserError: if it cannot be created or written.
@@ -44,12 +44,12 @@ def writable_folder(path: Path, purpose: str) -> Path:
 
 
 def _aside(target: Path) -> Path:
-    """A name beside `target` that tells who writes it."""
+    """A temporary name beside `target` that records the machine and process that write it."""
     return target.parent / f".{target.name}.{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.part"
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes of this machine that were killed left half-written in `folder`."""
+    """Remove the incomplete files and folders in `folder` that killed processes of this machine left behind."""
     for path in folder.glob(".*.part"):
         found = _WRITER.search(path.name)
         ours = found and path.name[: found.start()].endswith(f".{socket.gethostname()}")
@@ -61,22 +61,22 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def process_alive(process: int) -> bool:
-    """Is there a process of this number on this machine?"""
+    """Does a process with this id run on this machine?"""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's
         return True
     return True
 
 
 @contextmanager
 def _space_for(target: Path) -> Iterator[None]:
-    """Turn a full disk into a line for the user; other errors pass.
+    """Turn the errors of a full disk into one for the user; others pass unchanged.
 
     Raises:
-        DiskFullError: if the block meets the end of the disk or of a quota.
+        DiskFullError: if the disk or a quota is full.
     """
     try:
         yield
@@ -87,13 +87,13 @@ def _space_for(target: Path) -> Iterator[None]:
         reason = error.strerror if isinstance(error, OSError) else "No space left on device"
         raise DiskFullError(
             f"{str(target.parent)!r} has no room for {target.name} ({reason}): free some space or choose "
-            "another folder, and run the same command again; nothing half-written is left"
+            "another folder, and run the same command again; no incomplete files were left behind"
         ) from None
 
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a folder beside `target` that takes its name when the block ends well, and vanishes when not.
+    """Yield a temporary folder that is renamed to `target` if the block succeeds, and removed if it fails.
 
     If `target` exists by then (another process was faster with the same content), it is left as it is.
     """
@@ -114,7 +114,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
-    """Yield a folder beside `target` that takes its place when the block ends well, and vanishes when not."""
+    """Yield a temporary folder that replaces `target` if the block succeeds, and is removed if it fails."""
     aside = _aside(target)
     before = aside.with_suffix(".old")
     aside.mkdir()
@@ -132,7 +132,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target` that replaces it when the block ends well, and vanishes when not."""
+    """Yield a temporary path that replaces `target` if the block succeeds, and is removed if it fails."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
     try:
@@ -145,16 +145,16 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def exclusive_lock(path: Path, refusal: str) -> Iterator[None]:
-    """Hold the lock file `path`, which the system frees when this process ends, however it ends.
+    """Hold a lock on the file `path`; the system releases it when this process ends, however it ends.
 
-    A file system that cannot lock is used without: then it is up to the user.
+    On a file system without locks nothing is locked: there the user has to see to it.
 
     Args:
-        path: of the lock file; it stays.
-        refusal: what to tell the user if another process has it.
+        path: The lock file; it is not removed afterwards.
+        refusal: The message for the user if another process holds the lock.
 
     Raises:
-        UserError: if another process has it.
+        UserError: if another process holds the lock.
     """
     lock = filelock.FileLock(path, timeout=0)
     try:

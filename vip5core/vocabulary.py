@@ -1,6 +1,6 @@
-"""The names that a user can choose among and the sizes that several modules share; imports nothing that takes time.
+"""The names that users choose among and the sizes that several modules share; imports nothing that takes time.
 
-What a name does is looked up elsewhere (`TUNING_METHODS`, `WINDOWS`, …); tests hold these tables against the names here.
+The implementations are in tables elsewhere (`TUNING_METHODS`, `WINDOWS`, …); tests check that the names agree.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ RANKING_TASKS: tuple[Task, ...] = ("sequential", "direct")
 
 SPLITS = ("train", "valid", "test")
 
-#: The choice of the authors' code or data, wherever a setting offers it beside our own.
+#: The choice of the paper's authors, wherever a setting offers it beside our own.
 PAPER = "paper"
-#: Ids, candidate lists and image features that came with a source, instead of being made here.
+#: Item ids and image features that came with a source, instead of being made here.
 PROVIDED: Literal["provided"] = "provided"
 
 IdScheme = Literal["random", "sequential", "collaborative", "provided"]
@@ -38,14 +38,14 @@ ADAPTER_POSITIONS: tuple[AdapterPosition, ...] = get_args(AdapterPosition)
 SHARED = "shared"
 
 TINY = "tiny"
-#: The built-in backbones and their sizes; the second is for studies that ask what size does.
+#: The built-in backbones and their sizes; the second one is for studies of size.
 BUILT_IN: dict[str, dict[str, int]] = {
     TINY: {"d_model": 64, "d_kv": 16, "d_ff": 256, "num_heads": 4},
     "mini": {"d_model": 128, "d_kv": 16, "d_ff": 512, "num_heads": 8},
 }
 
-#: One positive and 99 negatives, as in the paper. The official code draws the negatives anew at every access,
-#: in testing too, so that no two of its evaluations rank the same lists.
+#: One positive and 99 negatives, as in the paper. The official code draws new negatives at every access, even in
+#: testing, so no two of its evaluations rank the same lists.
 CANDIDATES = 100
 
 #: A text field longer than this is cut, so that it cannot push the instruction out of a prompt.
@@ -57,10 +57,10 @@ class EncoderSpec:
     """One visual encoder of the paper.
 
     Attributes:
-        name: as the paper writes it.
-        architecture: open_clip's name of OpenAI's model.
-        file: OpenAI's name of the weights file.
-        feature_width: entries of an image feature.
+        name: Its name in the paper.
+        architecture: The name of OpenAI's model in open_clip.
+        file: The name of OpenAI's weights file.
+        feature_width: The width of an image feature.
     """
 
     name: str

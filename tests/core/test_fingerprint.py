@@ -73,7 +73,7 @@ def test_the_identity_is_that_of_the_sources_wherever_they_lie(copy: Path) -> No
     [
         ("training/optim.py", "# Epsilon is added before", "# Epsilon is  added just before"),
         ("training/optim.py", '"""Optimiser and schedule', '"""The optimiser and its schedule'),
-        ("training/optim.py", '"""The share of the peak rate at a step."""', '"""The rate."""'),
+        ("training/optim.py", '"""The learning rate of a step, as a share of the peak rate."""', '"""The rate."""'),
         ("training/optim.py", "\n\nclass Optimizer", "\n\n\n\nclass Optimizer"),
         ("training/optim.py", "_BETAS = (0.9, 0.999)", "_BETAS = (\n    0.90,\n    0.999,\n)"),
         ("config.py", '"""Epsilon of AdamW', '"""The epsilon of AdamW'),

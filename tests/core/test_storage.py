@@ -89,7 +89,7 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_what_was_there(
     if make is replaced_folder:
         target.mkdir()
     before = list(tmp_path.rglob("*"))
-    with pytest.raises(UserError, match=r"No space left on device.*nothing half-written is left"), make(target):
+    with pytest.raises(UserError, match=r"No space left on device.*no incomplete files were left behind"), make(target):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert list(tmp_path.rglob("*")) == before
 

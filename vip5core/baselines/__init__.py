@@ -1,1 +1,1 @@
-"""Recommenders to compare a model with, through the same questions and metrics."""
+"""Recommenders to compare models with, on the same questions and metrics."""

@@ -1,4 +1,4 @@
-"""Popularity and random: what a reader compares a model with, through the same questions and metrics."""
+"""Popularity and random recommendation, the simplest baselines."""
 
 from __future__ import annotations
 
@@ -23,14 +23,18 @@ def evaluate_baseline(
 ) -> tuple[dict[str, float], pd.DataFrame]:
     """Answer the questions of an evaluator without a model.
 
-    `popularity` ranks by how often an item occurs in the training parts and always writes the commonest training
-    explanation; `random` ranks at random and writes a random training explanation.
+    `popularity` ranks items by how often they occur in the training split, and always writes the most frequent training
+    explanation; `random` ranks at random, and writes a random training explanation.
 
     Args:
-        questions: `Evaluator.questions(split, …)`: the same users as the models are asked about.
+        name: The baseline, `popularity` or `random`.
+        dataset: The dataset that the questions are about.
+        questions: The questions that models are asked (`Evaluator.questions`).
+        config: The settings of the models, for the seed and the items that may be ranked.
+        split: The split of the questions.
 
     Returns:
-        Metrics and per-user rows, as from an evaluator.
+        The metrics and the per-user rows, as from an evaluator.
     """
     rng = np.random.default_rng([config.seed, SIMPLE_BASELINES.index(name)])
     popular = name == "popularity"
@@ -58,8 +62,8 @@ def _explanations(
         texts = [""] * len(samples)
     elif popular:
         counts = known.value_counts()
-        commonest = min(counts.index[counts == counts.max()])
-        texts = [commonest] * len(samples)
+        most_frequent = min(counts.index[counts == counts.max()])
+        texts = [most_frequent] * len(samples)
     else:
         texts = known.iloc[rng.integers(0, len(known), len(samples))].tolist()
     rows = [sample.explanation_row for sample in samples]

@@ -1,4 +1,4 @@
-"""Decoding: the item trie, beam search over it, the free-running official protocol, greedy text."""
+"""Decoding: the item trie, beam search over it, free beams as in the official protocol, and greedy texts."""
 
 from vip5core.decoding.beam import BeamOptions, FreeExpansion, Hypotheses, TrieExpansion, beam_search
 from vip5core.decoding.decoder import StepDecoder

@@ -1,8 +1,8 @@
 """Beam search, as `transformers` defines it, over a trie or over the whole vocabulary.
 
-At each step the 2K best continuations of a user are looked at; those that end in `</s>` and are among the first K join
-the finished ones, with the score  sum of log-probabilities / (generated tokens) ** length penalty; the best K others
-run on. `tests/core/test_beam.py` holds this against `generate` of transformers, and against the official code.
+At each step the 2K best continuations of a user are considered. Those that end in `</s>` and are among the first K join
+the finished hypotheses, scored by  sum of log-probabilities / (generated tokens) ** length penalty; the best K others
+continue. `tests/core/decoding/test_beam.py` compares the results with `generate` of transformers and the official code.
 
 Shape letters: B users, K beams, C continuations of a beam, V vocabulary.
 """
@@ -23,13 +23,13 @@ IMPOSSIBLE = float("-inf")
 
 @dataclass(frozen=True)
 class BeamOptions:
-    """How the search goes; the names and meanings are those of `transformers`' generation config.
+    """Options of the search, with the names and meanings of `transformers`' generation config.
 
     Attributes:
-        num_beams: K.
-        length_penalty: 0 ranks by probability, 1 by mean log-probability per token.
-        early_stopping: stop as soon as K hypotheses are finished; otherwise when no running one can beat them.
-        max_new_tokens: longest hypothesis, `</s>` included.
+        num_beams: The number of beams, K.
+        length_penalty: The exponent of the length: 0 ranks by probability, 1 by mean log-probability per token.
+        early_stopping: Whether to stop once K hypotheses are finished, or only when no running one can beat them.
+        max_new_tokens: The length of the longest hypothesis, `</s>` included.
     """
 
     num_beams: int = 20
@@ -43,9 +43,9 @@ class Hypotheses:
     """The finished hypotheses of each user, best first.
 
     Attributes:
-        tokens: generated ids with `</s>`, then padding. Shape: [B, K, length].
-        scores: -inf where a user has fewer than K. Shape: [B, K].
-        nodes: the expansion's state at the end (a trie leaf), 0 where there is none. Shape: [B, K].
+        tokens: The generated ids with `</s>`, then padding. Shape: [B, K, length].
+        scores: The scores; -inf where a user has fewer than K hypotheses. Shape: [B, K].
+        nodes: The final state of the expansion (a trie leaf); 0 where there is none. Shape: [B, K].
     """
 
     tokens: Tensor
@@ -54,13 +54,18 @@ class Hypotheses:
 
 
 class Expansion(Protocol):
-    """Which tokens may follow, and how likely they are."""
+    """The tokens that may follow, and their probabilities."""
 
     def __call__(self, decoder: StepDecoder, states: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Args: decoder states [B, K, D] and the state of each beam [B, K].
+        """The continuations of each beam.
+
+        Args:
+            decoder: The decoder, for the output head and the position.
+            states: The decoder states. Shape: [B, K, D].
+            nodes: The expansion's state of each beam. Shape: [B, K].
 
         Returns:
-            Token, log-probability and next state of each continuation, each [B, K, C].
+            The token, the log-probability and the next state of each continuation. Shape of each: [B, K, C].
         """
         ...
 
@@ -69,8 +74,8 @@ class TrieExpansion:
     """Only tokens that lead to an item.
 
     Args:
-        trie: the catalogue.
-        open_nodes: which nodes each user may enter (`Trie.open_nodes`), or None for all. Shape: [B, nodes].
+        trie: The trie of the catalogue.
+        open_nodes: Whether each user may enter each node (`Trie.open_nodes`), or None for all. Shape: [B, nodes].
     """
 
     def __init__(self, trie: Trie, open_nodes: Tensor | None = None) -> None:
@@ -91,7 +96,7 @@ class TrieExpansion:
 
 
 class FreeExpansion:
-    """Any token: the official protocol, whose hypotheses may be no items at all."""
+    """Any token, as in the official protocol, whose hypotheses need not be items."""
 
     def __call__(self, decoder: StepDecoder, states: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scores = decoder.logits(states).log_softmax(-1)  # [B, K, V]
@@ -104,16 +109,16 @@ def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions
     """The best finished hypotheses of every user.
 
     Args:
-        decoder: fresh, at position 0.
-        expansion: what may follow.
-        options: beams, scores and when to stop.
+        decoder: A new decoder, at position 0.
+        expansion: Gives the tokens that may follow.
+        options: The number of beams, the scoring and when to stop.
     """
     users, device = len(decoder.mask), decoder.mask.device
     K, penalty = options.num_beams, options.length_penalty
 
     tokens = torch.full((users, 1), decoder.start_id, device=device)  # last token of each beam
     nodes = torch.zeros((users, 1), dtype=torch.long, device=device)
-    running = torch.zeros((users, 1), device=device)  # summed log-probabilities; one beam to begin with
+    running = torch.zeros((users, 1), device=device)  # summed log-probabilities; a single beam at first
     past = torch.empty((users, 1, 0), dtype=torch.long, device=device)  # [B, K, generated]
     done = Hypotheses(
         tokens=torch.full((users, K, options.max_new_tokens), decoder.pad_id, device=device),
@@ -142,10 +147,10 @@ def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions
         full = worst > IMPOSSIBLE
         hopeless = full & (options.early_stopping | (running[:, :1] / length**penalty <= worst))
         open_users &= ~hopeless & (running[:, :1] > IMPOSSIBLE)
-        if penalty == 0:  # a sum of log-probabilities only falls: what is not above the worst of K never will be
+        if penalty == 0:  # sums of log-probabilities only fall: one that is not above the worst of K never will be
             running = running.masked_fill(full & (running <= worst), IMPOSSIBLE)
         running = running.masked_fill(~open_users, IMPOSSIBLE)
-        alive = int((running > IMPOSSIBLE).sum(1).max())  # no user has more beams than this that lead anywhere
+        alive = int((running > IMPOSSIBLE).sum(1).max())  # the most beams of any user that can still finish
         if alive == 0:
             break
         running, kept = running[:, :alive], kept[:, :alive]
@@ -156,7 +161,7 @@ def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions
 
 
 def _merge(done: Hypotheses, sequences: Tensor, scores: Tensor, nodes: Tensor) -> None:
-    """Put newly finished hypotheses among the finished ones, keeping the best K."""
+    """Add newly finished hypotheses to the finished ones, keeping the best K."""
     K, length = done.scores.shape[1], sequences.shape[2]
     padded = done.tokens.new_full((*sequences.shape[:2], done.tokens.shape[2]), 0)
     padded[:, :, :length] = sequences

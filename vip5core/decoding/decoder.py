@@ -1,7 +1,7 @@
 """One decoder step at a time, for many beams per user.
 
-The backbone's own modules do the work (so adapters, LoRA and the like take part), but not its generation loop: that
-repeats a user's encoder states for each beam, which here all beams share as query positions of one attention.
+The backbone's own modules are used, adapters and LoRA included, but not its generation loop: that repeats a user's
+encoder states for each beam, whereas here all beams share them, as query positions of one attention.
 
 Shape letters: B users, K beams, S source tokens, H heads, d head width, D model width, t target position, V vocabulary.
 """
@@ -17,8 +17,8 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Block, T5LayerCrossAttention, T5LayerFF, T5LayerSelfAttention
 
-#: Rows of logits computed at a time when only a few of each row are needed: enough to keep a matrix product busy,
-#: few enough to hold (256 × 32,128 floats are 33 MB).
+#: The number of rows of logits computed at a time when only a few entries of each are needed: enough for an efficient
+#: matrix product, few enough to hold (256 × 32,128 floats are 33 MB).
 _ROWS_AT_A_TIME = 256
 
 _Layers = tuple[T5LayerSelfAttention, T5LayerCrossAttention, T5LayerFF]
@@ -26,7 +26,7 @@ _Layers = tuple[T5LayerSelfAttention, T5LayerCrossAttention, T5LayerFF]
 
 @dataclass
 class _LayerCache:
-    """Keys and values of one decoder layer: of the encoder states, fixed, and of the tokens so far."""
+    """Keys and values of a decoder layer: those of the encoder states, which are fixed, and of the tokens so far."""
 
     cross_keys: Tensor  # [B, H, S, d]
     cross_values: Tensor  # [B, H, S, d]
@@ -38,8 +38,8 @@ class StepDecoder:
     """The decoder of a T5, one position per call.
 
     Args:
-        backbone: the T5; used in inference mode.
-        encoder_states: Shape: [B, S, D].
+        backbone: The T5, used in inference mode.
+        encoder_states: The encoder states after the final norm. Shape: [B, S, D].
         attention_mask: 1 at source tokens, 0 at padding. Shape: [B, S].
     """
 
@@ -47,7 +47,7 @@ class StepDecoder:
         self.backbone = backbone
         self.layers = [cast(_Layers, tuple(cast(T5Block, block).layer)) for block in backbone.decoder.block]
         config = backbone.config
-        # The configuration's types also allow none and several; a T5 has one of each.
+        # By its types the configuration may have none or several of these; a T5 has one of each.
         self.start_id = cast(int, config.decoder_start_token_id)
         self.eos_id, self.pad_id = cast(int, config.eos_token_id), cast(int, config.pad_token_id)
         self.heads, self.head_width = config.num_heads, config.d_kv
@@ -70,10 +70,10 @@ class StepDecoder:
         """Read one more token on every beam.
 
         Args:
-            tokens: Shape: [B, K].
+            tokens: The next token of each beam. Shape: [B, K].
 
         Returns:
-            Decoder states after the final norm, scaled for the output head. Shape: [B, K, D].
+            The decoder states after the final norm, scaled for the output head. Shape: [B, K, D].
         """
         first, _, _ = self.layers[0]
         bias = first.SelfAttention.compute_bias(  # [1, H, 1, t + 1]: the same for every layer
@@ -112,10 +112,10 @@ class StepDecoder:
         return attention.o(out.transpose(1, 2).reshape(*x.shape[:2], -1))
 
     def follow(self, beams: Tensor) -> None:
-        """Go on with these beams: copy each one's past.
+        """Continue with other beams, which take over the past of the given ones.
 
         Args:
-            beams: which beam each new one continues. Shape: [B, K'].
+            beams: The beam that each new one continues. Shape: [B, K'].
         """
         users = torch.arange(len(beams), device=beams.device)[:, None]
         for cache in self.caches:
@@ -124,7 +124,7 @@ class StepDecoder:
             cache.keys, cache.values = cache.keys[users, beams], cache.values[users, beams]
 
     def keep(self, users: Tensor) -> None:
-        """Go on with these users only. Shape: [B']."""
+        """Continue with these users only. Shape: [B']."""
         self.mask = self.mask[users]
         for cache in self.caches:
             assert cache.keys is not None
@@ -134,7 +134,7 @@ class StepDecoder:
 
     def logits(self, states: Tensor) -> Tensor:
         """Shape: states [..., D] to [..., V], float32."""
-        # Outside autocast: bfloat16 tells logits apart by 0.06 only, and near-equal items would rank by chance.
+        # Outside autocast: bfloat16 cannot separate logits closer than 0.06, and would rank similar items by chance.
         with torch.autocast(states.device.type, enabled=False):
             return F.linear(states.float(), self.backbone.lm_head.weight)
 
@@ -142,11 +142,11 @@ class StepDecoder:
         """Log-probabilities of a few tokens under the softmax over the whole vocabulary.
 
         Args:
-            states: Shape: [B, K, D].
-            tokens: Shape: [B, K, C].
+            states: The decoder states. Shape: [B, K, D].
+            tokens: The tokens in question. Shape: [B, K, C].
 
         Returns:
-            Shape: [B, K, C], float32.
+            The log-probabilities. Shape: [B, K, C], float32.
         """
         out = torch.empty(tokens.shape, dtype=torch.float32, device=tokens.device).flatten(0, 1)  # [B * K, C]
         rows = states.flatten(0, 1).split(_ROWS_AT_A_TIME)

@@ -1,4 +1,4 @@
-"""Greedy decoding with a cache, for explanations; users that have finished take no more part.
+"""Greedy decoding with a cache, for explanations; users that have finished are dropped from the batch.
 
 Shape letters: B users.
 """
@@ -13,14 +13,14 @@ from vip5core.decoding.decoder import StepDecoder
 
 @torch.inference_mode()
 def greedy(decoder: StepDecoder, max_new_tokens: int) -> Tensor:
-    """The most likely token again and again, up to `</s>`.
+    """The text of the most likely token at each position, up to `</s>`.
 
     Args:
-        decoder: fresh, at position 0.
-        max_new_tokens: longest text, `</s>` included.
+        decoder: A new decoder, at position 0.
+        max_new_tokens: The length of the longest text, `</s>` included.
 
     Returns:
-        Generated ids, padded after `</s>`. Shape: [B, max_new_tokens].
+        The generated ids, padded after `</s>`. Shape: [B, max_new_tokens].
     """
     users, device = len(decoder.mask), decoder.mask.device
     out = torch.full((users, max_new_tokens), decoder.pad_id, device=device)

@@ -1,4 +1,4 @@
-"""The trie of item ids: which tokens may follow, as tensors on the device.
+"""The trie of item ids, as tensors: which tokens may follow which.
 
 Shape letters: B users, K beams, C children.
 """
@@ -17,16 +17,18 @@ from torch import Tensor
 class Trie:
     """A prefix tree over item token sequences, each ended by `</s>`; node 0 is the root.
 
-    Children of a node stand next to each other: node v's are `first_child[v]` … `first_child[v] + n_children[v] - 1`,
-    in ascending token order, so that an edge and the node it leads to have one number.
+    The children of a node are numbered consecutively, in ascending token order: those of node v are
+    `first_child[v]` … `first_child[v] + n_children[v] - 1`. An edge has the number of the node that it leads to.
 
     Attributes:
-        token: token on the edge into each node. Shape: [nodes].
-        first_child, n_children: see above. Shape: [nodes].
-        item: the item that ends at a node (after `</s>`), 0 elsewhere. Shape: [nodes].
-        first_leaf, last_leaf: the items below a node are `leaf_items[first_leaf : last_leaf]`. Shape: [nodes].
-        leaf_items: all items in the order of the tree. Shape: [items].
-        widths: most children that any node at depth 0, 1, … has.
+        token: The token on the edge into each node. Shape: [nodes].
+        first_child: The first child of each node. Shape: [nodes].
+        n_children: The number of children of each node. Shape: [nodes].
+        item: The item that ends at each node (after `</s>`), 0 elsewhere. Shape: [nodes].
+        first_leaf: The items below a node are `leaf_items[first_leaf : last_leaf]`. Shape: [nodes].
+        last_leaf: See `first_leaf`. Shape: [nodes].
+        leaf_items: All items in the order of the tree. Shape: [items].
+        widths: The largest number of children of a node at depth 0, 1, …
     """
 
     token: Tensor
@@ -40,10 +42,15 @@ class Trie:
 
     @classmethod
     def build(cls, sequences: Sequence[np.ndarray], items: Sequence[int], eos: int) -> Trie:
-        """The trie of `sequences` (token ids without `</s>`), each the id of the item at the same place.
+        """Build the trie of items from their token ids.
+
+        Args:
+            sequences: The token ids of each item, without `</s>`.
+            items: The items, in the same order.
+            eos: The id of `</s>`.
 
         Raises:
-            ValueError: if two items have the same tokens: no decoding could tell them apart.
+            ValueError: if two items have the same tokens, which no decoding could distinguish.
         """
         order = sorted(range(len(items)), key=lambda i: (*sequences[i].tolist(), eos))
         rows = [(*sequences[i].tolist(), eos) for i in order]
@@ -97,15 +104,15 @@ class Trie:
         return Trie(**tensors, widths=self.widths)
 
     def open_nodes(self, allowed: Tensor) -> Tensor:
-        """Which nodes lead to an allowed item.
+        """Whether each node leads to an allowed item.
 
-        This is how a candidate list or a hidden history becomes a decoding rule: per user, on the one shared trie.
+        This turns a candidate list or an excluded history into a constraint for each user on the shared trie.
 
         Args:
-            allowed: may this item be ranked? Shape: [B, items + 1], bool.
+            allowed: Whether each item may be ranked. Shape: [B, items + 1], bool.
 
         Returns:
-            Shape: [B, nodes], bool.
+            Whether each user may enter each node. Shape: [B, nodes], bool.
         """
         before = torch.nn.functional.pad(allowed[:, self.leaf_items].cumsum(1), (1, 0))  # [B, items + 1]
         return before[:, self.last_leaf] > before[:, self.first_leaf]

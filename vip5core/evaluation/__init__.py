@@ -1,1 +1,1 @@
-"""Evaluation: what a model is asked, how its answers are ranked and read, and what they come to."""
+"""Evaluation: what a model is asked, how its answers are ranked, and the metrics of the results."""

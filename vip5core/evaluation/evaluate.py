@@ -1,4 +1,4 @@
-"""Evaluation of a model: validation after each epoch, the test once."""
+"""Evaluation of a model: validation after each epoch, and one test."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from vip5core.prompts import (
 from vip5core.templates import TemplateSet
 from vip5core.vocabulary import RANKING_TASKS, TASKS
 
-#: Users and source tokens decoded together.
+#: The most users and source tokens that are decoded together.
 _USERS_AT_A_TIME = {"cpu": 64, "cuda": 128}
 _TOKENS_AT_A_TIME = {"cpu": 16_384, "cuda": 32_768}
 
-#: What a batch costs beside its source tokens, in tokens: each of its decoding steps reads the decoder's weights.
+#: The fixed cost of a batch, in source tokens: each decoding step reads the decoder's weights.
 _OVERHEAD_TOKENS = {"cpu": 300, "cuda": 20_000}
 
 
 def questions(
     dataset: Dataset, templates: TemplateSet, config: TrialConfig, split: str, limit: int | None
 ) -> dict[str, list[Sample]]:
-    """The prompts of each task of `config`, for all users or a sample of `limit`: the same in every trial and seed.
+    """The prompts of each task of `config`, for all users or for `limit` of them: the same in every trial and seed.
 
     Raises:
-        UserError: if there is nothing to ask.
+        UserError: if there are no prompts.
     """
     asked: dict[str, list[Sample]] = {}
     for task in config.tasks:
@@ -61,7 +61,7 @@ def questions(
             asked[task] = evaluation_samples(dataset, template, split, subjects, config.max_history)
     if not asked:
         raise UserError(
-            f"tasks={','.join(config.tasks)}: this dataset has no {split} explanations to ask for; "
+            f"tasks={','.join(config.tasks)}: this dataset has no explanations in its {split} split; "
             "add sequential or direct"
         )
     return asked
@@ -71,12 +71,12 @@ class Evaluator:
     """Asks a model for the held-out items and explanations of a dataset.
 
     Args:
-        dataset: what is asked about.
-        tables: its prompts' segments.
-        layout: how prompts are laid out.
-        tokenizer: to read what the model writes.
-        config: templates, protocol, beams, how many users.
-        group: the workers among whom users are dealt out.
+        dataset: The dataset whose held-out items and explanations are asked for.
+        tables: The dataset's texts, tokenised.
+        layout: The layout of prompts.
+        tokenizer: The tokenizer that decodes the generated texts.
+        config: The templates, the protocol, the number of beams and of users.
+        group: The workers among which the users are divided.
     """
 
     def __init__(
@@ -97,16 +97,16 @@ class Evaluator:
         self.ranker: ConstrainedRanker | PaperRanker
         if config.protocol == "paper":
             self.ranker = PaperRanker(tokenizer, dataset.n_items, config.num_beams)
-        else:  # as many beams as items leave none out: the ranking by likelihood of the whole catalogue
+        else:  # with as many beams as items none is left out: the whole catalogue is ranked by likelihood
             beams = config.num_beams if config.protocol == "constrained" else dataset.n_items
             self.ranker = ConstrainedRanker(item_trie(tables), dataset, beams, config.exclude_history)
 
     def questions(self, split: str, limit: int | None) -> dict[str, list[Sample]]:
-        """See the function `questions`."""
+        """The prompts that the model is asked; see the function `questions`."""
         return questions(self.dataset, self.tables.templates, self.config, split, limit)
 
     def validate(self, model: VIP5) -> dict[str, float]:
-        """`valid/` metrics on the validation sample, with the loss of each task; `valid/loss` is their mean."""
+        """The `valid/` metrics on the validation sample, with the loss of each task; `valid/loss` is their mean."""
         rows, losses = self._answer(model, "valid", self.config.validation_users)
         metrics = {f"valid/{task}/loss": loss for task, loss in losses.items()}
         return {
@@ -116,13 +116,13 @@ class Evaluator:
         }
 
     def test(self, model: VIP5) -> tuple[dict[str, float], pd.DataFrame]:
-        """`test/` metrics and the per-user rows they sum up."""
+        """The `test/` metrics, and the per-user rows that they summarise."""
         rows, _ = self._answer(model, "test", self.config.test_users)
         return summarise(rows, self.config.num_beams), rows
 
     @torch.inference_mode()
     def _answer(self, model: VIP5, split: str, limit: int | None) -> tuple[pd.DataFrame, dict[str, float]]:
-        """Per-user rows of every task, and on validation each task's mean loss."""
+        """The per-user rows of every task, and in validation the mean loss of each task."""
         model.eval()
         frames, losses = [], {}
         for task, samples in self.questions(split, limit).items():
@@ -143,22 +143,22 @@ class Evaluator:
                 model.adapters_of(task),
             ):
                 states = model.encode(batch)
-                if split == "valid":  # the test has no use for it
+                if split == "valid":  # the test reports no loss
                     total += float(target_losses(model.decode(batch, states), batch.labels).sum())
                 if task in RANKING_TASKS:
-                    frames.append(self._ranked(model, batch, states, asked, split))
+                    frames.append(self._rank(model, batch, states, asked, split))
                 else:
-                    frames.append(self._explained(model, batch, states, asked, split))
+                    frames.append(self._explain(model, batch, states, asked, split))
         return pd.concat(frames, ignore_index=True), total
 
-    def _ranked(self, model: VIP5, batch: Batch, states: torch.Tensor, asked: list[Sample], split: str) -> pd.DataFrame:
+    def _rank(self, model: VIP5, batch: Batch, states: torch.Tensor, asked: list[Sample], split: str) -> pd.DataFrame:
         lists = self.ranker(model, batch, states, asked, split)
         ranks = [rank_of(sample.item, ranked.items) for sample, ranked in zip(asked, lists, strict=True)]
         if isinstance(self.ranker, ConstrainedRanker):
             return ranking_rows(asked, split, ranks)
         return ranking_rows(asked, split, ranks, [r.invalid for r in lists], [r.duplicates for r in lists])
 
-    def _explained(
+    def _explain(
         self, model: VIP5, batch: Batch, states: torch.Tensor, asked: list[Sample], split: str
     ) -> pd.DataFrame:
         ids = greedy(StepDecoder(model.backbone, states, batch.attention_mask), self.layout.max_target_tokens)
@@ -168,7 +168,7 @@ class Evaluator:
         return text_rows(asked, split, [text.strip() for text in texts], references)
 
     def _batches(self, samples: Sequence[Sample], device: torch.device) -> Iterator[Batch]:
-        """The samples in batches of like length, within the limits of users and tokens."""
+        """The samples in batches of similar length, within the limits of users and tokens."""
         if isinstance(self.ranker, ConstrainedRanker):
             self.ranker.trie = self.ranker.trie.to(device)
         compiled = compile_samples(samples, self.tables, self.layout)

@@ -1,18 +1,17 @@
-"""What the image tokens say of an item: does the mapping network carry the picture into the token space at all?
+"""Probes of the image tokens: does the mapping network carry the image into the token space at all?
 
-Two questions to a trained mapping network, each answered for what comes out of it (*tokens*, all tokens of a picture
-side by side) and, as the reference, for what goes in (*features*: CLIP's, scaled, and shuffled where the trial shuffles
-pictures):
+Two measurements on a trained mapping network, each taken on its outputs (*tokens*, all tokens of an image concatenated)
+and, for reference, on its inputs (*features*: CLIP's, scaled, and shuffled where the trial shuffles images):
 
-- **attributes**: how well can a linear classifier read the shape, the colour, the pattern or the category of an item?
+- **attributes**: how well does a linear classifier predict the shape, colour, pattern or category of an item?
   Multinomial logistic regression on standardised inputs, cross-validated.
-- **neighbours**: how many of an item's nearest neighbours by cosine among the features are so among the tokens?
+- **neighbours**: how many of an item's nearest neighbours by cosine among the features are so among the tokens too?
 
-    probe/{attribute}           accuracy on tokens in %, _clip: on features, _chance: share of the commonest class
-    probe/neighbours            shared neighbours in %, _chance: of neighbours drawn at random
+    probe/{attribute}     accuracy on tokens in %; with _clip: on features; with _chance: share of the largest class
+    probe/neighbours      shared neighbours in %; with _chance: expected for neighbours drawn at random
 
-Whatever cannot be asked (no such column, one class only, too few items) is left out. A mapping network that has learnt
-nothing keeps much of the picture, too: being above chance is no proof that training did it.
+A probe is left out where it cannot be run (no such column, a single class, too few items). An untrained mapping network
+preserves much of the image too: a result above chance does not prove that training achieved it.
 """
 
 from __future__ import annotations
@@ -27,25 +26,26 @@ import torch
 from vip5core.data.dataset import Dataset
 from vip5core.model import VIP5
 
-#: Columns of a synthetic source's `truth/items.parquet` that only a picture shows.
+#: Columns of a synthetic source's `truth/items.parquet` that only images show.
 LOOKS = ("shape", "colour", "pattern")
 FOLDS, NEIGHBOURS = 5, 10
-#: More items are sampled, and the rarest of more classes left out: a probe takes a minute at most, on one core.
+#: The most items, of which a sample is drawn, and classes, of which the largest are kept: a probe then takes at most a
+#: minute on one core.
 MOST_ITEMS, MOST_CLASSES = 3_000, 20
-#: Steps of the solver. Where classes cannot be told apart it would take thousands, for the same answer.
+#: The most steps of the solver: where classes cannot be separated it would take thousands, for the same result.
 _STEPS = 100
 
 
 def probe(model: VIP5, dataset: Dataset, has_image: np.ndarray) -> tuple[dict[str, float], pd.DataFrame]:
-    """Probe the mapping network of `model` on the items that have a picture, or on a seeded sample of them.
+    """Probe the mapping network of `model` on the items that have an image, or on a fixed sample of them.
 
     Args:
-        model: with features.
-        dataset: whose items they are; knows their attributes.
-        has_image: which items have a feature. Shape: [items + 1], bool.
+        model: A model with image features.
+        dataset: The dataset of the items, for their attributes.
+        has_image: Whether each item has a feature. Shape: [items + 1], bool.
 
     Returns:
-        Metrics, and their rows as in `probe_tokens`.
+        The metrics, and their rows as in `probe_tokens`.
     """
     assert model.mapping is not None, "a text-only model has no image tokens"
     assert model.features is not None, "image tokens need features"
@@ -59,10 +59,10 @@ def probe(model: VIP5, dataset: Dataset, has_image: np.ndarray) -> tuple[dict[st
 
 
 def attributes(dataset: Dataset, items: np.ndarray) -> dict[str, pd.Series]:
-    """What can be asked of `items`: a label per item, missing where none is known.
+    """The attributes of `items` that can be probed: a label per item, missing where it is unknown.
 
-    `LOOKS` where the source planted them, and `category`: the first level of the items' categories that tells items
-    apart (where all are of one department, the level below it).
+    These are `LOOKS` in a synthetic source, and `category`: the first level of the items' categories with more than one
+    class (if all items are of one department, the level below it).
     """
     known: dict[str, pd.Series] = {}
     planted = dataset.folder / "truth" / "items.parquet"
@@ -82,18 +82,18 @@ def attributes(dataset: Dataset, items: np.ndarray) -> dict[str, pd.Series]:
 def probe_tokens(
     tokens: np.ndarray, features: np.ndarray, items: np.ndarray, labels: Mapping[str, pd.Series]
 ) -> tuple[dict[str, float], pd.DataFrame]:
-    """The probes on arrays.
+    """Run the probes on arrays.
 
     Args:
-        tokens: what comes out of the mapping network. Shape: [items, n * D].
-        features: what goes in. Shape: [items, feature width].
-        items: the items' numbers. Shape: [items].
-        labels: of each attribute, a label per item. Shape: [items].
+        tokens: The outputs of the mapping network. Shape: [items, n * D].
+        features: The inputs of the mapping network. Shape: [items, feature width].
+        items: The items' numbers. Shape: [items].
+        labels: The labels of each attribute, one per item. Shape: [items].
 
     Returns:
-        Metrics in %, and one row per item and probe of the tokens, for paired tests: task `probe`, template (the
-        attribute, or `neighbours`), split `test`, user 0, item, value (100 or 0: read rightly or not; or the share of
-        neighbours in %).
+        The metrics in %, and one row per item and probe of the tokens, for paired tests: task `probe`, template (the
+        attribute, or `neighbours`), split `test`, user 0, item, value (of an attribute 100 if predicted correctly, else
+        0; of neighbours the shared ones in %).
     """
     metrics: dict[str, float] = {}
     frames: list[pd.DataFrame] = []
@@ -102,12 +102,12 @@ def probe_tokens(
         if not len(classes):
             continue
         rows, codes = classes.index.to_numpy(), pd.factorize(classes, sort=True)[0]
-        read = 100.0 * right(tokens[rows], codes)
-        metrics[f"probe/{name}"] = float(read.mean())
-        metrics[f"probe/{name}_clip"] = 100.0 * float(right(features[rows], codes).mean())
+        correct = 100.0 * predict_correctly(tokens[rows], codes)
+        metrics[f"probe/{name}"] = float(correct.mean())
+        metrics[f"probe/{name}_clip"] = 100.0 * float(predict_correctly(features[rows], codes).mean())
         metrics[f"probe/{name}_chance"] = 100.0 * float(np.bincount(codes).max()) / len(codes)
-        frames.append(_rows(name, items[rows], read))
-    if len(items) > NEIGHBOURS + 1:  # else everything is everything's neighbour
+        frames.append(_rows(name, items[rows], correct))
+    if len(items) > NEIGHBOURS + 1:  # otherwise all items are neighbours of each other
         shared = shared_neighbours(tokens, features)
         metrics["probe/neighbours"] = float(shared.mean())
         metrics["probe/neighbours_chance"] = 100.0 * NEIGHBOURS / (len(items) - 1)
@@ -115,19 +115,19 @@ def probe_tokens(
     return metrics, pd.concat(frames, ignore_index=True) if frames else _rows("", items[:0], np.empty(0))
 
 
-def right(inputs: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Which items a classifier that has not seen them puts into the right class.
+def predict_correctly(inputs: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Whether a classifier trained on other items predicts the class of each item correctly.
 
-    Five stratified folds, the same for every trial and seed.
+    There are five stratified folds, the same for every trial and seed.
 
     Args:
-        inputs: Shape: [items, width].
-        classes: a number per item, at least two of them, each on `FOLDS` items or more. Shape: [items].
+        inputs: The inputs of the classifier. Shape: [items, width].
+        classes: The class of each item; at least two classes, with at least `FOLDS` items each. Shape: [items].
 
     Returns:
         Shape: [items], bool.
     """
-    # Imported here: scikit-learn takes a second, and most trials are not probed.
+    # scikit-learn takes a second to import, and most trials are not probed.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -142,14 +142,14 @@ def right(inputs: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def shared_neighbours(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """How many of the `NEIGHBOURS` nearest by cosine, the item itself left out, two representations share.
+    """The share of each item's `NEIGHBOURS` nearest items by cosine that two representations have in common.
 
     Args:
-        one: more than `NEIGHBOURS` items. Shape: [items, width].
-        other: Shape: [items, other width].
+        one: The first representation, of more than `NEIGHBOURS` items. Shape: [items, width].
+        other: The second representation. Shape: [items, other width].
 
     Returns:
-        In %. Shape: [items].
+        The shares in %. Shape: [items].
     """
     return 100.0 * (_neighbours(one) & _neighbours(other)).sum(axis=1) / NEIGHBOURS
 
@@ -157,16 +157,16 @@ def shared_neighbours(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _neighbours(vectors: np.ndarray) -> np.ndarray:
     """Shape: [items, width] to [items, items], True where the column is a neighbour of the row."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    likeness = unit @ unit.T
-    np.fill_diagonal(likeness, -np.inf)
-    nearest = np.argpartition(-likeness, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
-    chosen = np.zeros(likeness.shape, dtype=bool)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -np.inf)
+    nearest = np.argpartition(-similarity, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
+    chosen = np.zeros(similarity.shape, dtype=bool)
     np.put_along_axis(chosen, nearest, True, axis=1)
     return chosen
 
 
 def _classes(labels: pd.Series) -> pd.Series:
-    """The labels of the classes that have an item for every fold; none if fewer than two classes are left."""
+    """The labels of the classes with an item for every fold; none if fewer than two such classes exist."""
     sizes = labels.value_counts()
     large = sizes.index[sizes >= FOLDS][:MOST_CLASSES]
     return labels[labels.isin(large if len(large) > 1 else [])]

@@ -1,4 +1,4 @@
-"""Ranking items with a model: over the trie of allowed items, or free-running as the official code does.
+"""Ranking items with a model: over the trie of allowed items, or by free beams as in the official code.
 
 Shape letters: B users, K beams.
 """
@@ -18,7 +18,7 @@ from vip5core.decoding import BeamOptions, FreeExpansion, StepDecoder, Trie, Tri
 from vip5core.model import VIP5
 from vip5core.prompts import Batch, PromptTables, Sample
 
-#: The official search: mean log-probability per token, stopped at K finished hypotheses.
+#: The official search: scored by the mean log-probability per token, stopped at K finished hypotheses.
 PAPER_BEAMS = {"length_penalty": 1.0, "early_stopping": True, "max_new_tokens": 49}
 
 
@@ -33,9 +33,9 @@ class RankedList:
     """One user's ranking.
 
     Attributes:
-        items: best first.
-        invalid: beams that named no item of the catalogue.
-        duplicates: beams that named an item a second time.
+        items: The ranked items, best first.
+        invalid: The number of beams that name no item of the catalogue.
+        duplicates: The number of beams that name an item another beam has named.
     """
 
     items: list[int]
@@ -44,13 +44,13 @@ class RankedList:
 
 
 class ConstrainedRanker:
-    """Beam search over the items a user may be offered, ranked by their probability: valid items only, each once.
+    """Beam search over the items that a user may be offered, ranked by their probability: each item once, none invalid.
 
     Args:
-        trie: of the catalogue, on the model's device.
-        dataset: for the users' histories.
-        num_beams: K; as many as there are items makes the ranking exact.
-        exclude_history: leave out what the user already has (never the candidates of a choice).
+        trie: The trie of the catalogue, on the model's device.
+        dataset: The dataset, for the users' histories.
+        num_beams: The number of beams, K; with as many as there are items the ranking is exact.
+        exclude_history: Whether items of the user's history are left out (candidates of a choice never are).
     """
 
     def __init__(self, trie: Trie, dataset: Dataset, num_beams: int, exclude_history: bool) -> None:
@@ -60,7 +60,7 @@ class ConstrainedRanker:
         self.exclude_history = exclude_history
 
     def allowed(self, samples: Sequence[Sample], split: str) -> np.ndarray | None:
-        """Which items each user may be offered, or None for all. Shape: [B, items + 1], bool."""
+        """Whether each item may be offered to each user, or None if all may. Shape: [B, items + 1], bool."""
         if samples[0].candidates is None and not self.exclude_history:
             return None
         return np.stack([allowed_items(self.dataset, sample, split, self.exclude_history) for sample in samples])
@@ -79,12 +79,12 @@ class ConstrainedRanker:
 
 
 class PaperRanker:
-    """The official protocol: free beams, read as numbers; what names no item, or one again, is counted.
+    """The official protocol: free beams, read as numbers; invalid and duplicate ones are counted.
 
     Args:
-        tokenizer: to read the beams.
-        n_items: items are 1 … n_items.
-        num_beams: K.
+        tokenizer: The tokenizer that decodes the beams.
+        n_items: The number of items, which are numbered 1 … n_items.
+        num_beams: The number of beams, K.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, n_items: int, num_beams: int) -> None:
@@ -102,7 +102,7 @@ class PaperRanker:
         return [self._read(texts[row * K : (row + 1) * K]) for row in range(len(samples))]
 
     def _read(self, texts: list[str]) -> RankedList:
-        """The official ranking of one user's beams, and what was wrong with them."""
+        """The official ranking of one user's beams, with the numbers of invalid and duplicate ones."""
         pairs = parse_item_list(texts)
         ranked = [item for item, _ in sorted(pairs, key=lambda pair: -pair[1])]
         invalid = sum(not self._is_item(text) for text in texts)
@@ -118,8 +118,8 @@ class PaperRanker:
 def parse_item_list(generated: Sequence[str]) -> list[tuple[int, int]]:
     """Items and scores of a user's generated strings, best first.
 
-    A string counts if Python's `int` takes it. The score is minus its place. An item that comes again keeps the *last*
-    of its places, although it stands in the list where it came first: a repeated target is thereby ranked lower.
+    A string counts if Python's `int` accepts it; its score is minus its place. An item that is generated again gets the
+    score of its *last* place, so a repeated target is ranked lower.
     """
     scores: dict[int, int] = {}
     for place, text in enumerate(generated, start=1):
@@ -131,7 +131,7 @@ def parse_item_list(generated: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def allowed_items(dataset: Dataset, sample: Sample, split: str, exclude_history: bool) -> np.ndarray:
-    """Which items may be offered for `sample`: its candidates, or the catalogue with or without the user's history.
+    """The items that may be offered for `sample`: its candidates, or the catalogue with or without the user's history.
 
     Shape: [items + 1], bool; entry 0 is False.
     """

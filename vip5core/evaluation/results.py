@@ -1,11 +1,11 @@
-"""Per-user results, and the metrics that sum them up: the same for models and baselines.
+"""Per-user results and the metrics that summarise them, the same for models and baselines.
 
 One row per user and task:
 
     task, template, split, user, item
-    rank, reciprocal_rank      of the target, for ranking tasks; rank 0: not in the list
-    invalid, duplicates        beams of the free-running protocol that named no item, or one a second time
-    prediction, reference, and each metric that has a value per text      for explanations
+    rank, reciprocal_rank    of the target, for ranking tasks; rank 0 means that it is not in the list
+    invalid, duplicates      numbers of invalid and duplicate beams, for ranking tasks under the paper's protocol
+    prediction, reference    for explanations, with a column for each metric that has a value per text
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def ranking_rows(
     invalid: Sequence[int] | None = None,
     duplicates: Sequence[int] | None = None,
 ) -> pd.DataFrame:
-    """Rows of a ranking task."""
+    """The rows of a ranking task."""
     place = np.asarray(ranks, dtype=np.int32)
-    frame = _who(samples, split)
+    frame = _describe(samples, split)
     frame["rank"] = place
     frame["reciprocal_rank"] = np.where(place == UNRANKED, 0.0, 1.0 / np.maximum(place, 1)).astype(np.float32)
     if invalid is not None and duplicates is not None:
@@ -39,16 +39,16 @@ def ranking_rows(
 def text_rows(
     samples: Sequence[Sample], split: str, predictions: Sequence[str], references: Sequence[str]
 ) -> pd.DataFrame:
-    """Rows of the explanation task."""
-    frame = _who(samples, split)
+    """The rows of the explanation task."""
+    frame = _describe(samples, split)
     frame["prediction"], frame["reference"] = list(predictions), list(references)
     for known in metrics_of("explanation"):
-        if known.per_unit is not None:  # stored, for texts take long to score
+        if known.per_unit is not None:  # stored, because scoring texts takes long
             frame[known.name] = known.per_unit(frame)
     return frame
 
 
-def _who(samples: Sequence[Sample], split: str) -> pd.DataFrame:
+def _describe(samples: Sequence[Sample], split: str) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "task": [sample.template.task for sample in samples],
@@ -64,7 +64,8 @@ def summarise(rows: pd.DataFrame, beams: int) -> dict[str, float]:
     """Every metric of per-user rows that is declared for their task, named `<split>/<task>/<metric>`.
 
     Args:
-        beams: how many each user had, for the shares of invalid and duplicate ones.
+        rows: Per-user rows of any tasks and splits.
+        beams: The number of beams of each user, for the shares of invalid and duplicate ones.
     """
     metrics: dict[str, float] = {}
     for (split, task), part in rows.groupby(["split", "task"], sort=False):

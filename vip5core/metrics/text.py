@@ -65,7 +65,7 @@ def sentence_bleus(references: Sequence[str], texts: Sequence[str]) -> np.ndarra
 
 
 def rouge_of(references: Sequence[str], texts: Sequence[str], name: str) -> np.ndarray:
-    """ROUGE-1, -2 or -L (F1) of each text (Lin, 2004), by the name `rouge_1`, `rouge_2` or `rouge_l`. Shape: [texts]."""
+    """ROUGE F1 of each text (Lin, 2004), of the kind `rouge_1`, `rouge_2` or `rouge_l`. Shape: [texts]."""
     return _rouges(tuple(references), tuple(texts))[name]
 
 

@@ -1,8 +1,8 @@
 """Bottleneck adapters, put into a T5 by wrapping the output projections of its sub-layers.
 
-An adapter acts on a sub-layer's output before the residual is added. That output is what the sub-layer's last linear
-map gives (`SelfAttention.o`, `EncDecAttention.o`, `DenseReluDense.wo`), so wrapping that map is all it takes, for
-every T5 variant, and the backbone's code stays untouched.
+An adapter acts on a sub-layer's output before the residual is added. That output comes from the sub-layer's last linear
+map (`SelfAttention.o`, `EncDecAttention.o`, `DenseReluDense.wo`), so it is enough to wrap that map, in every variant of
+T5, without changing the backbone's code.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from vip5core.errors import UserError
+from vip5core.vocabulary import SHARED
 
-SHARED = "shared"
-
-#: Where adapters can sit, and the output projection to wrap there.
+#: The positions of adapters, and the output projection to wrap at each.
 POSITIONS = {"self": "SelfAttention.o", "cross": "EncDecAttention.o", "feed_forward": "DenseReluDense.wo"}
 
 
@@ -26,10 +25,10 @@ class Adapter(nn.Module):
     """Down-projection, GELU-new, up-projection; the residual is the wrapper's.
 
     Args:
-        d_model: width of the backbone.
-        bottleneck: width inside, d_model / reduction factor.
-        identity_start: start as the identity (up-projection zero). The official adapters start with the up-projection
-            at PyTorch's default, which at T5-small disturbs a trained backbone from the first step.
+        d_model: The width of the backbone.
+        bottleneck: The width inside, d_model / reduction factor.
+        identity_start: Whether the adapter starts as the identity (up-projection zero). In the official code it starts
+            with PyTorch's default up-projection, which disturbs a pretrained T5-small from the first step.
     """
 
     def __init__(self, *, d_model: int, bottleneck: int, identity_start: bool) -> None:
@@ -42,12 +41,12 @@ class Adapter(nn.Module):
             nn.init.zeros_(self.up.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape: [..., D] to the same."""
+        """Shape: [..., D] to [..., D]."""
         return self.up(self.activation(self.down(x)))
 
 
 class ActiveTask:
-    """Which adapter of each bank works: shared by all wrappers of one model."""
+    """The task whose adapters are active, shared by all wrappers of one model."""
 
     def __init__(self) -> None:
         self.name = SHARED
@@ -61,7 +60,7 @@ class ActiveTask:
             self.name = before
 
 
-class WithAdapter(nn.Module):
+class AdaptedLinear(nn.Module):
     """A linear map followed by the active adapter, with a residual around the adapter."""
 
     def __init__(self, linear: nn.Linear, bank: nn.ModuleDict, active: ActiveTask) -> None:
@@ -72,7 +71,7 @@ class WithAdapter(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """T5's feed-forward asks its output projection for its dtype."""
+        """The weight of the linear map, whose dtype T5's feed-forward layer reads."""
         return self.linear.weight
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,7 +85,7 @@ def bottleneck_width(d_model: int, reduction_factor: int) -> int:
     """Width inside the adapters.
 
     Raises:
-        UserError: if nothing of the width is left.
+        UserError: if the factor is larger than the width or less than 1.
     """
     if not 1 <= reduction_factor <= d_model:
         raise UserError(f"reduction_factor={reduction_factor}: must be between 1 and the backbone's width, {d_model}")
@@ -105,12 +104,18 @@ def add_adapters(
     """Wrap the output projections at `positions` of every block.
 
     Args:
-        backbone: a `T5ForConditionalGeneration`; changed in place.
-        positions: names in `POSITIONS`.
-        tasks: one adapter for each, or `(SHARED,)` for one that serves all.
+        backbone: A `T5ForConditionalGeneration`, which is changed in place.
+        d_model: The width of the backbone.
+        reduction_factor: The width of the backbone divided by that of an adapter.
+        positions: The positions of adapters, as named in `POSITIONS`.
+        tasks: The tasks that have an adapter each, or `(SHARED,)` for one adapter for all.
+        identity_start: Whether adapters start as the identity.
 
     Returns:
-        The switch that says which task's adapter works.
+        The switch that selects the task whose adapters are active.
+
+    Raises:
+        UserError: if the reduction factor is impossible.
     """
     active = ActiveTask()
     width = bottleneck_width(d_model, reduction_factor)
@@ -122,7 +127,7 @@ def add_adapters(
         bank = nn.ModuleDict(
             {task: Adapter(d_model=d_model, bottleneck=width, identity_start=identity_start) for task in tasks}
         )
-        setattr(owner, child, WithAdapter(getattr(owner, child), bank, active))
+        setattr(owner, child, AdaptedLinear(getattr(owner, child), bank, active))
     return active
 
 
@@ -134,5 +139,5 @@ def adapter_parameters(module: nn.Module) -> Iterator[nn.Parameter]:
 
 
 def is_layer_norm(module: nn.Module) -> bool:
-    """A norm of the backbone (T5's own class or torch's)."""
+    """Is it a norm of the backbone (T5's own class or torch's)?"""
     return type(module).__name__ == "T5LayerNorm" or isinstance(module, nn.LayerNorm | torch.nn.RMSNorm)

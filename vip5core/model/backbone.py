@@ -1,8 +1,8 @@
-"""Backbones: a T5 with its tokenizer in a folder, from the hub, or made here.
+"""Backbones: a T5 with its tokenizer, from a folder, from the hub, or built in.
 
-A backbone is a folder as `transformers` saves one. The built-in ones start from random weights with a tokenizer made
-of the dataset's own words; the P5 stage (`vip5core.training.p5_stage`) teaches them the language of the prompts. What
-they learn outside the T5, the whole-word and category embeddings, lies beside it.
+A backbone is a folder as `transformers` saves one. The built-in ones start from random weights, with a tokenizer made
+from the dataset's words; the P5 stage (`vip5core.trial.p5_stage`) teaches them the language of the prompts. The
+whole-word and category embeddings that they learn outside the T5 are stored beside it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Backbone:
     """A loaded backbone.
 
     Attributes:
-        model: the T5.
-        tokenizer: its tokenizer.
-        extra_embeddings: trained whole-word and category embeddings, if the backbone has them.
+        model: The T5.
+        tokenizer: The tokenizer of the T5.
+        extra_embeddings: Trained whole-word and category embeddings; None if the backbone has none.
     """
 
     model: T5ForConditionalGeneration
@@ -45,9 +45,9 @@ class Backbone:
 
 
 def built_in_config(name: str, vocabulary: int, dropout: float = 0.0) -> T5Config:
-    """A built-in backbone: a T5 small enough to learn prompts from nothing, in minutes on two CPU cores.
+    """The configuration of a built-in backbone: a T5 that learns prompts from scratch in minutes on two CPU cores.
 
-    One layer each of encoder and decoder: with two, the same number of steps takes 1.5 times as long and learns less.
+    It has one encoder and one decoder layer: with two, as many steps take 1.5 times as long and learn less.
     """
     sizes: dict[str, Any] = dict(BUILT_IN[name])
     config = T5Config(vocab_size=vocabulary, num_layers=1, dropout_rate=dropout, **sizes)
@@ -59,7 +59,7 @@ def find_backbone(name: str, home: Home) -> Path:
     """The folder of a backbone: `name` itself, or downloaded from the hub to `home/backbones/`.
 
     Raises:
-        UserError: if it is neither a folder with a T5 nor within reach.
+        UserError: if it is neither a folder with a T5 nor available from the hub.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -75,8 +75,8 @@ def find_backbone(name: str, home: Home) -> Path:
                     raise FileNotFoundError("no config.json")
         except Exception as error:
             raise UserError(
-                f"--backbone {name!r} is no folder and could not be had from the hub ({first_line(error)}): "
-                f"give a folder, or one that is made here: {', '.join(BUILT_IN)}"
+                f"--backbone {name!r} is not a folder and cannot be downloaded from the hub ({first_line(error)}): "
+                f"give the folder of a saved T5, or one of the built-in backbones: {', '.join(BUILT_IN)}"
             ) from None
     return target
 
@@ -92,7 +92,7 @@ def load_backbone(folder: Path, dropout: float = 0.0) -> Backbone:
             folder, dropout_rate=dropout, dtype=torch.float32, output_loading_info=True
         )
         model, loading = loaded
-        if loading["missing_keys"]:  # another model's weights: transformers would go on with random ones
+        if loading["missing_keys"]:  # another model's weights: transformers would continue with random ones
             raise ValueError(f"its weights lack {min(loading['missing_keys'])}")
         extra = load_file(folder / _EXTRA) if (folder / _EXTRA).is_file() else None
     except Exception as error:
@@ -103,7 +103,7 @@ def load_backbone(folder: Path, dropout: float = 0.0) -> Backbone:
 
 
 def save_backbone(backbone: Backbone, folder: Path) -> Path:
-    """Write a backbone folder; it appears whole or not at all."""
+    """Write a backbone folder, completely or not at all."""
     with atomic_folder(folder) as aside:
         backbone.model.save_pretrained(aside)
         backbone.tokenizer.save_pretrained(aside)
@@ -115,10 +115,10 @@ def save_backbone(backbone: Backbone, folder: Path) -> Path:
 def backbone_fingerprint(folder: Path) -> str:
     """The identity of a backbone: its weights, configuration and tokenizer."""
     files = sorted(path for pattern in (*_NEEDED, "*.bin") for path in folder.glob(pattern))
-    return _fingerprint_of(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+    return _hash_files(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
 
 
 @functools.lru_cache(maxsize=4)
-def _fingerprint_of(files: tuple[tuple[Path, int, int], ...]) -> str:
-    """All weights are read for it: once by a process, unless a file changes."""
+def _hash_files(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """The fingerprint of files, of which all bytes are read: once per process, unless a file changes."""
     return fingerprint([[path.name, sha256_file(path)] for path, _, _ in files])

@@ -1,4 +1,4 @@
-"""Put a VIP5 model together, and count what of it trains."""
+"""Build a VIP5 model, and count its parameters."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ def build_vip5(
     """A VIP5 model on `backbone`, which is changed in place.
 
     Args:
-        backbone: any T5.
-        options: what is put on it.
-        features: CLIP feature per item, row 0 unused. Shape: [items + 1, feature width]. Needed for image tokens.
-        extra_embeddings: whole-word and category embeddings that belong to the backbone (`Backbone.extra_embeddings`);
+        backbone: Any T5.
+        options: What is added to it, and what is trained.
+        features: The CLIP feature of each item, required for image tokens; row 0 is unused.
+            Shape: [items + 1, feature width].
+        extra_embeddings: Whole-word and category embeddings that belong to the backbone (`Backbone.extra_embeddings`);
             without them both start at N(0, 1).
 
     Raises:
         UserError: for an impossible option.
     """
-    # Drawn first: at one seed they are the same whatever is put on the backbone, so that a study compares just that.
+    # Drawn first, so that with one seed they are the same whatever is added to the backbone.
     if extra_embeddings is None:
         extra_embeddings = draw_extra_embeddings(backbone.config.d_model)
     active = apply_tuning(backbone, options)
@@ -56,7 +57,7 @@ def build_vip5(
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Parameters of a model; `percent` is the trainable share, as the official code prints it."""
+    """The numbers of parameters of a model; `percent` is the trainable share, as the official code prints it."""
 
     total: int
     trainable: int
@@ -67,6 +68,6 @@ class ParameterCount:
 
 
 def count_parameters(model: nn.Module) -> ParameterCount:
-    """Count each parameter once, tied ones too."""
+    """Count each parameter once, including tied ones."""
     parameters = list(model.parameters())
     return ParameterCount(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad))

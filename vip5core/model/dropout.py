@@ -1,6 +1,6 @@
-"""Dropout that a CPU draws four times as fast as PyTorch's own, which takes a third of a training step there.
+"""Dropout that is four times as fast on a CPU as PyTorch's own, which takes a third of a training step there.
 
-One 64-bit random number decides about four entries: a rate is met to the nearest 1/65,536. On a GPU it is PyTorch's.
+One 64-bit random number decides on four entries, so rates are rounded to 1/65,536. On a GPU PyTorch's own is used.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _ATTENTION = "sdpa_with_fast_dropout"
 
 
 class _Drop(torch.autograd.Function):
-    """Keeps one bit per entry for the way back, in a byte."""
+    """Stores one bit per entry for the backward pass, in a byte."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
         dropped = round(rate * _LEVELS)
-        seed = int(torch.randint(1 << 62, ()))  # of torch's own generator, so that torch.manual_seed rules here too
+        seed = int(torch.randint(1 << 62, ()))  # from torch's own generator, so that torch.manual_seed holds here too
         words = np.random.SFC64(seed).random_raw(-(-x.numel() // 4))
         lanes = torch.from_numpy(words.view(np.int16)[: x.numel()]).view(x.shape)
         keep = lanes >= dropped - _LEVELS // 2
@@ -40,17 +40,17 @@ class _Drop(torch.autograd.Function):
 
 
 def dropout(x: Tensor, rate: float) -> Tensor:
-    """Set entries to zero at random, and scale the others up for it."""
+    """Set entries to zero at random, and scale up the others to compensate."""
     if x.device.type != "cpu":
         return F.dropout(x, rate)
     return _Drop.apply(x, rate)
 
 
 class FastDropout(nn.Dropout):
-    """`nn.Dropout`, by `dropout`."""
+    """`nn.Dropout` that uses the fast `dropout`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape: any, to the same."""
+        """Shape: any, unchanged."""
         return dropout(x, self.p) if self.training and self.p else x
 
 
@@ -68,13 +68,19 @@ def attention(
     """The attention of a T5 in training on a CPU; anything else goes to transformers' own `sdpa`.
 
     Args:
-        query, key, value: Shape: [B, H, N, d].
-        attention_mask: True where a query may look. Shape: [B, 1, queries, keys]; None: everywhere, or as
-            `module` says.
-        position_bias: Shape: [1 or B, H, queries, keys].
+        module: The attention module.
+        query: The queries. Shape: [B, H, queries, d].
+        key: The keys. Shape: [B, H, keys, d].
+        value: The values. Shape: [B, H, keys, d].
+        attention_mask: True where a query may attend. Shape: [B, 1, queries, keys]. None allows every position, unless
+            `module` is causal.
+        dropout: The dropout rate.
+        scaling: The factor of the scores; None for 1 / sqrt(d).
+        position_bias: The bias of the scores. Shape: [1 or B, H, queries, keys].
+        **kwargs: Further arguments, for transformers' `sdpa`.
 
     Returns:
-        Shape: [B, queries, H, d], and None.
+        The output, of shape [B, queries, H, d], and None in place of the attention weights.
     """
     hidden_future = attention_mask is None and getattr(module, "is_causal", False)
     if not dropout or query.device.type != "cpu" or position_bias is None or hidden_future:
@@ -105,7 +111,7 @@ AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
 
 
 def use_fast_dropout(backbone: PreTrainedModel) -> None:
-    """Let every dropout of `backbone` be a fast one."""
+    """Replace every dropout of `backbone` by a fast one."""
     for module in list(backbone.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:

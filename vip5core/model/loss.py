@@ -10,10 +10,10 @@ from torch import Tensor
 
 from vip5core.prompts import IGNORED
 
-#: name -> the power of a target's length that its summed token loss is divided by
+#: The power of a target's length by which its summed token loss is divided, by the name of the weighting.
 LENGTH_POWERS = {
-    "token_mean": 1,  # every prompt counts the same, however long its target
-    "paper": 2,  # the official code divides by the length twice: long targets hardly count
+    "token_mean": 1,  # every prompt has the same weight, however long its target
+    "paper": 2,  # the official code divides by the length twice, so long targets have little weight
 }
 
 
@@ -21,12 +21,12 @@ def target_losses(logits: Tensor, labels: Tensor, weighting: str = "token_mean")
     """The loss of each prompt; the loss of a batch is their mean.
 
     Args:
-        logits: Shape: [B, T, V].
-        labels: target ids, `IGNORED` at padding. Shape: [B, T].
-        weighting: a name in `LENGTH_POWERS`.
+        logits: The logits of the target tokens. Shape: [B, T, V].
+        labels: The target ids, `IGNORED` at padding. Shape: [B, T].
+        weighting: The weighting by length, as named in `LENGTH_POWERS`.
 
     Returns:
-        Shape: [B].
+        The losses. Shape: [B].
     """
     nll = F.cross_entropy(
         logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="none"

@@ -1,4 +1,4 @@
-"""The mapping network: one picture's CLIP feature becomes `image_tokens` tokens in the prompt."""
+"""The mapping network, which turns the CLIP feature of an image into `image_tokens` tokens of the prompt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm without mean or bias, as T5's."""
+    """Root-mean-square norm without mean or bias, as in T5."""
 
     def __init__(self, width: int, epsilon: float = 1e-6) -> None:
         super().__init__()
@@ -15,7 +15,7 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape: [..., width] to the same."""
+        """Shape: [..., width] to [..., width]."""
         scale = torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + self.epsilon)
         return self.weight * (x * scale).to(self.weight.dtype)
 
@@ -24,10 +24,10 @@ class MappingNetwork(nn.Module):
     """Linear · tanh · Linear · RMS norm over all image tokens together (VIP5, section 3.2; `VisualEmbedding`).
 
     Args:
-        feature_width: of the CLIP tower (512, 768 or 1024 for OpenAI's).
-        d_model: width of the backbone.
-        image_tokens: tokens per picture, n.
-        norm: the closing RMS norm; the official code can leave it out.
+        feature_width: The width of a CLIP feature (512, 768 or 1024 for OpenAI's).
+        d_model: The width of the backbone.
+        image_tokens: The number of tokens of an image, n.
+        norm: Whether it ends with the RMS norm, which the official code makes optional.
     """
 
     def __init__(self, *, feature_width: int, d_model: int, image_tokens: int, norm: bool = True) -> None:

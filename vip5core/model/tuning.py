@@ -1,4 +1,4 @@
-"""Tuning methods: what trains when the backbone is adapted to multimodal prompts."""
+"""Tuning methods: which parameters are trained when the backbone is adapted to multimodal prompts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Trainable = list[nn.Parameter]
 
 
 def _adapter(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveTask | None]:
-    """Bottleneck adapters; the layer norms train with them, as in the official code."""
+    """Bottleneck adapters and the layer norms, as in the official code."""
     active = add_adapters(
         backbone,
         d_model=backbone.config.d_model,
@@ -37,7 +37,7 @@ def _full(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveT
 
 
 def _frozen(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveTask | None]:
-    """Nothing of the backbone: the mapping network alone."""
+    """Nothing of the backbone, only the mapping network."""
     del backbone, options
     return [], None
 
@@ -57,7 +57,7 @@ def _lora(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveT
 
 
 def _ia3(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveTask | None]:
-    """Learned scales of keys, values and feed-forward (Liu et al., 2022), by peft."""
+    """Learned scales of keys, values and feed-forward activations (Liu et al., 2022), by peft."""
     del options
     return _peft(backbone, IA3Config(target_modules=["k", "v", "wo"], feedforward_modules=["wo"]))
 
@@ -72,7 +72,7 @@ TUNING_METHODS: dict[str, Callable[[Backbone, ModelOptions], tuple[Trainable, Ac
 
 
 def apply_tuning(backbone: Backbone, options: ModelOptions) -> ActiveTask | None:
-    """Freeze the backbone but for what `options.tuning` trains, adding modules where it needs them.
+    """Freeze the backbone except what `options.tuning` trains, after adding the modules that it needs.
 
     Returns:
         The switch of per-task adapters, if there are any.

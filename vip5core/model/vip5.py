@@ -1,6 +1,6 @@
-"""VIP5: a T5 that reads prompts with pictures.
+"""VIP5: a T5 that reads prompts with images.
 
-Shape letters: B prompts, L source tokens, T target tokens, M pictures, n image tokens per picture, D model width,
+Shape letters: B prompts, L source tokens, T target tokens, M images, n image tokens per image, D model width,
 V vocabulary.
 """
 
@@ -22,7 +22,7 @@ CATEGORIES = 2  # text, image
 
 
 def draw_extra_embeddings(d_model: int) -> dict[str, Tensor]:
-    """Whole-word and category embeddings at N(0, 1), where the official code leaves them."""
+    """Whole-word and category embeddings drawn from N(0, 1), where they stay in the official code."""
     return {
         "whole_word_embeddings.weight": torch.randn(WHOLE_WORDS, d_model),
         "category_embeddings.weight": torch.randn(CATEGORIES, d_model),
@@ -30,16 +30,17 @@ def draw_extra_embeddings(d_model: int) -> dict[str, Tensor]:
 
 
 class VIP5(nn.Module):
-    """An unmodified T5 backbone, fed with embeddings that we build.
+    """An unmodified T5 backbone with input embeddings of our own.
 
-    Input embedding = token embedding, with the mapped image tokens where a picture stands, + whole-word embedding
-    + category embedding (text or image).
+    Input embedding = token embedding (at an image, its mapped image tokens) + whole-word embedding + category embedding
+    (text or image).
 
     Args:
-        backbone: any T5, adapters already in place.
-        mapping: the mapping network; None for a text-only model.
-        features: CLIP feature per item, row 0 unused. Shape: [items + 1, feature width]. None for text-only.
-        active_task: the switch of per-task adapters, if there are any.
+        backbone: Any T5, with its adapters.
+        mapping: The mapping network; None for a text-only model.
+        features: The CLIP feature of each item; row 0 is unused. Shape: [items + 1, feature width]. None for a
+            text-only model.
+        active_task: The switch of per-task adapters, if there are any.
     """
 
     features: Tensor | None
@@ -65,7 +66,7 @@ class VIP5(nn.Module):
         return self.whole_word_embeddings.weight.device
 
     def adapters_of(self, task: str) -> AbstractContextManager[None]:
-        """Within this context the adapters of `task` work; with shared adapters it changes nothing."""
+        """A context in which the adapters of `task` are active; it has no effect on shared adapters."""
         return self._active_task.set(task) if self._active_task is not None else nullcontext()
 
     def embed(self, batch: Batch) -> Tensor:
@@ -86,14 +87,14 @@ class VIP5(nn.Module):
         )
 
     def encode(self, batch: Batch) -> Tensor:
-        """Encoder states after the final norm; padding rows hold nothing of use. Shape: [B, L, D]."""
+        """The encoder states after the final norm, meaningless at padding. Shape: [B, L, D]."""
         with self.adapters_of(batch.task):
             return self.backbone.encoder(
                 inputs_embeds=self.embed(batch), attention_mask=batch.attention_mask
             ).last_hidden_state
 
     def decode(self, batch: Batch, states: Tensor) -> Tensor:
-        """Teacher-forced logits for the batch's labels, given its encoder states. Shape: [B, T, V]."""
+        """The teacher-forced logits of the batch's labels, given its encoder states. Shape: [B, T, V]."""
         with self.adapters_of(batch.task):
             return self.backbone(
                 encoder_outputs=BaseModelOutput(last_hidden_state=states),
@@ -103,9 +104,9 @@ class VIP5(nn.Module):
             ).logits
 
     def forward(self, batch: Batch) -> Tensor:
-        """Teacher-forced logits for the batch's labels. Shape: [B, T, V]."""
+        """The teacher-forced logits of the batch's labels. Shape: [B, T, V]."""
         return self.decode(batch, self.encode(batch))
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """The parameters that train, by name: what a checkpoint holds."""
+        """The trainable parameters by name, which is what a checkpoint holds."""
         return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}

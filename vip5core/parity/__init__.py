@@ -1,1 +1,1 @@
-"""What is here only to compare with the official implementation (jeykigung/VIP5); no trial uses it."""
+"""Code that exists only for comparison with the official implementation (jeykigung/VIP5); no trial uses it."""

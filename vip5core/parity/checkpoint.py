@@ -1,4 +1,4 @@
-"""Names of the official implementation (jeykigung/VIP5), so that its checkpoints load into our model."""
+"""Load checkpoints of the official implementation (jeykigung/VIP5) into our model. No trial uses this."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def our_name(official: str, model: VIP5) -> str:
 def load_official(model: VIP5, state: Mapping[str, Tensor]) -> None:
     """Load a state dict of the official model.
 
-    Names of tied tensors may be given or left out. Its embedding tables have more rows than ours use (16 categories, of
-    which two occur); what does not fit is cut.
+    Tied tensors may be given or left out. Its embedding tables have more rows than ours (16 categories, of which two
+    occur); the rows beyond ours are dropped.
 
     Raises:
         KeyError: if a parameter of `model` is not in `state`, or one of `state` not in `model`.
@@ -60,7 +60,7 @@ def load_official(model: VIP5, state: Mapping[str, Tensor]) -> None:
                     "decoder.embed_tokens.weight",
                 ):
                     continue  # tied to shared.weight
-                raise KeyError(f"official parameter {official!r} has no counterpart {name!r}")
+                raise KeyError(f"official parameter {official!r} has no counterpart {name!r} in the model")
             parameters[name].copy_(value[: len(parameters[name])])
             missing.discard(name)
     if missing:

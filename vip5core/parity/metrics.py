@@ -1,7 +1,7 @@
-"""The official notebook's metrics, reproduced: for comparing with published figures, not for new ones.
+"""The metrics of the official notebook, reproduced to compare with published figures. No trial uses this.
 
-Where the official code breaks off we decide: a user whose list is empty, or holds nothing that can be read as a number,
-counts as a miss (the official code fails an assertion); a target that is no number is a `ValueError`, as there.
+Where the official code fails an assertion, because a user's list is empty or has nothing that can be read as a number,
+the user counts as a miss here; a target that is not a number raises a `ValueError`, as there.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ import numpy as np
 def evaluate_all(
     scores: Mapping[int, Sequence[tuple[int, float]]], relevant: Mapping[int, Iterable[int]], k: int
 ) -> dict[str, float]:
-    """Means over the users that have a prediction, of the first k items by score.
+    """The means of the official metrics, of the first k items by score, over the users that have a prediction.
 
     Args:
-        scores: user to (item, score) pairs.
-        relevant: user to relevant items. Users without a prediction are left out, as officially; our own evaluation
-            never leaves a user out.
+        scores: The (item, score) pairs of each user.
+        relevant: The relevant items of each user. Users without a prediction are left out, as in the official code; our
+            own evaluation never leaves a user out.
+        k: The number of items that count.
 
     Returns:
-        ndcg, map, recall, precision, mrr, hit. NDCG's ideal sorts what was found: relevant items that were missed do
-        not lower it. Precision divides by the length of the list, not by k.
+        The metrics ndcg, map, recall, precision, mrr and hit. The ideal of NDCG ranks only the items that were found:
+        missed ones do not lower it. Precision is divided by the length of the list, not by k.
     """
     rows = []
     for user, pairs in scores.items():
@@ -48,7 +49,7 @@ def evaluate_all(
 
 
 def rouge(references: Sequence[str], texts: Sequence[str]) -> dict[str, float]:
-    """F, recall and precision of ROUGE-1, -2, -L in percent, on *sets* of n-grams of words split at single spaces."""
+    """F, recall and precision of ROUGE-1, -2 and -L in percent, on *sets* of n-grams of words, split at single spaces."""
     if not texts:
         raise ValueError("no texts to compare")
     out = {}
@@ -75,7 +76,7 @@ def _overlap(text: set[tuple[str, ...]], reference: set[tuple[str, ...]]) -> tup
 
 
 def _longest(reference: list[str], text: list[str]) -> tuple[float, float, float]:
-    """Longest common subsequence, with the F score of Lin (2004) at beta = precision / recall."""
+    """Scores of the longest common subsequence, with the F score of Lin (2004) at beta = precision / recall."""
     row = [0] * (len(text) + 1)
     for word in reference:
         diagonal = 0

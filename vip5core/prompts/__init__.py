@@ -1,4 +1,4 @@
-"""Prompts: tokenised tables, sampling, and batches of tensors."""
+"""Prompts: tokenised texts, sampling, and batches of tensors."""
 
 from vip5core.prompts.batches import IGNORED, Batch, compile_samples, group_by_length, micro_batches, pad
 from vip5core.prompts.prompt import Layout, Sample

@@ -1,6 +1,6 @@
 """From prompts to tensors: compiled, grouped by length, padded.
 
-Shape letters: B prompts, L source tokens, T target tokens, M pictures in the batch.
+Shape letters: B prompts, L source tokens, T target tokens, M images in the batch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from vip5core.prompts.prompt import Layout, Sample, part_lengths, source_parts, target_parts
 from vip5core.prompts.tables import PromptTables
 
-IGNORED = -100  # label of padding, as cross entropy knows it
+IGNORED = -100  # the label that cross entropy ignores, at padding
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,16 @@ class Batch:
     """Prompts as tensors, padded on the right.
 
     Attributes:
-        input_ids: token ids, the placeholder's where an image token stands. Shape: [B, L], int64.
-        whole_word_ids: which word each token belongs to, from 1; 0 for `</s>` and padding. Shape: [B, L].
+        input_ids: Token ids, with the placeholder's at image tokens. Shape: [B, L], int64.
+        whole_word_ids: The number of the word that each token belongs to, from 1; 0 at `</s>` and padding.
+            Shape: [B, L].
         category_ids: 1 at image tokens, 0 at text. Shape: [B, L].
         attention_mask: 1 at tokens, 0 at padding. Shape: [B, L].
-        image_items: the item of each picture, in reading order. Shape: [M].
-        image_positions: where each image token stands in the flattened [B * L]. Shape: [M, image tokens].
-        labels: target ids, `IGNORED` at padding. Shape: [B, T].
-        rows: which samples these are, as positions in the list that was compiled. Shape: [B].
-        task: the task of all rows, or "mixed".
+        image_items: The item of each image, in reading order. Shape: [M].
+        image_positions: The positions of each image's tokens in the flattened [B * L]. Shape: [M, image tokens].
+        labels: Target ids, `IGNORED` at padding. Shape: [B, T].
+        rows: The samples of the batch, as positions in the list that was compiled. Shape: [B].
+        task: The task of all rows, or "mixed".
     """
 
     input_ids: Tensor
@@ -56,34 +57,34 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """Prompts and targets as ragged token arrays, row after row, ready to be padded in any grouping."""
+class CompiledSamples:
+    """Prompts and targets as ragged token arrays, row after row, to be padded in any grouping."""
 
     tokens: np.ndarray  # [source tokens]
-    starts: np.ndarray  # [source tokens], bool: does a word start here
-    items: np.ndarray  # [source tokens], the item whose picture a token belongs to, 0 at text
+    starts: np.ndarray  # [source tokens], bool: whether a word starts here
+    items: np.ndarray  # [source tokens], the item whose image a token belongs to, 0 at text
     lengths: np.ndarray  # [B]
     target_tokens: np.ndarray  # [target tokens]
     target_lengths: np.ndarray  # [B]
     tasks: np.ndarray  # [B], str
 
 
-def compile_samples(samples: Sequence[Sample], tables: PromptTables, layout: Layout) -> Compiled:
-    """Put prompts together from their segments, all rows at once; no text is touched."""
+def compile_samples(samples: Sequence[Sample], tables: PromptTables, layout: Layout) -> CompiledSamples:
+    """Assemble prompts from their tokenised segments, all rows at once; no text is processed."""
     parts = [np.append(source_parts(sample, tables, layout), tables.sections["eos"]) for sample in samples]
     targets = [target_parts(sample, tables) for sample in samples]
     rows, flat = np.repeat(np.arange(len(parts)), [len(p) for p in parts]), np.concatenate(parts)
     sizes = part_lengths(flat, tables, layout)
-    is_picture = flat < 0
+    is_image = flat < 0
     segments = np.maximum(flat, 0)
-    # Every token's place in the tables: its segment's offset plus its place in the segment.
+    # The position of every token in the tables: its segment's offset plus its position in the segment.
     begins = np.cumsum(sizes) - sizes
     source = np.repeat(tables.offsets[segments] - begins, sizes) + np.arange(sizes.sum())
-    at_picture = np.repeat(is_picture, sizes)
-    source[at_picture] = 0
-    tokens = np.where(at_picture, tables.placeholder, tables.tokens[source])
-    starts = tables.starts_word[source] | at_picture  # every image token is a word of its own
-    items = np.repeat(np.where(is_picture, -flat, 0), sizes)
+    at_image = np.repeat(is_image, sizes)
+    source[at_image] = 0
+    tokens = np.where(at_image, tables.placeholder, tables.tokens[source])
+    starts = tables.starts_word[source] | at_image  # every image token is a word of its own
+    items = np.repeat(np.where(is_image, -flat, 0), sizes)
 
     eos = np.array([tables.eos])
     target_tokens: list[np.ndarray] = []
@@ -92,7 +93,7 @@ def compile_samples(samples: Sequence[Sample], tables: PromptTables, layout: Lay
         ids = np.concatenate([tables.ids(segment) for segment in target])[: layout.max_target_tokens - 1]
         target_tokens += [ids, eos]
         target_lengths.append(len(ids) + 1)
-    return Compiled(
+    return CompiledSamples(
         tokens=tokens,
         starts=starts,
         items=items,
@@ -103,8 +104,8 @@ def compile_samples(samples: Sequence[Sample], tables: PromptTables, layout: Lay
     )
 
 
-def pad(compiled: Compiled, rows: np.ndarray, tables: PromptTables, layout: Layout) -> Batch:
-    """The given rows as one padded batch."""
+def pad(compiled: CompiledSamples, rows: np.ndarray, tables: PromptTables, layout: Layout) -> Batch:
+    """Pad the given rows into one batch."""
     lengths, ends = compiled.lengths[rows], np.cumsum(compiled.lengths)
     width = int(lengths.max())
     here = np.arange(width)[None, :] < lengths[:, None]  # [B, L]
@@ -140,17 +141,17 @@ def pad(compiled: Compiled, rows: np.ndarray, tables: PromptTables, layout: Layo
 
 
 def group_by_length(lengths: np.ndarray, overhead: float) -> list[np.ndarray]:
-    """Split rows into the groups that are cheapest to compute, when each is padded to its longest row.
+    """Split rows into the groups that are cheapest to compute if each is padded to its longest row.
 
-    A group of n rows costs n · (its longest) + `overhead`; the best split of the sorted rows is found exactly by
-    dynamic programming over all of them.
+    A group of n rows costs n · (its longest row) + `overhead`; the best split of the sorted rows is found exactly, by
+    dynamic programming.
 
     Args:
-        lengths: tokens per row. Shape: [B].
-        overhead: what a group costs beside its tokens, in tokens.
+        lengths: The number of tokens of each row. Shape: [B].
+        overhead: The fixed cost of a group, in tokens.
 
     Returns:
-        Row numbers, group by group, shorter rows first.
+        The row numbers of each group, shorter rows first.
     """
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order].astype(np.float64)
@@ -171,14 +172,20 @@ def group_by_length(lengths: np.ndarray, overhead: float) -> list[np.ndarray]:
 def micro_batches(
     samples: Sequence[Sample], tables: PromptTables, layout: Layout, *, overhead: float, by_task: bool = False
 ) -> list[Batch]:
-    """A batch of mixed prompts as a few padded ones of like length, which together hold every row once.
+    """Split a batch of mixed prompts into a few padded batches of similar length.
 
-    The loss is a mean over rows, so accumulating over these gives the gradient of the whole batch, without the
-    padding of a 30-token explanation to a 500-token candidate list.
+    The loss is a mean over rows, so accumulating over these gives the gradient of the whole batch, without padding a
+    30-token explanation to the length of a 500-token candidate list.
 
     Args:
-        overhead: see `group_by_length`.
-        by_task: keep the tasks apart (for adapters that each belong to one task).
+        samples: The prompts of the batch.
+        tables: The dataset's texts, tokenised.
+        layout: The layout of prompts.
+        overhead: The fixed cost of a micro-batch, in tokens; see `group_by_length`.
+        by_task: Whether each micro-batch has prompts of one task only, as adapters for each task need.
+
+    Returns:
+        The batches, which together have every row once.
     """
     compiled = compile_samples(samples, tables, layout)
     parts = [np.arange(len(samples))]

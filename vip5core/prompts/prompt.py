@@ -1,4 +1,4 @@
-"""One prompt before it becomes tensors: which segments and pictures, in which order."""
+"""One prompt before it becomes tensors: its segments and images, in their order."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from vip5core.templates import Piece, Template
 
 @dataclass(frozen=True)
 class Sample:
-    """What a prompt is about; each group of templates uses its part.
+    """The content of a prompt; each group of templates uses its part of it.
 
     Attributes:
-        template: which wording.
-        user: user number.
-        item: the item asked about (a target, or the candidate of a yes/no question).
-        history: items in time order, for sequential templates.
-        candidates: items to choose from, for the choice templates.
-        answer: the right answer of a yes/no question.
-        explanation_row: row of the dataset's explanations.
-        separator: which of the list separators, 0 in evaluation.
+        template: The template of the prompt.
+        user: The number of the user.
+        item: The item in question: the target, or the candidate of a yes/no question.
+        history: Items in time order, for sequential templates.
+        candidates: The items to choose from, for choice templates.
+        answer: The correct answer to a yes/no question.
+        explanation_row: The row of the dataset's explanations, for explanation templates.
+        separator: The number of the separator in lists; 0 in evaluation.
     """
 
     template: Template
@@ -41,10 +41,10 @@ class Layout:
     """How prompts are laid out.
 
     Attributes:
-        image_tokens: tokens per picture; 0 makes text-only prompts.
-        has_image: which items have a picture (others have no image slot). Shape: [items + 1], bool.
-        max_source_tokens: longest prompt, `</s>` included; the oldest items of a history give way.
-        max_target_tokens: longest target, `</s>` included.
+        image_tokens: The number of tokens of an image; 0 makes prompts text-only.
+        has_image: Whether each item has an image; without one it gets no image tokens. Shape: [items + 1], bool.
+        max_source_tokens: The longest prompt, `</s>` included; the oldest items of a history are cut first.
+        max_target_tokens: The longest target, `</s>` included.
     """
 
     image_tokens: int
@@ -54,9 +54,9 @@ class Layout:
 
 
 def source_parts(sample: Sample, tables: PromptTables, layout: Layout) -> np.ndarray:
-    """The prompt as one array: a segment number ≥ 0, or minus the item whose picture stands there."""
+    """The prompt as one array: a segment number ≥ 0, or minus the item whose image stands there."""
     parts: list[int] = []
-    history = slice(0, 0)  # where the history stands: the one part that may be cut
+    history = slice(0, 0)  # the position of the history, the only part that may be cut
     for piece in sample.template.source:
         if not piece.is_field:
             parts.append(tables.literals[piece.text])
@@ -71,7 +71,7 @@ def source_parts(sample: Sample, tables: PromptTables, layout: Layout) -> np.nda
                 parts.append(-sample.item)
         else:
             parts.append(_field(piece, sample, tables))
-    return _fitted(np.array(parts), history, tables, layout)
+    return _cut_history(np.array(parts), history, tables, layout)
 
 
 def target_parts(sample: Sample, tables: PromptTables) -> np.ndarray:
@@ -101,7 +101,7 @@ def _field(piece: Piece, sample: Sample, tables: PromptTables) -> int:
 def _list_parts(
     items: np.ndarray | None, separators: str, sample: Sample, tables: PromptTables, layout: Layout
 ) -> list[int]:
-    """Item, its picture, separator, item, its picture, …"""
+    """Item, its image, separator, item, its image, …"""
     assert items is not None, f"template {sample.template.id} needs {separators}"
     words = tables.templates.separators[separators]
     triples = np.empty((len(items), 3), dtype=np.int64)
@@ -115,12 +115,12 @@ def _list_parts(
 
 
 def part_lengths(parts: np.ndarray, tables: PromptTables, layout: Layout) -> np.ndarray:
-    """Tokens in each part."""
+    """The number of tokens of each part."""
     return np.where(parts < 0, layout.image_tokens, tables.lengths(np.maximum(parts, 0)))
 
 
-def _fitted(parts: np.ndarray, history: slice, tables: PromptTables, layout: Layout) -> np.ndarray:
-    """The prompt without the oldest items of its history, as many as must go for the rest to fit.
+def _cut_history(parts: np.ndarray, history: slice, tables: PromptTables, layout: Layout) -> np.ndarray:
+    """Cut the oldest items of the history until the prompt fits.
 
     The official code cuts the end of the prompt instead, and with it the newest items and the instruction.
     """
@@ -144,5 +144,5 @@ def _fitted(parts: np.ndarray, history: slice, tables: PromptTables, layout: Lay
 def _too_long(lengths: np.ndarray, layout: Layout) -> UserError:
     return UserError(
         f"a prompt of {int(lengths.sum()) + 1} tokens does not fit max_source_tokens={layout.max_source_tokens}, even "
-        "without history: set fewer train_candidates or image_tokens"
+        "without a history: set fewer train_candidates or image_tokens"
     )

@@ -1,4 +1,4 @@
-"""Which prompts an epoch trains on, and which an evaluation asks."""
+"""The prompts that an epoch trains on, and those that an evaluation asks."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def paper_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.nda
     """The official window: the target is one of the last three training items, the start one of the first three.
 
     Args:
-        training: the training part of a user's items, at least two.
+        rng: The source of randomness.
+        training: The training part of a user's items, at least two.
 
     Returns:
-        The history shown and the target.
+        The history to show and the target.
     """
     n = len(training)
     target = int(rng.integers(min(max(2, n - 3), n - 1), n))
@@ -32,9 +33,9 @@ def paper_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.nda
 
 
 def any_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.ndarray, int]:
-    """Every training item but the first may be the target, and all before it is shown.
+    """Any training item but the first is the target, and all items before it are shown.
 
-    Long histories are then used whole: the official window only ever asks for their last three items.
+    All of a long history is then trained on; the official window only ever asks for its last three items.
     """
     target = int(rng.integers(1, len(training)))
     return training[:target], int(training[target])
@@ -44,7 +45,7 @@ WINDOWS: dict[str, Window] = {"any": any_window, "paper": paper_window}
 
 
 class TrainingSampler:
-    """Draws the training prompts of each epoch: the same for the same seed, epoch and step, on any machine."""
+    """Draws the training prompts of each epoch: the same ones for the same seed, epoch and step, on any machine."""
 
     def __init__(self, dataset: Dataset, templates: TemplateSet, options: SamplingOptions, seed: int) -> None:
         self.dataset = dataset
@@ -73,15 +74,15 @@ class TrainingSampler:
         self.kinds, self.subjects = np.concatenate(kinds), np.concatenate(subjects)
 
     def __len__(self) -> int:
-        """Samples per epoch."""
+        """The number of samples per epoch."""
         return len(self.kinds)
 
     def steps(self, batch_size: int) -> int:
-        """Batches per epoch; the last may be smaller."""
+        """The number of batches per epoch; the last one may be smaller."""
         return -(-len(self) // batch_size)
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[list[Sample]]:
-        """The batches of one epoch in their order."""
+        """The batches of one epoch, in order."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self))
         for step in range(self.steps(batch_size)):
             rng = np.random.default_rng([self.seed, epoch, step + 1])  # numpy pads with zeros: 0 is the order's stream
@@ -114,7 +115,7 @@ class TrainingSampler:
         return Sample(template, subject, target, candidates=candidates, separator=separator)
 
     def _offer(self, rng: np.random.Generator, training: np.ndarray, target: int) -> tuple[int, bool]:
-        """The target with answer yes, or as often a negative with answer no."""
+        """The target with the answer yes or, equally often, a negative with the answer no."""
         if rng.random() < 0.5:
             return target, True
         return int(self._negatives(rng, training, 1)[0]), False
@@ -122,7 +123,7 @@ class TrainingSampler:
     def _negatives(self, rng: np.random.Generator, training: np.ndarray, count: int) -> np.ndarray:
         """`count` distinct items outside the user's training part.
 
-        Held-out items are not spared: an item that is never a negative would be given away by its absence.
+        Held-out items are among them: an item that is never a negative would be revealed by its absence.
         """
         allowed = np.ones(self.dataset.n_items + 1, dtype=bool)
         allowed[0], allowed[training] = False, False
@@ -139,9 +140,14 @@ def evaluation_samples(
     """The prompts that ask for the held-out items of `split`.
 
     Args:
-        template: its group tells what is asked; yes/no templates are not for evaluation.
-        subjects: users; for explanation templates rows of `dataset.explanations`.
-        max_history: newest items of a history that are shown.
+        dataset: The dataset whose held-out items are asked for.
+        template: The template of the prompts, which has no yes/no answer.
+        split: The split of the held-out items, `valid` or `test`.
+        subjects: The users; for an explanation template, rows of `dataset.explanations`.
+        max_history: The number of the newest items of a history that are shown.
+
+    Raises:
+        ValueError: if the template asks for a yes/no answer, which cannot be ranked.
     """
     users, items = dataset.explanations["user"].to_numpy(), dataset.explanations["item"].to_numpy()
     samples = []
@@ -157,5 +163,5 @@ def evaluation_samples(
                 user, item = int(users[subject]), int(items[subject])
                 samples.append(Sample(template, user, item, explanation_row=subject))
             case group:
-                raise ValueError(f"template {template.id} of group {group!r} asks nothing that can be ranked")
+                raise ValueError(f"template {template.id} of group {group!r} has no answer that can be ranked")
     return samples

@@ -1,7 +1,7 @@
-"""Tokenizers: a backbone's own, or one made from a dataset's words for the built-in tiny backbone.
+"""Tokenizers: a backbone's own, or one made from a dataset's words for a built-in backbone.
 
-Both are `transformers`' T5 tokenizer, so that everything downstream is the same code: pieces never cross white
-space, `</s>` ends a text, and `<extra_id_0>` is free to hold the place of an image token.
+Both are T5 tokenizers of `transformers`, so that everything downstream is the same code: pieces never cross white
+space, `</s>` ends a text, and `<extra_id_0>` serves as the placeholder of an image token.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from vip5core.errors import UserError, first_line
 
 PLACEHOLDER = "<extra_id_0>"
 
-#: Numbers up to here are single pieces of the embedded vocabulary, as most of them are in T5's own.
+#: Numbers up to this one are single pieces of a vocabulary made here, as most of them are in T5's own.
 _WHOLE_NUMBERS = 999
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> PreTrainedTokenizerBase:
-    """A small T5 tokenizer whose pieces come from `texts`.
+    """Make a small T5 tokenizer whose pieces come from `texts`.
 
-    Byte-pair merges find the pieces (unlike the unigram trainer they come out the same on every run); the T5
-    tokenizer then cuts a word into as few of them as it can. The numbers of items (`57`) and users (`user_57`)
-    have pieces of their own: up to 999 whole, longer ones by further digits.
+    The pieces come from byte-pair merges, which unlike the unigram trainer give the same result on every run; the T5
+    tokenizer then splits a word into as few of them as possible. The numbers of items (`57`) and users (`user_57`) have
+    pieces of their own: one each up to 999; longer numbers take further digits.
 
     Args:
-        texts: titles, names, reviews and templates.
-        vocabulary: how many pieces to learn beside the numbers and the sentinels.
+        texts: The texts to learn from: titles, names, reviews and templates.
+        vocabulary: The number of pieces to learn, besides numbers and special tokens.
     """
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = pre_tokenizers.Sequence(
@@ -43,7 +43,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> PreTrainedT
     numbers = [f"{start}{n}" for start in ("▁", "_") for n in range(_WHOLE_NUMBERS + 1)]
     digits = [str(digit) for digit in range(10)]
     pieces = dict.fromkeys(["▁", "_", *numbers, *digits, *(piece for piece in learned if not piece.isdigit())])
-    # One score for all: the best cut is the one with the fewest pieces.
+    # All pieces have the same score, so the best split of a word is the one with the fewest pieces.
     specials = [(token, 0.0) for token in ("<pad>", "</s>", "<unk>")]
     return T5Tokenizer(vocab=[*specials, *((piece, -10.0) for piece in pieces), (PLACEHOLDER, 0.0)], extra_ids=1)
 
@@ -52,22 +52,24 @@ def load_tokenizer(folder_or_name: str | Path) -> PreTrainedTokenizerBase:
     """A backbone's tokenizer, from a folder or the hub.
 
     Raises:
-        UserError: if there is none, or it has no `<extra_id_0>` to hold the place of image tokens.
+        UserError: if there is none, or it lacks the placeholder of image tokens, `<extra_id_0>`.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder_or_name))
     except (OSError, ValueError) as error:
-        raise UserError(f"no tokenizer in {str(folder_or_name)!r} ({first_line(error)})") from None
+        raise UserError(
+            f"no tokenizer in {str(folder_or_name)!r} ({first_line(error)}): give a folder with a T5 and its tokenizer"
+        ) from None
     if tokenizer.convert_tokens_to_ids(PLACEHOLDER) in (None, tokenizer.unk_token_id):
         raise UserError(
-            f"the tokenizer of {str(folder_or_name)!r} has no {PLACEHOLDER}, which holds the place of image tokens: "
+            f"the tokenizer of {str(folder_or_name)!r} has no {PLACEHOLDER}, the placeholder of image tokens: "
             "use the tokenizer of a T5"
         )
     return tokenizer
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[np.ndarray]:
-    """Token ids of each text, without `</s>`."""
+    """The token ids of each text, without `</s>`."""
     if not texts:
         return []
     ids = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)["input_ids"]

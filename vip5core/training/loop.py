@@ -1,6 +1,6 @@
-"""The training loop: one epoch after another, validation after each, the best epoch kept.
+"""The training loop: epoch after epoch, each followed by validation; the best epoch is kept.
 
-What happens to the numbers is not the loop's business: it calls `report` with each epoch's metrics.
+The loop calls `report` with the metrics of each epoch; what is done with them is up to the caller.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from vip5core.training.optim import Optimizer
 
 Report = Callable[[dict[str, float]], None]
 
-#: What a micro-batch costs beside its tokens, in parameters times tokens: a small backbone, or a GPU, spends as long on
-#: launching a small micro-batch as on a larger one, so that fewer, fuller ones are better there.
+#: The fixed cost of a micro-batch, in parameters times tokens: with a small backbone, or on a GPU, launching a small
+#: micro-batch takes as long as a larger one, so that fewer, larger ones are better there.
 _OVERHEAD_WORK = {"cpu": 5e7, "cuda": 1e11}
 
-#: The same in tokens, for reading the weights: what it takes grows with the model, as a token's work does.
+#: The part of the fixed cost that grows with the model, in tokens: reading its weights.
 _OVERHEAD_TOKENS = 60
 
 
 @dataclass
 class TrainingData:
-    """What the loop draws its batches from."""
+    """The source of training batches."""
 
     sampler: TrainingSampler
     tables: PromptTables
@@ -45,17 +45,17 @@ class TrainingData:
 
 
 @dataclass
-class Fitted:
-    """What training leaves.
+class FitResult:
+    """The outcome of a training.
 
     Attributes:
-        best_epoch: from 1, by the selection metric.
-        best_state: the trainable parameters of that epoch, on the CPU.
-        history: the metrics of each epoch, as reported.
-        stopwatch: seconds of training, data and validation.
-        samples: prompts trained on, by all workers.
-        peak_memory_mb: the most memory that this worker's training steps used; evaluation, which takes as much whatever
-            is trained, does not count.
+        best_epoch: The epoch with the best value of the selection metric, counted from 1.
+        best_state: The trainable parameters of that epoch, on the CPU.
+        history: The metrics of each epoch, as reported.
+        stopwatch: The seconds of training, data and validation.
+        samples: The number of prompts trained on, by all workers.
+        peak_memory_mb: The peak memory of this worker's training steps. Evaluation does not count: it takes the same
+            whatever is trained.
     """
 
     best_epoch: int = 0
@@ -75,25 +75,28 @@ def fit(
     *,
     group: WorkerGroup | None = None,
     checkpoint: Path | None = None,
-) -> Fitted:
+) -> FitResult:
     """Train `model` in place.
 
-    The same seed gives the same numbers: batches are drawn by (seed, epoch, step), dropout is seeded by epoch, so that
-    a training that goes on from `checkpoint` (written after every epoch) ends as one that was never interrupted.
+    The same seed gives the same numbers: batches are drawn by (seed, epoch, step) and dropout is seeded by epoch, so
+    that a training resumed from `checkpoint`, written after every epoch, ends like one that was never interrupted.
 
     Args:
-        evaluator: gives the validation metrics of an epoch.
-        report: called after each epoch, on every worker, with `epoch`, `train/loss` and `valid/` metrics.
-        group: the workers; each step's rows are dealt out among them and the gradients summed.
-        checkpoint: where to keep the state after each epoch, and where to look for it first.
+        model: The model; its trainable parameters change.
+        data: The source of training batches.
+        evaluator: The evaluator that gives the validation metrics of an epoch.
+        config: The settings of the training.
+        report: Called after each epoch, on every worker, with `epoch`, `train/loss` and the `valid/` metrics.
+        group: The workers; the rows of each step are divided among them and their gradients summed.
+        checkpoint: The file that keeps the state after each epoch; if it exists, training resumes from it.
 
     Raises:
-        DivergedError: when the loss is not finite.
+        DivergedError: if the loss is not finite.
     """
     group = group or WorkerGroup()
     total_steps = config.epochs * data.sampler.steps(config.batch_size)
     optimizer = Optimizer(model, config, total_steps)
-    fitted = Fitted()
+    fitted = FitResult()
     start = 0
     if checkpoint is not None and checkpoint.is_file():
         start = _restore(checkpoint, model, optimizer, fitted)
@@ -124,9 +127,9 @@ def _train_epoch(
     config: TrialConfig,
     epoch: int,
     group: WorkerGroup,
-    fitted: Fitted,
+    fitted: FitResult,
 ) -> float:
-    """One pass over the epoch's samples; returns the mean loss."""
+    """Train on the epoch's samples once; returns the mean loss."""
     model.train()
     batches = data.sampler.epoch(epoch, config.batch_size)
     losses = torch.zeros((), device=model.device)
@@ -153,7 +156,7 @@ def accumulate(
     group: WorkerGroup,
     stopwatch: Stopwatch,
 ) -> Tensor:
-    """Add the gradient of a batch's mean loss, micro-batch by micro-batch; returns this worker's part of that loss."""
+    """Add the gradients of a batch's mean loss, micro-batch by micro-batch; returns this worker's part of the loss."""
     device = model.device
     total = torch.zeros((), device=device)
     with stopwatch.measure("data"):
@@ -180,11 +183,11 @@ def accumulate(
 
 
 def work_per_token(model: VIP5) -> int:
-    """Parameters that each source token passes: those of the encoder's blocks."""
+    """The number of parameters that each source token is multiplied with: those of the encoder's blocks."""
     return sum(p.numel() for p in model.backbone.encoder.block.parameters())
 
 
-def _save(path: Path, model: VIP5, optimizer: Optimizer, fitted: Fitted) -> None:
+def _save(path: Path, model: VIP5, optimizer: Optimizer, fitted: FitResult) -> None:
     state = {
         "model": {name: value.cpu() for name, value in model.trainable_state().items()},
         "optimizer": optimizer.state_dict(),
@@ -199,8 +202,8 @@ def _save(path: Path, model: VIP5, optimizer: Optimizer, fitted: Fitted) -> None
         torch.save(state, aside)
 
 
-def _restore(path: Path, model: VIP5, optimizer: Optimizer, fitted: Fitted) -> int:
-    """Put the state of `path` back; returns how many epochs it has seen."""
+def _restore(path: Path, model: VIP5, optimizer: Optimizer, fitted: FitResult) -> int:
+    """Restore the state of `path`; returns the number of epochs trained."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     load_trainable(model, state["model"])
     optimizer.load_state_dict(state["optimizer"])
@@ -211,7 +214,7 @@ def _restore(path: Path, model: VIP5, optimizer: Optimizer, fitted: Fitted) -> i
 
 
 def load_trainable(model: VIP5, state: dict[str, Tensor]) -> None:
-    """Put saved trainable parameters into a model of the same make."""
+    """Copy saved trainable parameters into a model of the same structure."""
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, value in state.items():

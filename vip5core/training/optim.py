@@ -17,9 +17,9 @@ class Optimizer:
     """AdamW with its schedule, stepping the trainable parameters of a model.
 
     Args:
-        model: its parameters with `requires_grad` are trained.
-        options: rates and decay.
-        total_steps: of the whole training, for the schedule.
+        model: The model, of which the parameters with `requires_grad` are trained.
+        options: The learning rates, the weight decay and the clipping.
+        total_steps: The number of steps of the whole training, for the schedule.
     """
 
     def __init__(self, model: nn.Module, options: OptimOptions, total_steps: int) -> None:
@@ -39,9 +39,9 @@ class Optimizer:
         self.parameters = [p for _, p in named]
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, p in named:
-            spared = name.endswith("bias") or (id(p) in norms and not options.decay_norms)
+            exempt = name.endswith("bias") or (id(p) in norms and not options.decay_norms)
             rate = options.learning_rate * (options.embedding_rate if id(p) in tables else 1.0)
-            groups.setdefault((rate, 0.0 if spared else options.weight_decay), []).append(p)
+            groups.setdefault((rate, 0.0 if exempt else options.weight_decay), []).append(p)
         self.adam = torch.optim.AdamW(
             [{"params": ps, "lr": rate, "weight_decay": decay} for (rate, decay), ps in groups.items()],
             betas=_BETAS,
@@ -52,23 +52,23 @@ class Optimizer:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.adam, self._rate)
 
     def _rate(self, step: int) -> float:
-        """The share of the peak rate at a step."""
+        """The learning rate of a step, as a share of the peak rate."""
         if step < self.warmup_steps:
             return step / self.warmup_steps
         return max(0.0, (self.total_steps - step) / max(self.total_steps - self.warmup_steps, 1))
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step, of all but embedding tables."""
+        """The learning rate of the next step, for all parameters but embedding tables."""
         return self.options.learning_rate * self._rate(self.schedule.last_epoch)
 
     def step(self) -> Tensor:
-        """Clip, move, advance the schedule, clear the gradients. Returns the gradient's norm before clipping."""
+        """Clip gradients, update parameters, advance the schedule; returns the norm of the gradient before clipping."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
         # Epsilon is added before bias correction (the "epsilon hat" of Kingma and Ba, 2015, section 2), as the
-        # `transformers.AdamW` of the official code did; torch adds it after. At 1e-6, the official value, it swallows the
-        # small gradients of a token that is rare in a batch: a backbone trained from scratch then never learns more of its
-        # items than how popular they are.
+        # `transformers.AdamW` of the official code did; torch adds it after. At 1e-6, the official value, it drowns the
+        # small gradients of tokens that are rare in a batch: a backbone trained from scratch then learns nothing of its
+        # items but their popularity.
         correction = 1.0 - _BETAS[1] ** (self.schedule.last_epoch + 1)
         for group in self.adam.param_groups:
             group["eps"] = self.options.adam_epsilon / math.sqrt(correction)

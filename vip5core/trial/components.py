@@ -1,4 +1,4 @@
-"""What a trial is made of, opened once and put together by its config."""
+"""What a trial consists of: opened once, then assembled as its config says."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vip5core.training.loop import TrainingData
 
 @dataclass
 class TrialComponents:
-    """A dataset, a backbone (which the model changes: load a fresh one per trial) and image features, if any."""
+    """A dataset, a backbone and image features, if any. Models change their backbone: each trial loads a fresh one."""
 
     dataset: Dataset
     backbone: Backbone
@@ -41,7 +41,7 @@ class TrialComponents:
         )
 
     def model(self, config: TrialConfig) -> VIP5:
-        """The model, initialised by the config's seed. It holds the pictures, for training and evaluation alike."""
+        """The model, initialised with the config's seed. It holds the image features, for training and evaluation."""
         features = None
         if config.uses_images:
             assert self.features is not None, "image tokens need features"
@@ -62,14 +62,14 @@ class TrialComponents:
 
 
 def shuffle_images(features: np.ndarray, has_image: np.ndarray, seed: int) -> np.ndarray:
-    """The features of items that have one, permuted among them: each item shows the picture of another item.
+    """The features of items that have one, permuted among them: each item gets the image of another item.
 
-    The permutation is one random cycle, so that no item keeps its own; a single pictured item has to.
+    The permutation is one random cycle, so that no item keeps its own, unless it is the only one with an image.
 
     Args:
-        features: row i is item i. Shape: [items + 1, width].
-        has_image: which items have a feature. Shape: [items + 1], bool.
-        seed: of the permutation.
+        features: The features of all items; row i is item i. Shape: [items + 1, width].
+        has_image: Whether each item has a feature. Shape: [items + 1], bool.
+        seed: The seed of the permutation.
 
     Returns:
         A copy in which items without a feature are as they were. Shape: [items + 1, width].

@@ -1,11 +1,10 @@
-"""The P5 stage: a backbone learns the language of its prompts before it is frozen.
+"""The P5 stage: a backbone learns the language of the prompts before it is frozen.
 
-VIP5 puts adapters on a T5 that knows language. Without a hub there is none, so a built-in tiny T5 is trained on the
-dataset's text-only prompts with full tuning, which is what P5 does (Geng et al., 2022). It happens once per dataset;
-every trial freezes the result.
+VIP5 puts adapters on a pretrained T5. Where none can be downloaded, a built-in tiny T5 is trained on the dataset's
+text-only prompts with full tuning, as P5 is (Geng et al., 2022): once per dataset, and every trial starts from it.
 
-It must learn a language, not the facts that trials are about: a backbone that knows by heart how every item has been
-described may leave the pictures nothing to tell. So it reads the explanations of half of the items only.
+The backbone should learn the language of the prompts, not the facts that trials measure: if it had memorised how every
+item is described, images could add nothing. It is therefore trained on the explanations of half of the items only.
 """
 
 from __future__ import annotations
@@ -29,23 +28,23 @@ from vip5core.training.loop import Report, fit, load_trainable
 from vip5core.trial.components import TrialComponents
 from vip5core.vocabulary import TINY
 
-# T5 starts its embeddings at N(0, 1). Adam moves a weight by about the learning rate per step, so they would stay where
-# they are for thousands of steps; started smaller, and with a higher rate of their own, they take shape in hundreds.
+# T5 starts its embeddings at N(0, 1). Adam moves a weight by about the learning rate per step, so they would hardly
+# change for thousands of steps; started smaller, and with a higher rate of their own, they need hundreds.
 _TOKENS_START, _EXTRA_START = 0.3, 0.1
 
 
 def p5_config(**changes: Any) -> TrialConfig:
-    """How the stage trains, with `changes`."""
+    """The config of the stage, with `changes`."""
     return TrialConfig(**{**P5, **changes})
 
 
 def p5_fingerprint(dataset: Dataset, config: TrialConfig) -> str:
-    """The identity of the backbone that the stage makes."""
+    """The identity of the backbone that the stage produces."""
     return fingerprint("p5", config.model_dump(mode="json"), dataset.fingerprint, code_version())
 
 
 def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0, name: str = TINY) -> Backbone:
-    """An untrained built-in T5 with a tokenizer of the dataset's words."""
+    """An untrained built-in T5 with a tokenizer made from the dataset's words."""
     templates = default_templates()
     literals = [p.text for t in templates.templates.values() for p in t.source if not p.is_field]
     seen = dataclasses.replace(dataset, explanations=dataset.explanations_of("train"))
@@ -62,7 +61,7 @@ def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0, name: str = TI
 
 
 def make_p5_backbone(dataset: Dataset, config: TrialConfig, out: Path, report: Report, device: torch.device) -> Path:
-    """Train the built-in backbone that `config` names on `dataset` and write it to `out`, whole or not at all."""
+    """Train the built-in backbone of `config` on `dataset`, and write it to `out`, completely or not at all."""
     dataset = _explain_half(dataset, config.seed)
     backbone = fresh_tiny(dataset, config.seed, config.dropout, config.backbone)
     inputs = TrialComponents(dataset, backbone, None)

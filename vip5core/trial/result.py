@@ -1,11 +1,11 @@
 """What a finished trial leaves, and the only code that writes and reads it.
 
-    result.json             what was asked, what came out, what it cost, with which versions
-    per_user.parquet        one row per user and task; see vip5core.evaluation.results, and of a probed trial one row
-                            per item and probe with task=probe; see vip5core.evaluation.probe
+    result.json             the config, the metrics and the history, and how they came about
+    per_user.parquet        one row per user and task (see vip5core.evaluation.results), and in a probed trial one row
+                            per item and probe, with task=probe (see vip5core.evaluation.probe)
     trainable.safetensors   the trained parameters of the best epoch
 
-The folder appears whole or not at all.
+The folder is written completely or not at all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PACKAGES = ("torch", "transformers", "open_clip_torch", "ray", "optuna", "mlflo
 
 
 class Content(BaseModel):
-    """Something by its name and the fingerprint of its content."""
+    """A dataset or backbone: its name, and the fingerprint of its content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,16 +45,16 @@ class TrialRecord(BaseModel):
     """How a result came about.
 
     Attributes:
-        fingerprint: the trial's.
-        code: see `vip5core.fingerprint.code_version`.
-        dataset: that it was trained and tested on.
-        backbone: that it started from; none for a baseline.
-        features: fingerprint of the image features; none without images.
-        options: of a baseline.
-        workers: processes of one training.
-        device: the hardware's name.
-        threads: of each process, on a CPU.
-        versions: of Python and packages.
+        fingerprint: The fingerprint of the trial.
+        code: The identity of the code; see `vip5core.fingerprint.code_version`.
+        dataset: The dataset that it was trained and tested on.
+        backbone: The backbone that it started from; None for a baseline.
+        features: The fingerprint of the image features; None without images.
+        options: The options of a baseline; empty for a trial.
+        workers: The number of data-parallel processes.
+        device: The name of the hardware.
+        threads: The number of CPU threads of each process.
+        versions: The versions of Python and of the packages that matter.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,14 +73,14 @@ class TrialRecord(BaseModel):
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a finished trial's folder says.
+    """A finished trial, as its folder has it.
 
     Attributes:
-        folder: the trial's folder.
-        config: what was asked.
-        metrics: `test/`, `probe/`, `cost/` and `model/` metrics, and the `valid/` metrics of the best epoch.
-        history: metrics of each epoch.
-        record: fingerprints, versions, hardware.
+        folder: The trial's folder.
+        config: The settings of the trial.
+        metrics: The `test/`, `probe/`, `cost/` and `model/` metrics, and the `valid/` metrics of the best epoch.
+        history: The metrics of each epoch.
+        record: How the result came about: fingerprints, versions, hardware.
     """
 
     folder: Path
@@ -93,11 +93,11 @@ class TrialResult:
         """Write the folder.
 
         Args:
-            per_user: the rows that the metrics sum up.
-            weights: the trained parameters, if they are kept.
+            per_user: The rows that the metrics summarise.
+            weights: The trained parameters by name, if they are kept.
 
         Raises:
-            DiskFullError: if there is no room for it.
+            DiskFullError: if there is no space for it.
         """
         with atomic_folder(self.folder) as folder:
             per_user.to_parquet(folder / _PER_USER, index=False)
@@ -118,7 +118,7 @@ class TrialResult:
         """Read a trial's folder.
 
         Raises:
-            UserError: if `folder` holds no trial that this code can read.
+            UserError: if `folder` has no trial that this code can read.
         """
         try:
             data = json.loads((folder / RESULT).read_text("utf-8"))
@@ -134,13 +134,13 @@ class TrialResult:
         """One row per user and task.
 
         Raises:
-            UserError: if they are gone.
+            UserError: if they cannot be read.
         """
         try:
             return pd.read_parquet(self.folder / _PER_USER)
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{str(self.folder)!r} has lost its per-user results ({first_line(error)}): run its study with --force"
+                f"per-user results cannot be read in {str(self.folder)!r} ({first_line(error)}): run the study with --force"
             ) from None
 
 

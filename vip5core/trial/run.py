@@ -1,4 +1,4 @@
-"""Run one trial, from its spec to the folder that holds all there is to know of it (`vip5core.trial.result`)."""
+"""Run one trial, from its spec to the folder of its result (`vip5core.trial.result`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vip5core.home import Home
 from vip5core.model import VIP5, backbone_fingerprint, count_parameters, load_backbone
 from vip5core.prompts import PromptTables, load_tokenizer
 from vip5core.templates import default_templates
-from vip5core.training.loop import Fitted, Report, fit, load_trainable
+from vip5core.training.loop import FitResult, Report, fit, load_trainable
 from vip5core.trial.components import TrialComponents
 from vip5core.trial.result import Content, TrialRecord, TrialResult, package_versions
 from vip5core.trial.spec import TrialSpec
@@ -34,17 +34,21 @@ def run_trial(
 ) -> Path:
     """Train, choose the best epoch by validation, test it once, and write the trial's folder.
 
-    A trial that is finished is not run again; one that was cut off goes on after its last whole epoch.
+    A finished trial is not run again; one that was interrupted continues after its last complete epoch.
 
     Args:
-        home: the folder lies in `home/trials/`.
-        report: gets each epoch's validation metrics; it never sees a test metric.
-        group: the workers of a data-parallel trial; rank 0 writes.
-        device: where the model lives.
+        spec: The trial and its inputs.
+        home: The home whose `trials/` gets the folder.
+        report: Called after each epoch with its validation metrics; it never sees a test metric.
+        group: The workers of a data-parallel trial; the one with rank 0 writes.
+        device: The device of the model.
+
+    Returns:
+        The trial's folder.
 
     Raises:
-        DivergedError: when the loss is not finite.
-        UserError: when inputs cannot be read.
+        DivergedError: if the loss is not finite.
+        UserError: if inputs cannot be read.
     """
     group, device = group or WorkerGroup(), torch.device(device)
     out = spec.folder(home)
@@ -56,7 +60,7 @@ def run_trial(
         load_backbone(spec.backbone, config.dropout),
         FeatureStore.load(spec.features) if spec.features is not None else None,
     )
-    inputs.tables = _tables(spec.dataset, spec.backbone)
+    inputs.tables = _load_tables(spec.dataset, spec.backbone)
     model = inputs.model(config).to(device)
     evaluator = inputs.evaluator(config, group)
     checkpoint = spec.checkpoint(home)
@@ -70,25 +74,25 @@ def run_trial(
             with fitted.stopwatch.measure("probe", device):
                 probed, items = probe(model, inputs.dataset, inputs.features.has_image)
             test, rows = {**test, **probed}, pd.concat([rows, items], ignore_index=True)
-        metrics = {**test, **_valid(fitted), **_costs(fitted, max(peaks)), **_size(model)}
-        result = TrialResult(out, config, metrics, fitted.history, _record(spec, device, group))
+        metrics = {**test, **_best_validation(fitted), **_measure_costs(fitted, max(peaks)), **_measure_size(model)}
+        result = TrialResult(out, config, metrics, fitted.history, _make_record(spec, device, group))
         result.save(rows, fitted.best_state)
         checkpoint.unlink(missing_ok=True)
     return out
 
 
 @functools.lru_cache(maxsize=2)
-def _tables(dataset: Path, backbone: Path) -> PromptTables:
-    """A worker process serves trial after trial on one dataset: its prompts are tokenised once."""
+def _load_tables(dataset: Path, backbone: Path) -> PromptTables:
+    """Kept, for a worker process runs trial after trial on one dataset, whose texts are then tokenised once."""
     return PromptTables.build(open_dataset(dataset), load_tokenizer(backbone), default_templates())
 
 
-def _valid(fitted: Fitted) -> dict[str, float]:
+def _best_validation(fitted: FitResult) -> dict[str, float]:
     best = fitted.history[fitted.best_epoch - 1]
     return {name: value for name, value in best.items() if name.startswith("valid/")}
 
 
-def _costs(fitted: Fitted, peak_memory_mb: float) -> dict[str, float]:
+def _measure_costs(fitted: FitResult, peak_memory_mb: float) -> dict[str, float]:
     watch = fitted.stopwatch
     parts = ("train", "data", "validation", "test", *(["probe"] if "probe" in watch.seconds else []))
     seconds = {f"cost/{name}_seconds": watch[name] for name in parts}
@@ -101,7 +105,7 @@ def _costs(fitted: Fitted, peak_memory_mb: float) -> dict[str, float]:
     }
 
 
-def _size(model: VIP5) -> dict[str, float]:
+def _measure_size(model: VIP5) -> dict[str, float]:
     count = count_parameters(model)
     return {
         "model/trainable_parameters": float(count.trainable),
@@ -110,7 +114,7 @@ def _size(model: VIP5) -> dict[str, float]:
     }
 
 
-def _record(spec: TrialSpec, device: torch.device, group: WorkerGroup) -> TrialRecord:
+def _make_record(spec: TrialSpec, device: torch.device, group: WorkerGroup) -> TrialRecord:
     dataset = open_dataset(spec.dataset)
     return TrialRecord(
         fingerprint=spec.fingerprint,

@@ -1,4 +1,4 @@
-"""Which trial, and where its inputs lie."""
+"""Which trial to run, and where its inputs are."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from vip5core.trial.result import has_result
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """A trial and where its inputs lie: all that a worker on another machine needs.
+    """A trial and the folders of its inputs: all that a worker on another machine needs.
 
     Attributes:
-        config: what is asked.
-        dataset: folder of the dataset.
-        backbone: folder of the backbone.
-        features: folder of the feature store, or None for a text-only trial.
-        fingerprint: the trial's identity; see `TrialConfig.fingerprint`.
+        config: The settings of the trial.
+        dataset: The folder of the dataset.
+        backbone: The folder of the backbone.
+        features: The folder of the feature store; None for a text-only trial.
+        fingerprint: The identity of the trial; see `TrialConfig.fingerprint`.
     """
 
     config: TrialConfig
@@ -33,7 +33,7 @@ class TrialSpec:
 
     @classmethod
     def of(cls, config: TrialConfig, dataset: Path, backbone: Path, features: Path | None) -> TrialSpec:
-        """The spec of `config` on these inputs. A text-only config needs no features and drops them.
+        """The spec of `config` on these inputs. Features are ignored if the config is text-only.
 
         Raises:
             UserError: if features are needed and missing, or an input cannot be read.
@@ -49,11 +49,11 @@ class TrialSpec:
         return cls(config, dataset, backbone, features, identity)
 
     def folder(self, home: Home) -> Path:
-        """Where the finished trial lies."""
+        """The folder of the finished trial."""
         return home.trial(self.fingerprint)
 
     def checkpoint(self, home: Home) -> Path:
-        """Where the running trial keeps its state after each epoch."""
+        """The file in which the running trial keeps its state after each epoch."""
         return home.checkpoint(self.fingerprint)
 
     def finished(self, home: Home) -> bool:
@@ -62,13 +62,13 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class StudyInputs:
-    """What the trials of a study share, as folders.
+    """The inputs that the trials of a study share.
 
     Attributes:
-        home: everything is written under it.
-        dataset: folder of the dataset.
-        backbone: folder of the backbone.
-        features: feature store of each encoder, by name and weights as a config has them.
+        home: The home under which everything is written.
+        dataset: The folder of the dataset.
+        backbone: The folder of the backbone.
+        features: The feature store of each encoder, by the `encoder` and `encoder_weights` of a config.
     """
 
     home: Home

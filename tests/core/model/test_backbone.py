@@ -79,6 +79,6 @@ def test_what_the_hub_does_not_give_leaves_no_folder(tmp_path: Path, monkeypatch
         raise ConnectionError("no route\nto the hub")
 
     monkeypatch.setattr("vip5core.model.backbone.snapshot_download", out_of_reach)
-    with pytest.raises(UserError, match=r"is no folder and could not be had from the hub \(no route\): give a folder"):
+    with pytest.raises(UserError, match=r"is not a folder and cannot be downloaded from the hub \(no route\): give the folder"):
         find_backbone("someone/t5", Home(tmp_path))
     assert not list(tmp_path.rglob("*t5*"))

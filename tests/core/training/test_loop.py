@@ -14,7 +14,7 @@ from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.errors import DivergedError
 from vip5core.model import VIP5
-from vip5core.training.loop import Fitted, Report, fit, load_trainable
+from vip5core.training.loop import FitResult, Report, fit, load_trainable
 from vip5core.trial.components import TrialComponents
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 def train(
     shop: Dataset, config: TrialConfig, report: Report = lambda _: None, checkpoint: Path | None = None
-) -> tuple[VIP5, Fitted]:
+) -> tuple[VIP5, FitResult]:
     """Train a fresh model."""
     inputs = small_components(shop, config.dropout)
     model = inputs.model(config)
@@ -39,7 +39,7 @@ CONFIG = small_config(dropout=0.1, epochs=3, samples_per_user=(1, 1, 1, 1), task
 
 
 @pytest.fixture(scope="module")
-def whole(shop: Dataset) -> tuple[VIP5, Fitted, list[dict[str, float]]]:
+def whole(shop: Dataset) -> tuple[VIP5, FitResult, list[dict[str, float]]]:
     """A training without interruption, and what it reported."""
     reported: list[dict[str, float]] = []
     return *train(shop, CONFIG, reported.append), reported

@@ -1,7 +1,6 @@
-"""SASRec answers the models' questions, once for each dataset, and what came out lies in a folder.
+"""SASRec on the questions that models are asked: trained once per dataset, its answers stored in a folder.
 
-result.json        config, metrics, history and record, as of a trial
-per_user.parquet   one row per user and task; see vip5core.evaluation.results
+The folder has the form of a trial's (`vip5core.trial.result`), without weights.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import pandas as pd
 import torch
 
 from vip5core.baselines.sasrec.network import SasrecOptions
-from vip5core.baselines.sasrec.training import FittedSasrec, train_sasrec
+from vip5core.baselines.sasrec.training import USERS_AT_A_TIME, FittedSasrec, train_sasrec
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
@@ -32,33 +31,34 @@ from vip5core.vocabulary import RANKING_TASKS
 
 _DEFAULTS = SasrecOptions()
 
-#: Users scored at a time.
-_USERS_AT_A_TIME = 256
-
 
 def evaluate_sasrec(
     fitted: FittedSasrec, dataset: Dataset, questions: dict[str, list[Sample]], config: TrialConfig, split: str = "test"
 ) -> tuple[dict[str, float], pd.DataFrame]:
     """Answer the questions of an evaluator; explanations are left out.
 
-    All items that may be offered are ranked, so that no target is missing as from a beam search. Both tasks are
-    answered from the user's history before the split's item, whatever the prompts show of it.
+    All items that may be offered are ranked, so no target is missing, as it may be from a beam search. Both tasks are
+    answered from the whole history before the held-out item, however much of it the prompts show.
 
     Args:
-        questions: `Evaluator.questions(split, …)`: the same users as the models are asked about.
+        fitted: A trained SASRec.
+        dataset: The dataset that the questions are about.
+        questions: The questions that models are asked (`Evaluator.questions`).
+        config: The settings of the models, for the items that may be ranked.
+        split: The split of the questions.
 
     Returns:
-        Metrics and per-user rows, as from an evaluator.
+        The metrics and the per-user rows, as from an evaluator.
 
     Raises:
-        ValueError: without a ranking task among the questions.
+        ValueError: if no question is one of ranking.
     """
     rng = np.random.default_rng(fitted.options.seed)
     frames = []
     for task in [task for task in questions if task in RANKING_TASKS]:
         samples, ranks = questions[task], []
-        for start in range(0, len(samples), _USERS_AT_A_TIME):
-            asked = samples[start : start + _USERS_AT_A_TIME]
+        for start in range(0, len(samples), USERS_AT_A_TIME):
+            asked = samples[start : start + USERS_AT_A_TIME]
             scores = fitted.scores([dataset.before(sample.user, split) for sample in asked]).numpy()
             for sample, mine in zip(asked, scores, strict=True):
                 allowed = np.flatnonzero(allowed_items(dataset, sample, split, config.exclude_history))
@@ -69,13 +69,13 @@ def evaluate_sasrec(
 
 
 def sasrec_folder(dataset: Dataset, config: TrialConfig, home: Home, options: SasrecOptions = _DEFAULTS) -> Path:
-    """Where the answers to a config's questions lie once they are there.
+    """The folder of SASRec's answers to the questions of `config`.
 
-    Only what changes them counts: not the beams, nor how much of a history the prompts show.
+    Settings that do not change the answers do not count, such as beams and how much of a history prompts show.
     """
     asked = {
-        "tasks": _tasks(config),
-        "templates": [getattr(config, f"{task}_template") for task in _tasks(config)],
+        "tasks": _ranking_tasks(config),
+        "templates": [getattr(config, f"{task}_template") for task in _ranking_tasks(config)],
         "exclude_history": config.exclude_history,
         "test_users": config.test_users,
     }
@@ -92,20 +92,27 @@ def run_sasrec(
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> Path:
-    """Train SASRec, let it answer the test questions of `config`, and write the folder, which is then found again.
+    """Train SASRec, answer the test questions of `config`, and write the folder, unless it exists.
 
     Args:
-        home: the folder lies in `home/baselines/` and can be read by `TrialResult.load`.
-        progress: called after each epoch with (epochs done, epochs at most, news).
+        dataset: The dataset to train and test on.
+        config: The settings of the models that SASRec is compared with.
+        home: The home whose `baselines/` gets the folder.
+        options: The options of SASRec.
+        device: The device of the network.
+        progress: Called after each epoch with the epochs done, their largest number, and the latest metrics.
+
+    Returns:
+        The folder, to be read by `TrialResult.load`.
 
     Raises:
-        UserError: if `config` asks for no ranking.
-        DivergedError: when the loss is not finite.
+        UserError: if no task of `config` is one of ranking.
+        DivergedError: if the loss is not finite.
     """
     out = sasrec_folder(dataset, config, home, options)
     if out.is_dir():
         return out
-    questions = _questions(dataset, config)
+    questions = _test_questions(dataset, config)
     fitted = train_sasrec(dataset, options, device, progress, exclude_history=config.exclude_history)
     with fitted.stopwatch.measure("test", torch.device(device)):
         test, rows = evaluate_sasrec(fitted, dataset, questions, config)
@@ -118,28 +125,28 @@ def run_sasrec(
         threads=torch.get_num_threads(),
         versions=package_versions(),
     )
-    TrialResult(out, config, {**test, **_about(fitted)}, fitted.history, record).save(rows)
+    TrialResult(out, config, {**test, **_summarise_training(fitted)}, fitted.history, record).save(rows)
     return out
 
 
-def _tasks(config: TrialConfig) -> list[str]:
+def _ranking_tasks(config: TrialConfig) -> list[str]:
     return [task for task in config.tasks if task in RANKING_TASKS]
 
 
-def _questions(dataset: Dataset, config: TrialConfig) -> dict[str, list[Sample]]:
-    """What the ranking tasks of `config` ask on the test.
+def _test_questions(dataset: Dataset, config: TrialConfig) -> dict[str, list[Sample]]:
+    """The test questions of the ranking tasks of `config`.
 
     Raises:
         UserError: if there is no ranking task.
     """
-    if not _tasks(config):
-        raise UserError(f"tasks={','.join(config.tasks)}: SASRec ranks items; ask it for sequential or direct")
+    if not _ranking_tasks(config):
+        raise UserError(f"tasks={','.join(config.tasks)}: SASRec only ranks items; add sequential or direct")
     asked = questions(dataset, default_templates(), config, "test", config.test_users)
     return {task: samples for task, samples in asked.items() if task in RANKING_TASKS}
 
 
-def _about(fitted: FittedSasrec) -> dict[str, float]:
-    """Costs, size, and the validation metrics of the best epoch."""
+def _summarise_training(fitted: FittedSasrec) -> dict[str, float]:
+    """The costs, the size, and the validation metrics of the best epoch."""
     watch, best = fitted.stopwatch, fitted.history[fitted.best_epoch - 1]
     return {
         **{name: value for name, value in best.items() if name.startswith("valid/")},

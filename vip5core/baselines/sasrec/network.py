@@ -17,19 +17,19 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class SasrecOptions:
-    """Every choice of the baseline; the defaults were chosen by validation NDCG@10 on MovieLens-100K.
+    """The options of the baseline; the defaults were chosen by validation NDCG@10 on MovieLens-100K.
 
     Attributes:
-        width: D.
-        layers: attention blocks.
-        heads: of each block; they divide the width.
-        dropout: on embeddings, attention and feed-forward outputs.
-        max_history: newest items of a history that are seen.
-        learning_rate: of Adam, constant.
-        batch_size: users per step.
-        epochs: at most so many.
-        patience: stop when so many epochs brought no better validation NDCG@10.
-        seed: of weights, batches and dropout.
+        width: The width of the network, D.
+        layers: The number of attention blocks.
+        heads: The number of heads of each block, which divides the width.
+        dropout: The dropout rate of embeddings, attention and feed-forward layers.
+        max_history: The number of the newest items of a history that the network sees.
+        learning_rate: The constant learning rate of Adam.
+        batch_size: The number of users per step.
+        epochs: The largest number of epochs.
+        patience: The number of epochs without a better validation NDCG@10 after which training stops.
+        seed: The seed of weights, batches and dropout.
     """
 
     width: int = 64
@@ -49,7 +49,7 @@ class SasrecOptions:
 
 
 class _Block(nn.Module):
-    """Attention to this and earlier items, then a feed-forward layer; each normalised before and added after."""
+    """Attention to this and earlier items, then a feed-forward layer, both with pre-norm and residual."""
 
     def __init__(self, options: SasrecOptions) -> None:
         super().__init__()
@@ -74,11 +74,12 @@ class _Block(nn.Module):
 class SasrecModel(nn.Module):
     """The network.
 
-    Histories are padded after their newest item, where causal attention never looks, so that no mask is needed.
-    Positions count back from the newest item, as in the paper, whose padding comes first.
+    Histories are padded after their newest item, which causal attention never reaches, so no mask is needed. Positions
+    are counted back from the newest item, as in the paper, which pads at the start.
 
     Args:
-        n_items: items are 1 … n_items; 0 is padding.
+        n_items: The number of items, which are numbered 1 … n_items; 0 is padding.
+        options: The sizes of the network.
     """
 
     def __init__(self, n_items: int, options: SasrecOptions) -> None:
@@ -94,14 +95,15 @@ class SasrecModel(nn.Module):
             self.items.weight[0] = 0.0
 
     def forward(self, histories: Tensor, lengths: Tensor) -> Tensor:
-        """What follows each item of a history, as a vector to be compared with item embeddings.
+        """Predict what follows each item of a history, as vectors to be compared with item embeddings.
 
         Args:
-            histories: oldest first, padded with 0 at the end. Shape: [B, L], L at most `max_history`.
-            lengths: items of each. Shape: [B].
+            histories: The items of each user, oldest first, padded with 0 at the end. Shape: [B, L], where L is at most
+                `max_history`.
+            lengths: The number of items of each user. Shape: [B].
 
         Returns:
-            Shape: [B, L, D]; meaningless at padding.
+            The predictions, meaningless at padding. Shape: [B, L, D].
         """
         places = torch.arange(histories.shape[1], device=histories.device)
         ages = (lengths[:, None] - 1 - places).clamp(min=0)  # [B, L]

@@ -1,7 +1,7 @@
-"""Training of SASRec, by validation alone.
+"""Training of SASRec, with early stopping on validation.
 
-The loss is cross-entropy over the whole catalogue, not against one sampled negative as in the paper: that makes a much
-stronger recommender (Klenitskiy & Vasilev, "Turning Dross Into Gold Loss", 2023), and the bar is to be an honest one.
+The loss is the cross-entropy over the whole catalogue, not against one sampled negative as in the paper: that gives a
+much stronger recommender (Klenitskiy & Vasilev, "Turning Dross Into Gold Loss", 2023), and a baseline should be strong.
 
 Shape letters: B users, L items of a history, D width, N scored positions.
 """
@@ -27,14 +27,14 @@ from vip5core.profiling import Stopwatch
 from vip5core.progress import Progress, no_progress
 from vip5core.prompts import group_by_length
 
-#: What a micro-batch costs beside its items, in items.
+#: The fixed cost of a micro-batch, in items.
 _OVERHEAD_ITEMS = 200
 
-#: Scores computed at a time: positions times the catalogue, 16 MB of float32.
+#: The number of scores computed at a time, positions times items: 16 MB of float32.
 _SCORES_AT_A_TIME = 2**22
 
-#: Users ranked at a time.
-_USERS_AT_A_TIME = 256
+#: The number of users scored at a time.
+USERS_AT_A_TIME = 256
 
 _SELECT_BY = "valid/sequential/ndcg_at_10"
 
@@ -44,11 +44,11 @@ class FittedSasrec:
     """A trained SASRec.
 
     Attributes:
-        model: with the weights of the best epoch.
-        options: what was asked.
-        best_epoch: from 1, by validation NDCG@10.
-        history: `epoch`, `train/loss` (nats per item) and `valid/sequential/…` metrics of each epoch.
-        stopwatch: seconds of training and validation.
+        model: The network, with the weights of the best epoch.
+        options: The options that it was trained with.
+        best_epoch: The epoch with the best validation NDCG@10, counted from 1.
+        history: The `epoch`, `train/loss` (nats per item) and `valid/sequential/…` metrics of each epoch.
+        stopwatch: The seconds of training and validation.
     """
 
     model: SasrecModel
@@ -58,13 +58,13 @@ class FittedSasrec:
     stopwatch: Stopwatch
 
     def scores(self, histories: Sequence[np.ndarray]) -> Tensor:
-        """How well each item would come next.
+        """Score every item as the next one of each history.
 
         Args:
-            histories: item ids of each user, oldest first, at least one; only the newest `max_history` count.
+            histories: The items of each user, at least one, oldest first; only the newest `max_history` count.
 
         Returns:
-            On the CPU; entry 0 is minus infinity. Shape: [B, items + 1].
+            The scores, on the CPU; entry 0 is minus infinity. Shape: [B, items + 1].
         """
         return _scores(self.model, histories, self.options.max_history)
 
@@ -79,14 +79,17 @@ def train_sasrec(
 ) -> FittedSasrec:
     """Train on the training part of each history, and keep the epoch that ranks the validation items best.
 
-    The test items are not looked at. On a CPU the same seed gives the same numbers, bit for bit.
+    The test items are never read. On a CPU the same seed gives the same numbers, bit for bit.
 
     Args:
-        progress: called after each epoch with (epochs done, epochs at most, news).
-        exclude_history: leave out of the validation ranking what the user already has, as `TrialConfig` says.
+        dataset: The dataset to train on.
+        options: The options of the network and its training.
+        device: The device of the network.
+        progress: Called after each epoch with the epochs done, their largest number, and the latest metrics.
+        exclude_history: Whether items of the user's history are left out of the validation ranking.
 
     Raises:
-        DivergedError: when the loss is not finite.
+        DivergedError: if the loss is not finite.
     """
     device, stopwatch = torch.device(device), Stopwatch()
     training = [dataset.before(user, "valid")[-options.max_history - 1 :] for user in range(1, dataset.n_users + 1)]
@@ -122,7 +125,7 @@ def _train_epoch(
     batch_size: int,
     rng: np.random.Generator,
 ) -> float:
-    """One pass over the users in a new order; returns the mean loss per item."""
+    """Train on all users once, in a new order; returns the mean loss per item."""
     model.train()
     total, count = 0.0, 0
     order = rng.permutation(len(training))
@@ -131,7 +134,7 @@ def _train_epoch(
         lengths = np.array([len(training[user]) - 1 for user in users])
         items = int(lengths.sum())
         optimizer.zero_grad()
-        # Micro-batches of like length save padding; the gradients add up to the batch's.
+        # Micro-batches of similar length save padding; their gradients add up to that of the batch.
         for group in group_by_length(lengths, _OVERHEAD_ITEMS):
             total += _backward(model, [training[users[row]] for row in group], items)
         optimizer.step()
@@ -142,11 +145,11 @@ def _train_epoch(
 def _backward(model: SasrecModel, sequences: list[np.ndarray], items: int) -> float:
     """Add the gradient of the sequences' loss, divided by `items`; returns their summed loss.
 
-    Logits exist for real positions only and for a chunk at a time: each chunk's gradient goes to the states before
-    the next chunk is scored, and once from there through the blocks.
+    Logits are computed for real positions only, one chunk at a time: the gradient of each chunk is added to the states'
+    before the next chunk is scored, and goes from there through the blocks once.
     """
-    histories, lengths = _padded([sequence[:-1] for sequence in sequences], model)
-    targets, _ = _padded([sequence[1:] for sequence in sequences], model)
+    histories, lengths = _pad([sequence[:-1] for sequence in sequences], model)
+    targets, _ = _pad([sequence[1:] for sequence in sequences], model)
     real = targets > 0
     states = model(histories, lengths)[real]  # [N, D]
     leaf = states.detach().requires_grad_()
@@ -160,8 +163,8 @@ def _backward(model: SasrecModel, sequences: list[np.ndarray], items: int) -> fl
     return total
 
 
-def _padded(histories: Sequence[np.ndarray], model: SasrecModel) -> tuple[Tensor, Tensor]:
-    """Histories as one tensor, padded with 0 at the end, and their lengths. Shapes: [B, L] and [B]."""
+def _pad(histories: Sequence[np.ndarray], model: SasrecModel) -> tuple[Tensor, Tensor]:
+    """Pad histories with 0 at the end into one tensor, with their lengths. Shapes: [B, L] and [B]."""
     device = model.items.weight.device
     rows = [torch.from_numpy(np.asarray(history, dtype=np.int64)) for history in histories]
     lengths = torch.tensor([len(row) for row in rows])
@@ -177,7 +180,7 @@ def _chunks(n: int, n_items: int) -> Iterator[slice]:
 def _scores(model: SasrecModel, histories: Sequence[np.ndarray], max_history: int) -> Tensor:
     """See `FittedSasrec.scores`. Shape: [B, items + 1]."""
     model.eval()
-    padded, lengths = _padded([history[-max_history:] for history in histories], model)
+    padded, lengths = _pad([history[-max_history:] for history in histories], model)
     states = model(padded, lengths)[torch.arange(len(lengths), device=lengths.device), lengths - 1]  # [B, D]
     scores = states @ model.items.weight.T
     scores[:, 0] = -torch.inf
@@ -185,11 +188,11 @@ def _scores(model: SasrecModel, histories: Sequence[np.ndarray], max_history: in
 
 
 def _validate(model: SasrecModel, dataset: Dataset, options: SasrecOptions, exclude_history: bool) -> dict[str, float]:
-    """How the validation items of all users rank among all items."""
+    """The metrics of the validation items of all users, ranked among all items."""
     rng = np.random.default_rng(options.seed)
     ranks = []
-    for start in range(1, dataset.n_users + 1, _USERS_AT_A_TIME):
-        users = range(start, min(start + _USERS_AT_A_TIME, dataset.n_users + 1))
+    for start in range(1, dataset.n_users + 1, USERS_AT_A_TIME):
+        users = range(start, min(start + USERS_AT_A_TIME, dataset.n_users + 1))
         histories = [dataset.before(user, "valid") for user in users]
         scores = _scores(model, histories, options.max_history).numpy()
         for user, history, mine in zip(users, histories, scores, strict=True):
@@ -198,6 +201,5 @@ def _validate(model: SasrecModel, dataset: Dataset, options: SasrecOptions, excl
             if exclude_history:
                 allowed[history] = False
             ranks.append(rank_by_score(target, mine, np.flatnonzero(allowed), rng) if allowed[target] else UNRANKED)
-    places = np.array(ranks)
-    ranks = pd.DataFrame({"rank": places})
-    return {name: metric(name).value(ranks) for name in ("valid/sequential/hit_rate_at_10", _SELECT_BY)}
+    rows = pd.DataFrame({"rank": ranks})
+    return {name: metric(name).value(rows) for name in ("valid/sequential/hit_rate_at_10", _SELECT_BY)}
