@@ -2,7 +2,7 @@
 
 from vip5core.metrics.metric import Metric, pareto_front
 from vip5core.metrics.ranking import UNRANKED, rank_by_score, rank_of
-from vip5core.metrics.registry import METRICS, answer_names, metric, metric_names, metrics_of, register, testable_names
+from vip5core.metrics.registry import METRICS, answer_names, metric, metric_names, metrics_of, register, compared_names
 
 __all__ = [
     "METRICS",
@@ -16,5 +16,5 @@ __all__ = [
     "rank_by_score",
     "rank_of",
     "register",
-    "testable_names",
+    "compared_names",
 ]

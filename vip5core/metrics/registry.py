@@ -63,7 +63,7 @@ def metric_names() -> Iterator[str]:
         yield from (f"{split}/{own}" for split in known.splits) if known.splits else (own,)
 
 
-def testable_names() -> list[str]:
+def compared_names() -> list[str]:
     """The full names of the metrics that comparisons test by default."""
     return [name for name in metric_names() if (known := metric(name)).in_comparisons and known.is_testable]
 

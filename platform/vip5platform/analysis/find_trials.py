@@ -10,7 +10,7 @@ import pandas as pd
 
 from vip5core.errors import UserError
 from vip5core.home import Home
-from vip5core.metrics import metric, testable_names
+from vip5core.metrics import metric, compared_names
 from vip5core.trial.result import RESULT, TrialResult, has_result
 from vip5platform.analysis.significance import unit_values
 from vip5platform.tracking import default_uri, fingerprint_of_run
@@ -23,7 +23,7 @@ def units_of(results: Sequence[TrialResult], name: str) -> dict[int, pd.Series]:
         UserError: for a metric that is not the mean of such values.
     """
     if not metric(name).is_testable:
-        raise UserError(f"metric {name!r}: has no value per user; choose among {', '.join(testable_names())}")
+        raise UserError(f"metric {name!r}: has no value per user; choose among {', '.join(compared_names())}")
     return {result.config.seed: unit_values(result.per_user, name) for result in results}
 
 

@@ -68,7 +68,7 @@ def _compare(given: argparse.Namespace) -> int:
 
     set_environment(None)
     from vip5core.home import Home
-    from vip5core.metrics import metric, testable_names
+    from vip5core.metrics import metric, compared_names
     from vip5platform.analysis.find_trials import load_runs, units_of
     from vip5platform.analysis.significance import compare, with_holm
     from vip5platform.console import console, say
@@ -76,7 +76,7 @@ def _compare(given: argparse.Namespace) -> int:
     home = Home(given.home.resolve())
     sides = [load_runs(text.split(","), home, given.tracking_uri) for text in (given.first, given.second)]
     shared = [name for name in sides[0][0].metrics if all(name in run.metrics for runs in sides for run in runs)]
-    names = given.metric or [name for name in testable_names() if name in shared]
+    names = given.metric or [name for name in compared_names() if name in shared]
     if not names:
         raise UserError(f"{given.first} and {given.second}: no metric of both can be tested user by user")
     first, second = (",".join(run.folder.name[:8] for run in runs) for runs in sides)
