@@ -6,9 +6,6 @@ of these parts as it is. Documentation and `--help` are made from this file by `
 
 from __future__ import annotations
 
-import types
-import typing
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -303,74 +300,3 @@ def _parse_text(cls: type[BaseModel], key: str, value: Any) -> Any:
     if value == "none" and cls.model_fields[key].default is None:
         return None
     return value
-
-
-@dataclass(frozen=True)
-class SettingDescription:
-    """A setting as help and documentation show it.
-
-    Attributes:
-        group: What the settings of its group are about.
-        name: Its name, as `--set` takes it.
-        default: Its default, as `--set` takes it.
-        values: The values that are allowed, in words.
-        text: What it does.
-    """
-
-    group: str
-    name: str
-    default: str
-    values: str
-    text: str
-
-
-def setting_descriptions() -> list[SettingDescription]:
-    """Every setting of `TrialConfig`, group by group, in the order of their declaration."""
-    groups = [
-        TaskOptions,
-        ImageOptions,
-        ModelOptions,
-        OptimOptions,
-        TrainingOptions,
-        SamplingOptions,
-        EvaluationOptions,
-    ]
-    described: dict[str, SettingDescription] = {}
-    for group in [*groups, TrialConfig]:
-        about = "Other settings." if group is TrialConfig else (group.__doc__ or "").strip()
-        for name, field in group.model_fields.items():
-            default = _as_text(field.default)
-            text = " ".join((field.description or "").split())
-            described.setdefault(name, SettingDescription(about, name, default, _allowed_values(field), text))
-    return list(described.values())
-
-
-def _as_text(value: Any) -> str:
-    """A value as `--set` takes it."""
-    if isinstance(value, tuple):
-        return ",".join(map(_as_text, value))
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _allowed_values(field: Any) -> str:
-    """The choices or bounds of a setting, in words."""
-    kind = field.annotation
-    if typing.get_origin(kind) is tuple:
-        parts = [part for part in typing.get_args(kind) if part is not Ellipsis]
-        choices = typing.get_args(parts[0]) if typing.get_origin(parts[0]) is Literal else ()
-        return "list of " + ", ".join(choices) if choices else f"{len(parts)} numbers from 0"
-    if typing.get_origin(kind) is Literal:
-        return ", ".join(typing.get_args(kind))
-    optional = typing.get_origin(kind) in (typing.Union, types.UnionType)
-    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    bounds = [
-        f"{sign} {getattr(rule, name)}"
-        for name, sign in signs.items()
-        for rule in field.metadata
-        if hasattr(rule, name)
-    ]
-    if bounds:
-        return " and ".join(bounds) + (", or none" if optional else "")
-    return "true, false" if kind is bool else ""

@@ -1,13 +1,35 @@
-"""One object says all about a trial, refuses what cannot be, and is the trial's identity."""
+"""The settings of a trial: what they refuse, what they identify, and that names and tables agree."""
 
 from __future__ import annotations
 
-from typing import Any
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
+import vip5core
+from vip5core.baselines.simple import SIMPLE_BASELINES
 from vip5core.config import TrialConfig
+from vip5core.setting_docs import setting_descriptions
+from vip5core.data import ids
 from vip5core.errors import UserError
+from vip5core.model import LENGTH_POWERS, POSITIONS, TUNING_METHODS
+from vip5core.presets import PRESETS, preset
+from vip5core.prompts import WINDOWS
+from vip5core.templates import default_templates
+from vip5core.vocabulary import (
+    ADAPTER_POSITIONS,
+    BASELINES,
+    BUILT_IN,
+    ENCODERS,
+    ID_SCHEMES,
+    PROVIDED,
+    RANKING_TASKS,
+    TASKS,
+    Tuning,
+)
 
 # For every field another valid value.
 OTHERS: dict[str, Any] = {
@@ -63,7 +85,7 @@ def identity(**changes: Any) -> str:
     return TrialConfig(**changes).fingerprint("data", "backbone", "features")
 
 
-def test_every_field_is_looked_at() -> None:
+def test_every_setting_is_covered_here() -> None:
     assert set(OTHERS) == set(TrialConfig.model_fields)
 
 
@@ -118,7 +140,7 @@ def test_image_settings_do_not_matter_without_images() -> None:
     ],
     ids=lambda value: ",".join(map(str, value.items())) if isinstance(value, dict) else "",
 )
-def test_what_cannot_be_is_refused_in_one_line(settings: dict[str, Any], message: str) -> None:
+def test_impossible_settings_are_refused_in_one_line(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         TrialConfig.from_settings(settings)
     assert message in str(caught.value)
@@ -143,3 +165,120 @@ def test_settings_may_be_text() -> None:
     assert TrialConfig.from_settings({key: str(value) for key, value in {"epochs": 3, "tuning": "full"}.items()}) == (
         TrialConfig(epochs=3, tuning="full")
     )
+
+
+def choices(setting: str) -> tuple[str, ...]:
+    """The values that a setting's type allows."""
+    return get_args(TrialConfig.model_fields[setting].annotation)
+
+
+@pytest.mark.parametrize(
+    ("names", "table"),
+    [
+        (get_args(Tuning), TUNING_METHODS),
+        (choices("tuning"), TUNING_METHODS),
+        (choices("loss"), LENGTH_POWERS),
+        (choices("history_window"), WINDOWS),
+        (ADAPTER_POSITIONS, POSITIONS),
+        (ID_SCHEMES, {*ids._SCHEMES, PROVIDED}),
+        (BASELINES, {*SIMPLE_BASELINES, "sasrec"}),
+        (TASKS, {template.task for template in default_templates().templates.values()}),
+        (RANKING_TASKS, {t.task for t in default_templates().templates.values() if t.group in ("next_item", "choice")}),
+    ],
+    ids=["Tuning", "tuning", "loss", "window", "positions", "ids", "baselines", "tasks", "ranking tasks"],
+)
+def test_the_names_of_a_choice_are_those_that_are_implemented(names: tuple[str, ...], table: Any) -> None:
+    assert set(names) == set(table)
+    assert len(names) == len(set(names))
+
+
+def test_every_encoder_has_a_tiny_twin_and_stands_in_the_help() -> None:
+    folder = Path(vip5core.__file__).parent / "encoders" / "tiny"
+    assert {path.stem for path in folder.glob("*.json")} == {f"tiny-{spec.architecture}" for spec in ENCODERS.values()}
+    assert all(name == spec.name for name, spec in ENCODERS.items())
+    assert all(name in str(TrialConfig.model_fields["encoder"].description) for name in ENCODERS)
+
+
+def test_the_built_in_backbones_stand_in_the_help() -> None:
+    assert all(name in str(TrialConfig.model_fields["backbone"].description) for name in BUILT_IN)
+
+
+def test_every_setting_is_documented_once() -> None:
+    described = setting_descriptions()
+    assert sorted(setting.name for setting in described) == sorted(TrialConfig.model_fields)
+    for setting in described:
+        assert setting.text.endswith("."), setting.name
+        assert setting.group.endswith("."), setting.name
+    assert len({setting.text for setting in described}) == len(described)
+
+
+@pytest.mark.parametrize("setting", setting_descriptions(), ids=lambda setting: setting.name)
+def test_a_documented_default_is_the_default(setting: Any) -> None:
+    assert TrialConfig.from_settings({setting.name: setting.default}) == TrialConfig()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_valid_config(name: str) -> None:
+    settings = {**preset(name), **({"backbone": "tiny"} if name == "tiny" else {})}
+    config = TrialConfig.from_settings(settings)
+    assert {key: getattr(config, key) for key in settings} == settings
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="unknown preset 'papr': did you mean 'paper'"):
+        preset("papr")
+
+
+def test_the_paper_preset_has_the_choices_of_the_paper_and_its_code() -> None:
+    published = {
+        # arXiv 2305.14302, sections 3 and 4
+        "backbone": "t5-small",
+        "encoder": "ViT-B/32",
+        "encoder_weights": "openai",
+        "image_tokens": 2,
+        "tasks": ("sequential", "direct", "explanation"),
+        "tuning": "adapter",
+        "reduction_factor": 8,
+        "adapter_sharing": "shared",
+        "adapter_positions": ("self", "cross", "feed_forward"),
+        "learning_rate": 1e-3,
+        "warmup": 0.1,
+        "weight_decay": 0.01,
+        "clip": 5.0,
+        "batch_size": 36,
+        "dropout": 0.1,
+        "epochs": 20,
+        "max_source_tokens": 1024,
+        "max_target_tokens": 64,
+        "sequential_template": "A-3",
+        "direct_template": "B-8",
+        "explanation_template": "C-12",
+        # jeykigung/VIP5
+        "images": "own",
+        "feature_scaling": "raw",
+        "mapping_norm": True,
+        "adapter_start": "paper",
+        "extra_embeddings": "frozen",
+        "decay_norms": True,
+        "embedding_rate": 1.0,
+        "adam_epsilon": 1e-6,
+        "loss": "paper",
+        "samples_per_user": (5, 5, 5, 5),
+        "train_candidates": 100,
+        "history_window": "paper",
+        "protocol": "paper",
+        "num_beams": 20,
+        "exclude_history": False,
+        "test_users": None,
+        "select_by": "valid/loss",
+        "precision": "float32",
+    }
+    config = TrialConfig.from_settings(dict(preset("paper")))
+    assert {key: getattr(config, key) for key in published} == published
+    ours_alone = {"lora_rank", "max_history", "validation_users", "seed", "probe"}
+    assert set(TrialConfig.model_fields) - set(published) == ours_alone
+
+
+def test_naming_settings_imports_no_torch() -> None:
+    code = "import sys, vip5core.config, vip5core.presets; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -68,7 +68,7 @@ def _compare(given: argparse.Namespace) -> int:
 
     set_environment(None)
     from vip5core.home import Home
-    from vip5core.metrics import metric, compared_names
+    from vip5core.metrics import compared_names, metric
     from vip5platform.analysis.find_trials import load_runs, units_of
     from vip5platform.analysis.significance import compare, with_holm
     from vip5platform.console import console, say

@@ -6,7 +6,7 @@ import argparse
 import itertools
 from collections.abc import Sequence
 
-from vip5core.config import setting_descriptions
+from vip5core.setting_docs import setting_descriptions
 from vip5platform.cli.exit import run_and_exit
 from vip5platform.declarations import Search, Study
 from vip5platform.environment import set_environment
