@@ -1,7 +1,7 @@
 """Every setting of a trial, declared once: its default, its bounds and what it does.
 
 Each group of settings is what one part of the code needs; `TrialConfig` is all of them, so that it can be handed to any
-of these parts as it is. Documentation and `--help` are made from this file by `setting_descriptions`.
+of these parts as it is. Documentation and `--help` are made from this file by `vip5core.setting_docs`.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def evaluate_all(
 
 
 def rouge(references: Sequence[str], texts: Sequence[str]) -> dict[str, float]:
-    """F, recall and precision of ROUGE-1, -2 and -L in percent, on *sets* of n-grams of words, split at single spaces."""
+    """F, recall and precision of ROUGE-1, -2, -L in percent, on *sets* of n-grams of words, split at single spaces."""
     if not texts:
         raise ValueError("no texts to compare")
     out = {}

@@ -139,8 +139,9 @@ class TrialResult:
         try:
             return pd.read_parquet(self.folder / _PER_USER)
         except (OSError, ValueError) as error:
+            reason = first_line(error)
             raise UserError(
-                f"per-user results cannot be read in {str(self.folder)!r} ({first_line(error)}): run the study with --force"
+                f"{str(self.folder)!r} has no per-user results to read ({reason}): run its study with --force"
             ) from None
 
 
