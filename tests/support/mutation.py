@@ -1,4 +1,4 @@
-"""Sound files made unsound: whatever a reader is given, it prepares a dataset or says what is wrong with the files."""
+"""Valid files, damaged at random: a reader prepares a dataset from them, or says what is wrong with the files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vip5core.data.build import BuildOptions, build_dataset
 from vip5core.data.dataset import Dataset
-from vip5core.data.raw import RawData
+from vip5core.data.raw import RawData, ReadRequest
 from vip5core.errors import UserError
 
 #: How many examples a test tries; more by VIP5_FUZZ=5000.
@@ -69,7 +69,7 @@ def edits(names: Sequence[str]) -> st.SearchStrategy[list[Edit]]:
     )
 
 
-def _edited(data: bytes, kind: str, place: float, length: int, new: bytes) -> bytes:
+def _edit(data: bytes, kind: str, place: float, length: int, new: bytes) -> bytes:
     start = int(place * len(data))
     before, piece, after = data[:start], data[start : start + length], data[start + length :]
     match kind:
@@ -92,16 +92,20 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def prepares_or_explains(
-    read: Callable[[Path, int], RawData], files: Mapping[str, bytes], changes: Sequence[Edit]
+    read: Callable[[ReadRequest], RawData],
+    files: Mapping[str, bytes],
+    changes: Sequence[Edit],
+    name: str = "fuzz",
+    part: str = "",
 ) -> str:
     """Read `files` after `changes`; returns `dataset` or the error, and fails on anything between."""
     changed = dict(files)
-    for name, *edit in changes:
-        changed[name] = _edited(changed[name], *edit)
-    with tempfile.TemporaryDirectory() as name:
-        source, home = write_files(Path(name) / "source", changed), Path(name) / "home"
+    for file, *edit in changes:
+        changed[file] = _edit(changed[file], *edit)
+    with tempfile.TemporaryDirectory() as place:
+        source, home = write_files(Path(place) / "source", changed), Path(place) / "home"
         try:
-            Dataset.load(build_dataset(read(source, 0), home / "out", BuildOptions(candidates=5)))
+            Dataset.load(build_dataset(read(ReadRequest(name, part, source)), home / "out", BuildOptions(candidates=5)))
             outcome, left = "dataset", ["out"]
         except UserError as error:
             outcome, left = str(error), []

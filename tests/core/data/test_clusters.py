@@ -15,7 +15,7 @@ import pytest
 from support.raw import raw_histories
 
 from vip5core.data.build import BuildOptions, build_dataset
-from vip5core.data.clusters import clustered_order, co_occurrence
+from vip5core.data.clusters import count_co_occurrences, order_by_clusters
 from vip5core.data.dataset import Dataset
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def share_of_like_neighbours(order: list[str], n_blocks: int) -> float:
 @pytest.mark.parametrize(("n_blocks", "size", "least"), [(5, 8, 0.6), (8, 30, 0.9), (12, 50, 0.9)])
 def test_planted_blocks_come_out_as_neighbours(n_blocks: int, size: int, least: float, seed: int) -> None:
     items = items_named(n_blocks * size)
-    order = clustered_order(items, blocks(n_blocks, size, users=40, each=min(size, 10), stray=0.02), seed)
+    order = order_by_clusters(items, blocks(n_blocks, size, users=40, each=min(size, 10), stray=0.02), seed)
     assert sorted(order) == items.tolist()
     assert share_of_like_neighbours(order, n_blocks) > least
     assert share_of_like_neighbours(items.tolist(), n_blocks) == 0
@@ -57,14 +57,14 @@ def test_planted_blocks_come_out_as_neighbours(n_blocks: int, size: int, least: 
 
 def test_parts_that_no_user_joins_are_not_mixed() -> None:
     items = items_named(7 * 20)
-    order = clustered_order(items, blocks(7, 20, users=30, each=8), 0)
+    order = order_by_clusters(items, blocks(7, 20, users=30, each=8), 0)
     assert share_of_like_neighbours(order, 7) == (7 * 20 - 7) / (7 * 20 - 1)
 
 
 def test_items_that_nobody_has_come_last_in_an_order_of_the_seed() -> None:
     items = items_named(60)
     training = blocks(2, 20, users=20, each=6)  # items 0 to 39
-    orders = {seed: clustered_order(items, training, seed) for seed in range(3)}
+    orders = {seed: order_by_clusters(items, training, seed) for seed in range(3)}
     for order in orders.values():
         assert sorted(order) == items.tolist()
         assert set(order[40:]) == set(items[40:])
@@ -75,7 +75,7 @@ def test_items_that_nobody_has_come_last_in_an_order_of_the_seed() -> None:
 @pytest.mark.parametrize("rows", [[], [("u", "i0001")], [("u", "i0001"), ("u", "i0001")]])
 def test_little_or_no_training_gives_an_order_all_the_same(rows: list[tuple[str, str]]) -> None:
     items = items_named(30)
-    order = clustered_order(items, pd.DataFrame(rows, columns=["user", "item"], dtype="str"), 0)
+    order = order_by_clusters(items, pd.DataFrame(rows, columns=["user", "item"], dtype="str"), 0)
     assert sorted(order) == items.tolist()
     if rows:
         assert order[0] == "i0001"
@@ -84,7 +84,7 @@ def test_little_or_no_training_gives_an_order_all_the_same(rows: list[tuple[str,
 def test_co_occurrence_counts_the_users_who_have_both() -> None:
     rows = [("u", 0), ("u", 1), ("u", 1), ("v", 1), ("v", 0), ("v", 3), ("w", 2)]
     users, items = zip(*rows, strict=True)
-    together = co_occurrence(np.array(items), pd.factorize(np.array(users))[0], 5)
+    together = count_co_occurrences(np.array(items), pd.factorize(np.array(users))[0], 5)
     expected = np.zeros((5, 5))
     for one, other, count in ((0, 1, 2), (0, 3, 1), (1, 3, 1)):
         expected[one, other] = expected[other, one] = count
@@ -112,7 +112,7 @@ def test_a_graph_without_a_best_cut_has_one_order_still(
     shape: Callable[[int], list[tuple[str, str]]], count: int
 ) -> None:
     training = pd.DataFrame(shape(count), columns=["user", "item"])
-    orders = {tuple(clustered_order(items_named(count), training, 0)) for _ in range(3)}
+    orders = {tuple(order_by_clusters(items_named(count), training, 0)) for _ in range(3)}
     assert len(orders) == 1
     assert sorted(*orders) == items_named(count).tolist()
 
@@ -137,12 +137,12 @@ def test_the_order_is_the_same_with_one_and_two_threads_and_in_every_process() -
     script = (
         "import hashlib\n"
         "import numpy as np, pandas as pd\n"
-        "from vip5core.data.clusters import clustered_order\n"
+        "from vip5core.data.clusters import order_by_clusters\n"
         "rng = np.random.default_rng(0)\n"
         "users = np.repeat(np.arange(1500), 8)\n"
         "items = (rng.integers(0, 900, len(users)) + users // 2) % 900\n"
         "training = pd.DataFrame({'user': users.astype(str), 'item': items.astype(str)})\n"
-        "order = clustered_order(pd.Series([str(n) for n in range(900)]), training, 0)\n"
+        "order = order_by_clusters(pd.Series([str(n) for n in range(900)]), training, 0)\n"
         "print(hashlib.sha256(' '.join(order).encode()).hexdigest())\n"
     )
     seen = set()

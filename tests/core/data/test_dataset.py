@@ -47,10 +47,10 @@ def test_what_was_built_is_read_back(folder: Path) -> None:
     told = dataset.explanations[["explanation", "split"]].to_numpy().tolist()
     assert sorted(told) == [["lovely red", "train"], ["too dear", "test"]]
     reasons = {(drop.what, drop.reason): drop.count for drop in dataset.manifest.drops}
-    assert reasons[("explanation", "a training row about a held-out pair")] == 1
+    assert reasons[("explanation", "in training, but about a held-out interaction")] == 1
     assert reasons[("explanation", "empty text")] == 1
     assert reasons[("image", "the item has no image")] == 4
-    assert reasons[("title", "missing: the item is called by its number")] == 1
+    assert reasons[("title", "missing: replaced by the item's number")] == 1
 
 
 def test_the_fingerprint_is_of_the_content(folder: Path, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def change_manifest(folder: Path, **values: object) -> None:
 
 def test_another_schema_version_is_refused(folder: Path) -> None:
     change_manifest(folder, schema_version=7)
-    assert "schema version 7, this code reads 2" in refused(folder)
+    assert "schema version 7, this code reads 3" in refused(folder)
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     assert "no manifest.json" in refused(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 2}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 3}'])
 def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text, "utf-8")
     assert "is not a manifest" in refused(folder)

@@ -148,7 +148,7 @@ def test_the_options_of_a_build_choose_the_filters_and_the_manifest_counts_them(
 
 def test_a_source_without_a_core_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     histories = {user: user + "123456" for user in "uvw"}
-    with pytest.raises(UserError, match=r"no user with at least 4 interactions in its 5-core: .* \(k_core=0\)"):
+    with pytest.raises(UserError, match=r"no user with at least 4 interactions in its 5-core, .* \(k_core=0\)"):
         build_dataset(raw_histories(histories), tmp_path / "out", BuildOptions(k_core=5))
     assert list(tmp_path.iterdir()) == []
 

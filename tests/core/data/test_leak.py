@@ -25,7 +25,7 @@ def dataset_of(
     options = BuildOptions(repeats="keep", candidates=5)
     if numbers is not None:
         raw.provided = Provided(item_ids=numbers)
-        options = BuildOptions(repeats="keep", candidates=5, id_scheme="published")
+        options = BuildOptions(repeats="keep", candidates=5, id_scheme="provided")
     return Dataset.load(build_dataset(raw, folder / "out", options))
 
 

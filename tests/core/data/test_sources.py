@@ -11,9 +11,10 @@ from vip5core.data.build import BuildOptions
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
 from vip5core.errors import UserError
+from vip5core.home import Home
 
 
-def refusal(dataset: str, source: Path | None, home: Path) -> str:
+def refusal(dataset: str, source: Path | None, home: Home) -> str:
     with pytest.raises(UserError) as caught:
         prepare(dataset, source, home)
     assert "\n" not in str(caught.value)
@@ -21,20 +22,20 @@ def refusal(dataset: str, source: Path | None, home: Path) -> str:
 
 
 def test_a_second_request_finds_the_first_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = prepare("minimart:25", None, tmp_path)
+    first = prepare("minimart:25", None, Home(tmp_path))
     assert Dataset.load(first).n_users == 25
-    seeded = prepare("minimart:25", None, tmp_path, BuildOptions(seed=1))
+    seeded = prepare("minimart:25", None, Home(tmp_path), BuildOptions(seed=1))
     assert seeded != first
 
     def built_again(*_: object) -> None:
         raise AssertionError("built again")
 
     monkeypatch.setattr(sources, "build_dataset", built_again)
-    assert prepare("minimart:25", None, tmp_path) == first
-    assert prepare("minimart:25", None, tmp_path, BuildOptions(seed=1)) == seeded
-    assert prepare(str(first), None, tmp_path) == first
+    assert prepare("minimart:25", None, Home(tmp_path)) == first
+    assert prepare("minimart:25", None, Home(tmp_path), BuildOptions(seed=1)) == seeded
+    assert prepare(str(first), None, Home(tmp_path)) == first
     with pytest.raises(AssertionError, match="built again"):
-        prepare("minimart:26", None, tmp_path)
+        prepare("minimart:26", None, Home(tmp_path))
 
 
 def test_a_changed_source_is_prepared_again(tmp_path: Path) -> None:
@@ -43,17 +44,17 @@ def test_a_changed_source_is_prepared_again(tmp_path: Path) -> None:
     (source / "u.genre").write_text("Drama|0\n")
     (source / "u.item").write_text("".join(f"{n}|Film {n}|||x|1\n" for n in range(1, 6)))
     (source / "u.data").write_text("".join(f"1\t{n}\t5\t{n}\n" for n in range(1, 5)))
-    first = prepare("movielens-100k", source, tmp_path)
-    assert prepare("movielens-100k", source, tmp_path) == first
+    first = prepare("movielens-100k", source, Home(tmp_path))
+    assert prepare("movielens-100k", source, Home(tmp_path)) == first
     (source / "u.data").write_text("".join(f"1\t{n}\t5\t{n}\n" for n in range(1, 6)))
-    second = prepare("movielens-100k", source, tmp_path)
+    second = prepare("movielens-100k", source, Home(tmp_path))
     assert second != first
     assert (Dataset.load(first).n_items, Dataset.load(second).n_items) == (4, 5)
 
 
 @pytest.mark.parametrize("size", ["0", "-3", "x", "1.5", "²"])
 def test_a_size_that_is_no_number_of_users_is_refused(size: str, tmp_path: Path) -> None:
-    assert "positive number of users" in refusal(f"minimart:{size}", None, tmp_path)
+    assert "positive number of users" in refusal(f"minimart:{size}", None, Home(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -72,32 +73,34 @@ def test_a_size_that_is_no_number_of_users_is_refused(size: str, tmp_path: Path)
     ],
 )
 def test_a_shop_that_is_no_size_and_seed_is_refused(name: str, says: str, tmp_path: Path) -> None:
-    message = refusal(name, None, tmp_path)
+    message = refusal(name, None, Home(tmp_path))
     assert repr(name) in message
     assert says in message
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_shop_is_known_by_its_size_and_seed(tmp_path: Path) -> None:
-    third = Dataset.load(prepare("minimart:25:3", None, tmp_path))
+    third = Dataset.load(prepare("minimart:25:3", None, Home(tmp_path)))
     assert third.manifest.source == {"name": "minimart", "users": "25", "seed": "3"}
-    first = Dataset.load(prepare("minimart:25:0", None, tmp_path))
-    assert first.fingerprint == Dataset.load(prepare("minimart:25", None, tmp_path)).fingerprint != third.fingerprint
-    renumbered = Dataset.load(prepare("minimart:25:3", None, tmp_path, BuildOptions(seed=1)))
+    first = Dataset.load(prepare("minimart:25:0", None, Home(tmp_path)))
+    assert (
+        first.fingerprint == Dataset.load(prepare("minimart:25", None, Home(tmp_path))).fingerprint != third.fingerprint
+    )
+    renumbered = Dataset.load(prepare("minimart:25:3", None, Home(tmp_path), BuildOptions(seed=1)))
     assert renumbered.manifest.source == third.manifest.source
     assert sorted(renumbered.users["name"]) == sorted(third.users["name"])
     assert renumbered.manifest.tables != third.manifest.tables
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
-    assert "unknown dataset 'minimrat': did you mean 'minimart'?" in refusal("minimrat", None, tmp_path)
-    assert "did you mean 'movielens-100k'?" in refusal("movielens-100", None, tmp_path)
+    assert "unknown dataset 'minimrat': did you mean 'minimart'?" in refusal("minimrat", None, Home(tmp_path))
+    assert "did you mean 'movielens-100k'?" in refusal("movielens-100", None, Home(tmp_path))
 
 
 def test_a_source_that_is_missing_empty_or_superfluous_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    home = tmp_path / "home"
+    home = Home(tmp_path / "home")
     assert "needs --source" in refusal("movielens-100k", None, home)
     assert "is not a folder" in refusal("movielens-100k", tmp_path / "nowhere", home)
     assert "is empty" in refusal("movielens-100k", empty, home)
@@ -106,10 +109,10 @@ def test_a_source_that_is_missing_empty_or_superfluous_is_refused(tmp_path: Path
 
 def test_a_home_that_cannot_be_written_is_a_users_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    assert "cannot be written" in refusal("minimart:20", None, tmp_path / "file" / "home")
+    assert "cannot be written" in refusal("minimart:20", None, Home(tmp_path / "file" / "home"))
 
 
 def test_what_is_made_of_a_source_is_no_part_of_it(tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_text("user,item\n" + "".join(f"u,{item}\n" for item in "abcdef"))
-    first = prepare("tables", tmp_path, tmp_path / "runs")
-    assert prepare("tables", tmp_path, tmp_path / "runs") == first
+    first = prepare("tables", tmp_path, Home(tmp_path / "runs"))
+    assert prepare("tables", tmp_path, Home(tmp_path / "runs")) == first

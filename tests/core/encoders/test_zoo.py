@@ -87,7 +87,7 @@ def test_an_unknown_encoder_is_answered_with_the_nearest() -> None:
 def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path: Path) -> None:
     for weights in (str(tmp_path / "RN50.pt"), str(tmp_path)):
         with pytest.raises(
-            UserError, match=r"must be openai, tiny, published, a weights file, or a folder that holds RN50\.pt"
+            UserError, match=r"must be openai, tiny, provided, a weights file, or a folder that holds RN50\.pt"
         ):
             load_encoder(EncoderChoice("RN50", weights))
 

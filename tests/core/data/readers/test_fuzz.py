@@ -1,4 +1,4 @@
-"""Amazon dumps and releases made unsound: each is prepared, or refused in one line, and leaves nothing half done.
+"""Amazon dumps and releases damaged at random: each is prepared, or refused in one line, and leaves nothing half done.
 
 `VIP5_FUZZ=5000` tries so many of each kind.
 """
@@ -9,7 +9,6 @@ import gzip
 import os
 import pickle
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import event, given, settings
@@ -18,9 +17,8 @@ from support import amazon_dumps as dumps
 from support.mutation import Edit, edits, prepares_or_explains
 from support.release_folder import feature_file, release_files
 
-from vip5core.data.raw import RawData
-from vip5core.data.readers.amazon.reader import amazon
-from vip5core.data.readers.release.reader import vip5_release
+from vip5core.data.readers.amazon import read_amazon
+from vip5core.data.readers.release import read_release
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +72,7 @@ line_edits = st.lists(
 
 
 def with_edited_lines(data: bytes, changes: Sequence[LineEdit]) -> bytes:
-    """Lines left out, told again, moved, cut, put in; or a value or a key of a record changed."""
+    """Lines left out, repeated, moved, cut, put in; or a value or a key of a record changed."""
     lines = data.split(b"\n")
     for kind, place, line, value in changes:
         at = int(place * len(lines))
@@ -102,7 +100,7 @@ def with_edited_lines(data: bytes, changes: Sequence[LineEdit]) -> bytes:
     return b"\n".join(lines)
 
 
-def told(outcome: str) -> None:
+def show(outcome: str) -> None:
     """For `--hypothesis-show-statistics`."""
     event("dataset" if outcome == "dataset" else "refused")
 
@@ -120,11 +118,7 @@ def test_a_damaged_dump_is_prepared_or_refused(
         files = {f"{name}.gz": gzip.compress(lines, 1, mtime=0) for name, lines in files.items()}
     changes = data.draw(st.just([]) | edits(list(files)))
 
-    def read(source: Path, seed: int) -> RawData:
-        del seed
-        return amazon(year, "", source)
-
-    told(prepares_or_explains(read, files, changes))
+    show(prepares_or_explains(read_amazon, files, changes, f"amazon-{year}"))
 
 
 #: Parts that are not all the same.
@@ -181,8 +175,4 @@ def test_a_damaged_release_is_prepared_or_refused(
     files = {name: content for name, content in files.items() if name not in missing}
     changes: list[Edit] = data.draw(st.just([]) | edits([name for name in PARTS if name in files]))
 
-    def read(source: Path, seed: int) -> RawData:
-        del seed
-        return vip5_release(source, category)
-
-    told(prepares_or_explains(read, files, changes))
+    show(prepares_or_explains(read_release, files, changes, "vip5-release", category))

@@ -14,7 +14,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.data.leak import measure_leak
 from vip5core.data.raw import Provided
 from vip5core.data.readers.minimart.images import COLOURS, PATTERNS, SHAPES
-from vip5core.data.readers.minimart.reader import KINDS, MATERIALS, minimart
+from vip5core.data.readers.minimart.reader import KINDS, MATERIALS, generate_shop
 from vip5core.encoders import open_image
 from vip5core.errors import UserError
 
@@ -35,9 +35,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_shop(shop: Dataset, tmp_path: Path) -> None:
-    again = build_dataset(minimart(40), tmp_path / "again")
+    again = build_dataset(generate_shop(40), tmp_path / "again")
     assert contents(again) == contents(shop.folder)
-    other = Dataset.load(build_dataset(minimart(40, seed=1), tmp_path / "other"))
+    other = Dataset.load(build_dataset(generate_shop(40, seed=1), tmp_path / "other"))
     assert other.fingerprint != shop.fingerprint
 
 
@@ -96,32 +96,32 @@ def test_nobody_buys_twice(shop: Dataset) -> None:
 
 @pytest.mark.parametrize("users", [-5, 0, 1, 19])
 def test_a_shop_too_small_to_be_split_is_refused(users: int) -> None:
-    with pytest.raises(UserError, match=rf"minimart with {users} users: .*20"):
-        minimart(users)
+    with pytest.raises(UserError, match=rf"minimart:{users}: .*20"):
+        generate_shop(users)
 
 
 def test_the_smallest_shop_is_one(tmp_path: Path) -> None:
-    counts = Dataset.load(build_dataset(minimart(20), tmp_path / "out")).manifest.counts
+    counts = Dataset.load(build_dataset(generate_shop(20), tmp_path / "out")).manifest.counts
     assert counts["users"] == 20
     assert 50 <= counts["items"] == counts["items_with_image"] <= 60  # what nobody bought is not offered
 
 
 def test_provided_ids_run_along_whole_histories_and_leak(tmp_path: Path) -> None:
-    raw = minimart(600)
-    published, random = (
+    raw = generate_shop(600)
+    provided, random = (
         Dataset.load(build_dataset(raw, tmp_path / scheme, BuildOptions(id_scheme=scheme)))
-        for scheme in ("published", "random")
+        for scheme in ("provided", "random")
     )
-    assert published.manifest.ids_leak
+    assert provided.manifest.ids_leak
     assert not random.manifest.ids_leak
-    bought = np.concatenate([published.history(user) for user in range(1, published.n_users + 1)])
-    assert pd.unique(bought).tolist() == list(range(1, published.n_items + 1))
-    assert measure_leak(published).ndcg > 2 * measure_leak(random).ndcg
+    bought = np.concatenate([provided.history(user) for user in range(1, provided.n_users + 1)])
+    assert pd.unique(bought).tolist() == list(range(1, provided.n_items + 1))
+    assert measure_leak(provided).ndcg > 2 * measure_leak(random).ndcg
 
 
 def test_nothing_is_said_of_provided_ids_unless_they_are_asked_for(tmp_path: Path) -> None:
-    raw = minimart(40)
+    raw = generate_shop(40)
     with_ids = build_dataset(raw, tmp_path / "with")
-    without = build_dataset(dataclasses.replace(minimart(40), provided=Provided()), tmp_path / "without")
+    without = build_dataset(dataclasses.replace(generate_shop(40), provided=Provided()), tmp_path / "without")
     assert raw.provided.item_ids
     assert contents(with_ids) == contents(without)

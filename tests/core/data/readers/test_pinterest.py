@@ -11,8 +11,8 @@ from support.mutation import EXAMPLES, Edit, edits, prepares_or_explains, write_
 
 from vip5core.data.build import BuildOptions, build_dataset
 from vip5core.data.dataset import Dataset
-from vip5core.data.raw import Drop
-from vip5core.data.readers.pinterest import pinterest
+from vip5core.data.raw import Drop, RawData, ReadRequest
+from vip5core.data.readers.pinterest import read_pinterest
 from vip5core.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -43,8 +43,12 @@ def source(tmp_path: Path) -> Path:
     return write_files(tmp_path / "source", release())
 
 
+def read(source: Path) -> RawData:
+    return read_pinterest(ReadRequest("pinterest", folder=source))
+
+
 def built(source: Path, out: str = "out") -> Dataset:
-    return Dataset.load(build_dataset(pinterest(source), source.parent / out, BuildOptions(candidates=10)))
+    return Dataset.load(build_dataset(read(source), source.parent / out, BuildOptions(candidates=10)))
 
 
 def raw_history(dataset: Dataset, user: int) -> list[int]:
@@ -139,7 +143,7 @@ def test_a_list_that_is_broken_or_of_another_pin_is_not_used(source: Path) -> No
     assert dataset.manifest.counts["lists_with_provided_negatives"] == USERS - 2
     drops = {drop.reason: drop.examples[0] for drop in dataset.manifest.drops if drop.what == "negatives"}
     assert drops["not a list for the user's test pin"].startswith(f"{NEGATIVE} line 2: (1,{held_out + 1})")
-    assert drops["not (user,item) and the numbers of items, separated by tabs"].startswith(f"{NEGATIVE} line 3: (__imp")
+    assert drops["not (user,item) and item numbers, separated by tabs"].startswith(f"{NEGATIVE} line 3: (__imp")
 
 
 def test_a_user_with_two_test_pins_or_none_is_counted(source: Path) -> None:
@@ -155,14 +159,14 @@ def test_a_user_with_two_test_pins_or_none_is_counted(source: Path) -> None:
 @pytest.mark.parametrize("name", [TRAIN, TEST])
 def test_a_missing_empty_or_foreign_file_is_named(source: Path, name: str) -> None:
     (source / name).write_text("<html>\n<body>404\n")
-    with pytest.raises(UserError, match=f"{name}': 2 of 2 lines are not usable as pin"):
-        pinterest(source)
+    with pytest.raises(UserError, match=f"{name}': 2 of 2 lines cannot be read as pin"):
+        read(source)
     (source / name).write_text("")
     with pytest.raises(UserError, match=f"{name}' is empty"):
-        pinterest(source)
+        read(source)
     (source / name).unlink()
-    with pytest.raises(UserError, match=f"{name}' is missing, and so is {name}.gz: --source must name"):
-        pinterest(source)
+    with pytest.raises(UserError, match=f"{name}' is missing, and so is {name}.gz: --source must be"):
+        read(source)
 
 
 def test_a_truncated_archive_is_refused(source: Path) -> None:
@@ -170,7 +174,7 @@ def test_a_truncated_archive_is_refused(source: Path) -> None:
     (source / TRAIN).unlink()
     (source / f"{TRAIN}.gz").write_bytes(packed[:-20])
     with pytest.raises(UserError, match="broken or truncated gzip file"):
-        pinterest(source)
+        read(source)
 
 
 @settings(max_examples=EXAMPLES)
@@ -178,4 +182,4 @@ def test_a_truncated_archive_is_refused(source: Path) -> None:
 @example([(TRAIN, "truncate", 0.0, 1, b"x")])
 @example([(TEST, "insert", 0.0, 1, b"\x1f\x8b")])
 def test_spoilt_files_give_a_dataset_or_an_error_that_says_why(changes: list[Edit]) -> None:
-    prepares_or_explains(pinterest, release(), changes)
+    prepares_or_explains(read_pinterest, release(), changes)

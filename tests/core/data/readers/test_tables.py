@@ -19,9 +19,10 @@ from support.mutation import EXAMPLES, edits, prepares_or_explains, write_files
 
 from vip5core.data.build import BuildOptions, build_dataset
 from vip5core.data.dataset import Dataset
-from vip5core.data.readers.movielens.reader import movielens_100k
+from vip5core.data.raw import RawData, ReadRequest
+from vip5core.data.readers.movielens import read_movielens_100k
 from vip5core.data.readers.tables import files as tables_files
-from vip5core.data.readers.tables.reader import tables
+from vip5core.data.readers.tables import read_tables
 from vip5core.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -80,9 +81,13 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
+def read(source: Path) -> RawData:
+    return read_tables(ReadRequest("tables", folder=source))
+
+
 def built(source: Path, **options: object) -> Dataset:
     out = source.parent / f"out{len(list(source.parent.iterdir()))}"
-    return Dataset.load(build_dataset(tables(source), out, BuildOptions(candidates=5, **options)))
+    return Dataset.load(build_dataset(read(source), out, BuildOptions(candidates=5, **options)))
 
 
 def histories(dataset: Dataset) -> dict[str, list[str]]:
@@ -213,7 +218,7 @@ TIMES: dict[str, Callable[[datetime.datetime], object]] = {
 def test_every_way_of_writing_times_gives_the_same_seconds_and_order(way: str, ending: str, tmp_path: Path) -> None:
     written = orders(time=None, timestamp=[TIMES[way](moment) for moment in moments()])
     write(written, tmp_path / "source" / f"interactions{ending}")
-    of_user = tables(tmp_path / "source").interactions.groupby("user")
+    of_user = read(tmp_path / "source").interactions.groupby("user")
     assert of_user["item"].agg(list).to_dict() == expected()
     assert of_user["timestamp"].agg(list).tolist() == [[NOON, NOON + 60, NOON + 60, NOON + 7200, NOON + 7200]] * 5
 
@@ -238,7 +243,7 @@ def test_a_mapping_says_how_times_are_written(said: str, text: str, seconds: int
         written = orders(time=[int(text) if text.isdecimal() and ending == ".parquet" else text] * 25)
         write(written, folder / "source" / f"interactions{ending}")
         (folder / "source" / "columns.yaml").write_text(f"interactions: {{{said}}}")
-        interactions = tables(folder / "source").interactions
+        interactions = read(folder / "source").interactions
         assert set(interactions["timestamp"]) == {seconds}
         assert interactions["item"].tolist()[:5] == bought(0)  # one second, so the order of the file
 
@@ -253,7 +258,7 @@ def test_a_mapping_says_how_times_are_written(said: str, text: str, seconds: int
 )
 def test_the_unit_of_numbers_is_told_by_their_magnitude(text: str, seconds: int, tmp_path: Path) -> None:
     write(orders(time=text), tmp_path / "source" / "interactions.csv")
-    assert set(tables(tmp_path / "source").interactions["timestamp"]) == {seconds}
+    assert set(read(tmp_path / "source").interactions["timestamp"]) == {seconds}
 
 
 def test_without_times_the_order_of_the_file_counts(tmp_path: Path) -> None:
@@ -272,8 +277,8 @@ def test_times_that_do_not_fit_the_column_are_dropped_counted_and_located(tmp_pa
     assert len(dataset.interactions) == 19
     assert drops(dataset, "interaction") == {
         "no time": (1, ["interactions.csv line 24"]),
-        "a time that cannot be read": (4 - 1, [f"interactions.csv line {n}" for n in (22, 23, 25)]),
-        "a time in another unit than most of the column": (2, [f"interactions.csv line {n}" for n in (21, 26)]),
+        "unreadable time": (4 - 1, [f"interactions.csv line {n}" for n in (22, 23, 25)]),
+        "time in another unit than most of the column": (2, [f"interactions.csv line {n}" for n in (21, 26)]),
     }
 
 
@@ -286,7 +291,7 @@ def test_dates_of_which_nobody_knows_the_month_are_refused(tmp_path: Path) -> No
 
 def test_numbers_that_look_like_dates_are_refused(tmp_path: Path) -> None:
     write(orders(time="20210403"), tmp_path / "source" / "interactions.csv")
-    assert "look like dates (20210403): say time_unit: date" in refusal(tmp_path / "source")
+    assert "look like dates (20210403): set time_unit: date" in refusal(tmp_path / "source")
 
 
 def test_a_column_that_holds_no_times_is_refused(tmp_path: Path) -> None:
@@ -315,7 +320,7 @@ def test_a_table_is_read_in_chunks_and_none_is_left_out(
         counts = [{reason: n for reason, (n, _) in drops(dataset, what).items()} for dataset in (whole, parts)]
         assert counts[0] == counts[1]
     place = {".csv": "line 12", ".parquet": "row 11"}[ending]
-    assert drops(parts, "item")["an item that was there before"][1][0] == f"items{ending} {place}"
+    assert drops(parts, "item")["duplicate item: the first row is used"][1][0] == f"items{ending} {place}"
     assert drops(parts, "interaction")["no user"][0] == 3
 
 
@@ -334,7 +339,7 @@ def test_ratings_stay_on_their_scale_and_those_missing_are_five(tmp_path: Path) 
     write(orders(rating=ratings), tmp_path / "source" / "interactions.csv")
     dataset = built(tmp_path / "source")
     assert sorted(dataset.interactions["rating"]) == sorted([0.5, 5, 97, -3, 5, 5, 5, 5, *[2] * 17])
-    reason = "a rating that is not a number: 5 is taken"
+    reason = "rating is not a number: 5 is used"
     assert drops(dataset, "interaction") == {reason: (4, [f"interactions.csv line {n}" for n in (6, 7, 8, 9)])}
 
 
@@ -373,8 +378,8 @@ def test_images_are_files_inside_the_folder_or_addresses(source: Path, tmp_path:
     assert [list(items.loc[item, "image_urls"]) for item in ITEMS[2:4]] == [[images[2]], [images[3]]]
     assert items["image"].notna().sum() == 2
     assert {reason: places for reason, (_, places) in drops(dataset, "image").items() if "no image" not in reason} == {
-        "an absolute path": ["items.csv line 7: /etc/hostname"],
-        "a path out of the source's folder": ["items.csv line 8: ../secret.jpg", "items.csv line 9: photos/link.jpg"],
+        "absolute path": ["items.csv line 7: /etc/hostname"],
+        "outside the source's folder": ["items.csv line 8: ../secret.jpg", "items.csv line 9: photos/link.jpg"],
         "no such file": ["items.csv line 10: photos/none.jpg", f"items.csv line 11: {'x' * 80}"],
     }
 
@@ -393,7 +398,7 @@ def test_of_several_rows_about_an_item_the_first_counts(source: Path) -> None:
     dataset = built(source)
     assert "again" not in set(dataset.items["title"])
     assert drops(dataset, "item") == {
-        "an item that was there before": (2, ["items.csv line 12", "items.csv line 13"]),
+        "duplicate item: the first row is used": (2, ["items.csv line 12", "items.csv line 13"]),
         "no item": (1, ["items.csv line 14"]),
     }
 
@@ -403,7 +408,7 @@ def test_items_nobody_has_and_items_nobody_describes_are_counted(source: Path) -
     dataset = built(source)
     assert histories(dataset) == expected()
     assert drops(dataset, "item") == {
-        "no interaction is left with it": (1, []),
+        "no interactions left": (1, []),
         "not in items.csv: kept, without a title or image": (1, ["item 010"]),
     }
 
@@ -411,7 +416,7 @@ def test_items_nobody_has_and_items_nobody_describes_are_counted(source: Path) -
 def test_items_under_other_ids_are_refused(source: Path) -> None:
     write(products().assign(item=[str(int(item)) for item in ITEMS]), source / "items.csv")
     error = refusal(source)
-    assert "describes none of the items in the interactions, which are called such as '010'" in error
+    assert "has none of the items in the interactions, whose ids look like '010'" in error
     assert "its column 'item' holds such as '10'" in error
 
 
@@ -437,11 +442,11 @@ def test_explanations_need_an_interaction_and_keep_their_own_split_and_rating(so
     }
     assert set(told["summary"]) == {"in short"}
     assert drops(dataset, "explanation") == {
-        "a rating that is not a number: that of the interaction is taken": (1, ["explanations.csv line 4"]),
-        "its split is not one of train, valid, test": (1, ["explanations.csv line 5"]),
-        "of a user and item without an interaction that is kept": (2, [f"explanations.csv line {n}" for n in (6, 7)]),
+        "rating is not a number: that of the interaction is used": (1, ["explanations.csv line 4"]),
+        "split is not one of train, valid, test": (1, ["explanations.csv line 5"]),
+        "no kept interaction of its user with its item": (2, [f"explanations.csv line {n}" for n in (6, 7)]),
         "no user": (1, ["explanations.csv line 8"]),
-        "a training row about a held-out pair": (1, []),
+        "in training, but about a held-out interaction": (1, []),
         "empty text": (1, []),
     }
 
@@ -459,15 +464,15 @@ def test_a_quoted_line_end_is_part_of_its_cell(source: Path) -> None:
 
 
 BAD_ROWS = {
-    "two fields": ("001,010", "2 fields where the first row has 4"),
-    "five fields": ("001,010,5,4,1", "5 fields where the first row has 4"),
-    "a NUL": (f"001,010,{NOON}\0,4", "a NUL byte"),
-    "an open quote": (f'001,"010,{NOON},4', "a quote that is not closed"),
-    "an open quote at the end": (f'001,010,{NOON},"4', "a quote that is not closed"),
-    "a quote within": (f'"001,010,"{NOON},4', "2 fields where the first row has 4"),
+    "two fields": ("001,010", "2 fields, but the first row has 4"),
+    "five fields": ("001,010,5,4,1", "5 fields, but the first row has 4"),
+    "a NUL": (f"001,010,{NOON}\0,4", "contains a NUL byte"),
+    "an open quote": (f'001,"010,{NOON},4', "unclosed quote"),
+    "an open quote at the end": (f'001,010,{NOON},"4', "unclosed quote"),
+    "a quote within": (f'"001,010,"{NOON},4', "2 fields, but the first row has 4"),
     "an old line end": (f"001,010\r,{NOON},4", "new-line character seen in unquoted field"),
     "a cell without end": (f"{'x' * 200_000},010,{NOON},4", "field larger than field limit"),
-    "a line end in quotes, and too few fields": ('001,"01\n0",5', "3 fields where the first row has 4"),
+    "a line end in quotes, and too few fields": ('001,"01\n0",5', "3 fields, but the first row has 4"),
 }
 
 
@@ -475,11 +480,11 @@ BAD_ROWS = {
 @pytest.mark.parametrize("line", [2, 13, 27])
 def test_a_bad_row_takes_no_other_with_it(line: int, case: str, source: Path) -> None:
     row, reason = BAD_ROWS[case]
-    whole = tables(source).interactions
+    whole = read(source).interactions
     lines = (source / "interactions.csv").read_text().split("\n")
     lines.insert(line - 1, row)
     (source / "interactions.csv").write_text("\n".join(lines))
-    raw = tables(source)
+    raw = read(source)
     pd.testing.assert_frame_equal(raw.interactions, whole)
     (drop,) = raw.ledger.drops()
     assert drop.reason.startswith(reason)
@@ -519,9 +524,9 @@ def test_missing_columns_are_answered_with_the_nearest(ending: str, source: Path
     write(orders().rename(columns={"user": "usr"}), source / f"interactions{ending}")
     error = refusal(source)
     assert "has columns usr, item, time, rating: needs user and item and time and rating" in error
-    assert "there is no 'user': did you mean 'usr'?; say in columns.yaml which columns hold what" in error
+    assert "but has no 'user': did you mean 'usr'?; name the columns in columns.yaml" in error
     (source / "columns.yaml").write_text("interactions: {user: usr, rating: stars}")
-    assert "there is no 'stars'" in refusal(source)  # named, so it must be there
+    assert "but has no 'stars'" in refusal(source)  # named, so it must be there
     (source / "columns.yaml").write_text("interactions: {user: usr}\nitems: {title: name}")
     assert "items.csv' has columns item, title, description, categories: needs item and name" in refusal(source)
 
@@ -531,10 +536,10 @@ def test_files_that_are_no_tables_are_refused(source: Path) -> None:
     for text, error in {
         "": "is empty",
         "\n\n": "does not name columns",
-        "user,item\n": "names its columns but has no rows",
-        "user;item\n1;2\n": "there is no 'user': did you mean 'user;item'?: or is there another separator",
+        "user,item\n": "has column names but no rows",
+        "user;item\n1;2\n": "but has no 'user': did you mean 'user;item'?: or is the separator",
         "user,item,user\n1,2,3\n": "has 2 columns called 'user'",
-        "user,item\n1\n2\n3\n": "3 of 3 rows are not usable as interaction (line 2: 1 fields",
+        "user,item\n1\n2\n3\n": "3 of 3 rows cannot be read as interaction (line 2: 1 fields",
         "user,item\n,1\n,2\n3,4\n": "2 of 3 rows cannot be used, most for 'no user' (interactions.csv line 2)",
         "user\0,item\n1,2\n": "does not name columns",
         'user,"item\n1,2\n': "does not name columns",
@@ -558,13 +563,13 @@ def test_parquet_files_that_cannot_be_read_are_refused(source: Path) -> None:
     path = write(products(), source / "items.parquet")
     data = path.read_bytes()
     path.write_bytes(data[:-40])
-    assert "items.parquet' is not a whole Parquet file" in refusal(source)
+    assert "items.parquet' is not a readable Parquet file" in refusal(source)
     path.write_bytes(data.replace(b"Lamp, \xe2\x80\x9c010", b"Lamp, \xff\xff\xff010"))
-    assert "items.parquet' is not a whole Parquet file" in refusal(source)
+    assert "items.parquet' is not a readable Parquet file" in refusal(source)
     write(products().assign(title=[["a list"]] * 10), path)
     assert "column 'title' has the type list<" in refusal(source)
     write(products().head(0), path)
-    assert "names its columns but has no rows" in refusal(source)
+    assert "has column names but no rows" in refusal(source)
 
 
 def test_one_table_in_two_files_is_refused_and_none_too(source: Path) -> None:
@@ -594,8 +599,8 @@ def test_a_folder_without_interactions_is_told_what_it_needs(source: Path) -> No
         ("interactions: {separator: ab}", "interactions.separator='ab'"),
         ("name: my shop", "name='my shop': String should match"),
         ("interactions: {file: none.csv}", "interactions.file='none.csv': no such file: name a file in"),
-        ("interactions: {file: ../out.csv}", "interactions.file='../out.csv': a path out of the source's folder"),
-        ("interactions: {file: /etc/passwd}", "interactions.file='/etc/passwd': an absolute path"),
+        ("interactions: {file: ../out.csv}", "interactions.file='../out.csv': outside the source's folder"),
+        ("interactions: {file: /etc/passwd}", "interactions.file='/etc/passwd': absolute path"),
         ("interactions: {file: columns.yaml}", "its name must end in .csv, "),
         ("interactions: {user: x", "is not YAML (while parsing a flow mapping"),
         ("- user", "is not a mapping"),
@@ -616,7 +621,10 @@ def test_movielens_as_a_table_is_the_dataset_of_its_own_reader(real_data: Path, 
     (tmp_path / "source").mkdir()
     head = b"user\titem\trating\ttime\n"
     (tmp_path / "source" / "interactions.tsv").write_bytes(head + (folder / "ml-100k" / "u.data").read_bytes())
-    mine, theirs = tables(tmp_path / "source"), movielens_100k(folder)
+    mine, theirs = (
+        read(tmp_path / "source"),
+        read_movielens_100k(ReadRequest("movielens-100k", folder=folder)),
+    )
     order = ["user", "timestamp"]
     pd.testing.assert_frame_equal(
         mine.interactions.sort_values(order, kind="stable").reset_index(drop=True),
@@ -651,4 +659,4 @@ PARQUET_SHOP = {
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_spoilt_files_give_a_dataset_or_an_error_that_says_why(files: dict[str, bytes], data: st.DataObject) -> None:
-    prepares_or_explains(tables, files, data.draw(edits(list(files))))
+    prepares_or_explains(read_tables, files, data.draw(edits(list(files))))

@@ -16,11 +16,13 @@ from support.amazon_dumps import CATEGORY, HISTORIES, START, YEARS, Row
 
 from vip5core.data.build import BuildOptions, build_dataset
 from vip5core.data.dataset import Dataset
-from vip5core.data.raw import Drop
-from vip5core.data.readers.amazon.reader import RELEASES, amazon
+from vip5core.data.raw import Drop, RawData, ReadRequest
+from vip5core.data.readers.amazon import read_amazon
+from vip5core.data.readers.amazon.releases import RELEASES
 from vip5core.data.readers.amazon.review_words import words_of_review
 from vip5core.data.sources import SOURCES, prepare
 from vip5core.errors import UserError
+from vip5core.home import Home
 
 pytestmark = pytest.mark.slow
 
@@ -30,16 +32,20 @@ LAST = START + 100
 every_year = pytest.mark.parametrize("year", YEARS)
 
 
+def read(source: Path, year: int, category: str = "") -> RawData:
+    return read_amazon(ReadRequest(f"amazon-{year}", category, source))
+
+
 def built(source: Path, year: int, options: BuildOptions = ALL, category: str = "") -> Dataset:
     out = source.parent / f"out{len(list(source.parent.glob('out*')))}"
-    return Dataset.load(build_dataset(amazon(year, category, source), out, options))
+    return Dataset.load(build_dataset(read(source, year, category), out, options))
 
 
 class Told:
     """What the reader tells of a dump before anything is filtered."""
 
     def __init__(self, source: Path, year: int, category: str = "") -> None:
-        raw = amazon(year, category, source)
+        raw = read(source, year, category)
         details = raw.details(raw.interactions)
         in_time = raw.interactions.sort_values("timestamp", kind="stable").groupby("user", sort=False)["item"]
         self.histories = {user: list(items) for user, items in in_time}
@@ -58,7 +64,7 @@ class Told:
 
 def refusal(year: int, source: Path, category: str = "") -> str:
     with pytest.raises(UserError) as caught:
-        amazon(year, category, source)
+        read(source, year, category)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -120,7 +126,7 @@ def test_an_explanation_is_a_sentence_of_the_review_of_its_pair_in_its_split(yea
     assert len(rows) == len(dataset.explanations) == 48
     assert rows["split"].tolist() == rows["split_of_pair"].tolist()
     assert set(rows["split"]) == {"train", "valid", "test"}
-    text = RELEASES[year].text
+    text = RELEASES[f"amazon-{year}"].text
     for row in rows.itertuples():
         review = dumps.review(year, row.raw_id_user, row.raw_id_item, START)
         sentence = next(part for part in review[text].split(".") if "great" in part)
@@ -201,7 +207,7 @@ def test_unverified_reviews_are_kept_and_counted(tmp_path: Path) -> None:
         assert len(told.times) == 48
         assert (told.drop.count, told.drop.reason) == (
             2,
-            "of no verified purchase: kept",
+            "not a verified purchase: kept",
         )
 
 
@@ -211,7 +217,7 @@ def test_the_source_keeps_the_5_core_unless_asked_otherwise(year: int, tmp_path:
     dense = {f"U{user}": [f"B{item}" for item in range(5)] for user in range(5)}
     rare = {"rare": ["B0", "B1", "B2", "B3"], **dense, "U0": ["B0", "B1", "B2", "B3", "B4", "B9"]}
     source = dumps.write_dump(tmp_path / "in", year, dumps.reviews_of(year, rare), dumps.items_of(year, rare))
-    dataset = Dataset.load(prepare(f"amazon-{year}", source, tmp_path / "home"))
+    dataset = Dataset.load(prepare(f"amazon-{year}", source, Home(tmp_path / "home")))
     assert histories(dataset) == dense
     assert dataset.manifest.k_core == 5
     assert "rare" in histories(built(source, year))
@@ -221,38 +227,38 @@ def test_the_source_keeps_the_5_core_unless_asked_otherwise(year: int, tmp_path:
 def test_a_category_is_found_by_its_name_by_the_papers_name_and_alone(year: int, tmp_path: Path) -> None:
     source = dumps.write_dump(tmp_path / "in", year)
     for category in ("", "toys", "Toys", CATEGORY):
-        assert amazon(year, category, source).source["category"] == CATEGORY
+        assert read(source, year, category).source["category"] == CATEGORY
     dumps.write_dump(source, year, category="Beauty")
-    assert amazon(year, "toys", source).source["category"] == CATEGORY
-    assert amazon(year, "beauty", source).source["category"] == "Beauty"
+    assert read(source, year, "toys").source["category"] == CATEGORY
+    assert read(source, year, "beauty").source["category"] == "Beauty"
     message = refusal(year, source)
-    assert "it holds Beauty, Toys_and_Games" in message
-    assert f"say amazon-{year}:CATEGORY" in message
+    assert "which has Beauty, Toys_and_Games" in message
+    assert f"as amazon-{year}:CATEGORY" in message
 
 
 @every_year
 @pytest.mark.parametrize("category", ["Sports", "../in/Toys_and_Games", "/etc/passwd", "*", "\ud800", "x\0"])
 def test_a_category_that_is_not_there_is_refused_with_those_that_are(year: int, category: str, tmp_path: Path) -> None:
     source = dumps.write_dump(tmp_path / "in", year)
-    assert "it holds Toys_and_Games" in refusal(year, source, category)
+    assert "which has Toys_and_Games" in refusal(year, source, category)
     (empty := tmp_path / "empty").mkdir()
-    assert "it holds no reviews" in refusal(year, empty, category)
+    assert "which has no reviews" in refusal(year, empty, category)
 
 
 def test_a_file_whose_name_is_no_text_is_no_category(tmp_path: Path) -> None:
     source = dumps.write_dump(tmp_path / "in", 2014)
     os.link(source / dumps.reviews_name(2014), os.fsencode(source) + b"/reviews_\xff_5.json")
-    assert amazon(2014, "", source).source["category"] == CATEGORY
+    assert read(source, 2014).source["category"] == CATEGORY
 
 
 def test_the_5_core_is_taken_before_all_reviews(tmp_path: Path) -> None:
     for year in (2014, 2018):
         source = dumps.write_dump(tmp_path / str(year), year)
         core = source / dumps.reviews_name(year)
-        (source / core.name.replace("_5", "")).write_text("all of them\n")
-        assert len(amazon(year, "", source).interactions) == 48
+        (source / core.name.replace("_5")).write_text("all of them\n")
+        assert len(read(source, year).interactions) == 48
         core.unlink()
-        assert "not usable as review" in refusal(year, source)
+        assert "cannot be read as review" in refusal(year, source)
 
 
 @every_year
@@ -278,7 +284,7 @@ def test_items_that_are_not_described_or_twice_are_counted(year: int, tmp_path: 
     assert told.items["title"][["B7", "B8"]].tolist() == ["", ""]
     assert {reason: drop.count for reason, drop in told.drops.items()} == {
         f"not in {dumps.meta_name(year)}: it has no title and no image": 2,
-        "described again: the first description stays": 1,
+        "duplicate description: the first one is kept": 1,
     }
 
 
@@ -302,12 +308,12 @@ def test_broken_lines_in_the_middle_are_dropped_with_their_places(meta: bool, ye
     told = Told(source, year)
     assert told.histories == HISTORIES
     assert told.titles == 9
-    key = RELEASES[year].item if meta else RELEASES[year].user
+    key = RELEASES[f"amazon-{year}"].item if meta else RELEASES[f"amazon-{year}"].user
     assert {drop.reason: drop.count for drop in told.drops.values()} == {
         "not utf-8 text": 1,
         f"no {key}": 1,
         "neither JSON nor a Python literal": 7,
-        "not a record of keys and values": 3,
+        "not an object with keys and values": 3,
     }
     assert {drop.what for drop in told.drops.values()} == {"item" if meta else "review"}
     name = dumps.meta_name(year) if meta else dumps.reviews_name(year)
@@ -349,7 +355,7 @@ def test_an_id_that_is_a_path_stays_a_text(year: int, tmp_path: Path) -> None:
 @every_year
 @pytest.mark.parametrize("key", ["user", "item"])
 def test_an_id_that_is_no_line_of_text_is_dropped(key: str, year: int, tmp_path: Path) -> None:
-    name = getattr(RELEASES[year], key)
+    name = getattr(RELEASES[f"amazon-{year}"], key)
     review = dumps.review(year, "U1", "B1", LAST)
     odd = ["", "  ", "a\nb", "\ud800", "x\udfff", "\0", "\x1b[2J", 5, None, ["B1"], {"a": 1}, True]
     bad = [{other: value for other, value in review.items() if other != name}, *(review | {name: id_} for id_ in odd)]
@@ -361,7 +367,7 @@ def test_an_id_that_is_no_line_of_text_is_dropped(key: str, year: int, tmp_path:
 @every_year
 @pytest.mark.parametrize("key", ["rating", "time"])
 def test_a_rating_or_time_that_is_none_is_dropped(key: str, year: int, tmp_path: Path) -> None:
-    name = getattr(RELEASES[year], key)
+    name = getattr(RELEASES[f"amazon-{year}"], key)
     review = dumps.review(year, "U1", "B8", LAST)
     odd = [
         "5",
@@ -388,19 +394,19 @@ def test_a_rating_or_time_that_is_none_is_dropped(key: str, year: int, tmp_path:
 
 def test_times_in_another_unit_are_no_times(tmp_path: Path) -> None:
     late = [review | {"unixReviewTime": review["unixReviewTime"] * 1000} for review in dumps.reviews_of(2018)]
-    assert "unixReviewTime is no time in unix seconds" in refusal(2018, dumps.write_dump(tmp_path / "a", 2018, late))
+    assert "unixReviewTime is not a unix time in seconds" in refusal(2018, dumps.write_dump(tmp_path / "a", 2018, late))
     early = [review | {"timestamp": review["timestamp"] // 1000} for review in dumps.reviews_of(2023)]
     message = refusal(2023, dumps.write_dump(tmp_path / "b", 2023, early))
-    assert "timestamp is no time in unix milliseconds" in message
+    assert "timestamp is not a unix time in milliseconds" in message
 
 
 @every_year
 def test_a_dump_without_a_key_that_counts_is_refused(year: int, tmp_path: Path) -> None:
-    release = RELEASES[year]
+    release = RELEASES[f"amazon-{year}"]
     for key in (release.user, release.item, release.rating, release.time):
         rows = [{name: value for name, value in row.items() if name != key} for row in dumps.reviews_of(year)]
         message = refusal(year, dumps.write_dump(tmp_path / key, year, rows))
-        assert "48 of 48 lines are not usable as review (line 1: " in message
+        assert "48 of 48 lines cannot be read as review (line 1: " in message
         assert key in message
     for key in (release.text, release.summary):
         rows = [{name: value for name, value in row.items() if name != key} for row in dumps.reviews_of(year)]
@@ -414,12 +420,12 @@ def test_the_dump_of_another_year_is_refused(year: int, tmp_path: Path) -> None:
     other = 2018 if year == 2023 else 2023
     folder = dumps.write_dump(tmp_path / "in", other)
     (folder / dumps.reviews_name(other)).rename(folder / dumps.reviews_name(year))
-    assert "48 of 48 lines are not usable as review" in refusal(year, folder)
+    assert "48 of 48 lines cannot be read as review" in refusal(year, folder)
 
 
 @every_year
 def test_half_characters_in_texts_are_mended(year: int, tmp_path: Path) -> None:
-    release = RELEASES[year]
+    release = RELEASES[f"amazon-{year}"]
 
     def broken(row: Row) -> Row:
         kept = (release.user, release.item)
@@ -458,7 +464,7 @@ def test_markup_is_undone_in_what_items_are_called(tmp_path: Path) -> None:
     assert second["title"] == "word " * 59 + "word"
     assert second["categories"] == ["Toys"]
     assert second["description"] == "a string"
-    assert (third["title"], third["categories"], third["description"]) == ("", [], "")
+    assert (third["title"], third["categories"], third["description"]) == ("", [])
     assert third["image_urls"] == ["https://x/B2_SS40_.jpg"]
     assert told.items.loc["B3"]["image_urls"] == []
 
@@ -501,7 +507,7 @@ def test_a_truncated_dump_is_refused(year: int, tmp_path: Path) -> None:
     source = dumps.write_dump(tmp_path / "in", year, packed=True)
     meta = source / f"{dumps.meta_name(year)}.gz"
     meta.write_bytes(meta.read_bytes()[:-20])
-    raw = amazon(year, "", source)
+    raw = read(source, year)
     with pytest.raises(UserError, match=r"meta_.* is a broken or truncated gzip file"):
         build_dataset(raw, tmp_path / "out", ALL)
     reviews = source / f"{dumps.reviews_name(year)}.gz"
@@ -528,13 +534,15 @@ def test_the_same_dump_gives_the_same_bytes_in_every_process(tmp_path: Path) -> 
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from vip5core.data import BuildOptions, build_dataset\n"
-        "from vip5core.data.readers.amazon import RELEASES, amazon\n"
+        "from vip5core.data.build import BuildOptions, build_dataset\n"
+        "from vip5core.data.raw import ReadRequest\n"
+        "from vip5core.data.readers.amazon import read_amazon\n"
+        "from vip5core.data.readers.amazon.releases import RELEASES\n"
         "source, out = map(Path, sys.argv[1:])\n"
-        "for year in RELEASES:\n"
+        "for name in RELEASES:\n"
         "    for scheme in ('random', 'sequential', 'collaborative'):\n"
-        "        raw = amazon(year, '', source / str(year))\n"
-        "        build_dataset(raw, out / f'{year}-{scheme}', BuildOptions(id_scheme=scheme))\n"
+        "        raw = read_amazon(ReadRequest(name, folder=source / name[-4:]))\n"
+        "        build_dataset(raw, out / f'{name}-{scheme}', BuildOptions(id_scheme=scheme))\n"
     )
     for year in YEARS:
         dumps.write_dump(tmp_path / "in" / str(year), year)
@@ -554,7 +562,7 @@ def test_the_same_dump_gives_the_same_bytes_in_every_process(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_the_real_gift_cards_of_2018(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "amazon2018-gift-cards"
-    raw = amazon(2018, "", folder)
+    raw = read(folder, 2018)
     assert raw.source == {"name": "amazon-2018", "category": "Gift_Cards"}
     assert len(raw.interactions) == 2972
     assert (raw.interactions["user"].nunique(), raw.interactions["item"].nunique()) == (458, 148)
@@ -565,7 +573,7 @@ def test_the_real_gift_cards_of_2018(real_data: Path, tmp_path: Path) -> None:
     assert "item" not in {drop.what for drop in dataset.manifest.drops}
     assert dataset.items["image_urls"].map(len).gt(0).sum() > 0
     assert one_drop(dataset, "review").count == 134
-    core = Dataset.load(prepare("amazon-2018:Gift_Cards", folder, tmp_path / "home"))
+    core = Dataset.load(prepare("amazon-2018:Gift_Cards", folder, Home(tmp_path / "home")))
     counts = core.manifest.counts
     assert (counts["users"], counts["items"], counts["interactions"]) == (453, 147, 2941)
     assert sum(drop.count for drop in core.manifest.drops if drop.what == "interaction") == 2972 - 2941
@@ -580,7 +588,7 @@ def test_real_rows_of_2014(real_data: Path, tmp_path: Path) -> None:
     source.mkdir()
     reviews = samples / "reviews_Musical_Instruments_50rows.json"
     (source / "reviews_Musical_Instruments_5.json").symlink_to(reviews)
-    raw = amazon(2014, "", source)
+    raw = read(source, 2014)
     assert len(raw.interactions) == 50
     assert raw.ledger.drops()[0].what == "item"  # that there is no file of items
     first = json.loads(reviews.read_text().splitlines()[0])

@@ -11,8 +11,8 @@ from support.mutation import EXAMPLES, edits, prepares_or_explains, write_files
 
 from vip5core.data.build import BuildOptions, build_dataset
 from vip5core.data.dataset import Dataset
-from vip5core.data.raw import Drop
-from vip5core.data.readers.movielens.reader import movielens_1m, movielens_100k, movielens_latest
+from vip5core.data.raw import Drop, RawData, ReadRequest
+from vip5core.data.readers.movielens import read_movielens_1m, read_movielens_100k, read_movielens_latest
 from vip5core.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -63,9 +63,9 @@ def release_latest() -> dict[str, bytes]:
 
 
 READERS = {
-    "100k": (movielens_100k, release_100k),
-    "1m": (movielens_1m, release_1m),
-    "latest": (movielens_latest, release_latest),
+    "100k": (read_movielens_100k, release_100k),
+    "1m": (read_movielens_1m, release_1m),
+    "latest": (read_movielens_latest, release_latest),
 }
 RATINGS = {"100k": "ml-100k/u.data", "1m": "ml-1m/ratings.dat", "latest": "ml-latest-small/ratings.csv"}
 MOVIES = {"100k": "ml-100k/u.item", "1m": "ml-1m/movies.dat", "latest": "ml-latest-small/movies.csv"}
@@ -80,8 +80,12 @@ def source_of(release: str, tmp_path: Path) -> Path:
     return write_files(tmp_path / "source", READERS[release][1]())
 
 
+def read(release: str, source: Path) -> RawData:
+    return READERS[release][0](ReadRequest(f"movielens-{release}", folder=source))
+
+
 def built(release: str, source: Path, options: BuildOptions | None = None) -> Dataset:
-    return Dataset.load(build_dataset(READERS[release][0](source, 0), source.parent / "out", options))
+    return Dataset.load(build_dataset(read(release, source), source.parent / "out", options))
 
 
 def drops(dataset: Dataset, what: str) -> list[Drop]:
@@ -181,7 +185,7 @@ def test_a_film_told_twice_or_broken_is_dropped_and_takes_its_ratings_with_it(re
     path.write_bytes(path.read_bytes().replace(f"\n2{first[1:]}".encode(), f"\nx{first[1:]}".encode()))
     dataset = built(release, source)
     assert {drop.reason: drop.count for drop in drops(dataset, "item")} == {
-        "a movie that was there before": 1,
+        "duplicate movie": 1,
         "the movie's id is not a number": 1,
     }
     assert "2" not in set(dataset.items["raw_id"])
@@ -214,14 +218,14 @@ def test_a_missing_empty_or_foreign_file_is_named(files: dict[str, str], release
     source = source_of(release, tmp_path)
     path = source / files[release]
     path.write_text("<html>\n<body>404\n")
-    with pytest.raises(UserError, match=rf"{path.name}'.* (not usable|needs)"):
-        READERS[release][0](source, 0)
+    with pytest.raises(UserError, match=rf"{path.name}'.* (cannot be read|needs)"):
+        read(release, source)
     path.write_text("")
     with pytest.raises(UserError, match=f"{path.name}' is empty"):
-        READERS[release][0](source, 0)
+        read(release, source)
     path.unlink()
-    with pytest.raises(UserError, match=rf"{path.name}' is missing: --source must name the folder that holds ml-"):
-        READERS[release][0](source, 0)
+    with pytest.raises(UserError, match=rf"{path.name}' is missing: --source must be the folder that holds ml-"):
+        read(release, source)
 
 
 def test_columns_are_found_by_name_and_missed_by_name(tmp_path: Path) -> None:
@@ -231,18 +235,18 @@ def test_columns_are_found_by_name_and_missed_by_name(tmp_path: Path) -> None:
     path.write_text("".join(f"{time},{rating},{user},{film}\n" for user, film, rating, time in rows))
     assert len(built("latest", source).interactions) == 6 * USERS
     path.write_text(path.read_text().replace("timestamp", "timestmp", 1))
-    with pytest.raises(UserError, match="there is no 'timestamp': did you mean 'timestmp'"):
-        movielens_latest(source)
+    with pytest.raises(UserError, match="but has no 'timestamp': did you mean 'timestmp'"):
+        read("latest", source)
 
 
 def test_the_inner_folder_will_do(release: str, tmp_path: Path) -> None:
     source = source_of(release, tmp_path)
-    assert len(READERS[release][0](source / Path(RATINGS[release]).parent, 0).interactions) == 6 * USERS
+    assert len(read(release, source / Path(RATINGS[release]).parent).interactions) == 6 * USERS
 
 
 @pytest.mark.parametrize("release", READERS)
 @settings(max_examples=EXAMPLES // 3)
 @given(data=st.data())
 def test_spoilt_files_give_a_dataset_or_an_error_that_says_why(release: str, data: st.DataObject) -> None:
-    read, files = READERS[release]
-    prepares_or_explains(read, files(), data.draw(edits(list(files()))))
+    reader, files = READERS[release]
+    prepares_or_explains(reader, files(), data.draw(edits(list(files()))), f"movielens-{release}")

@@ -9,8 +9,8 @@ from PIL import Image
 
 from vip5core.data.build import build_dataset
 from vip5core.data.dataset import Dataset
-from vip5core.data.raw import Drop
-from vip5core.data.readers.movielens.reader import movielens_100k
+from vip5core.data.raw import Drop, RawData, ReadRequest
+from vip5core.data.readers.movielens import read_movielens_100k
 from vip5core.encoders import UnreadableImage, open_image
 from vip5core.errors import UserError
 
@@ -41,8 +41,12 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
+def read(source: Path) -> RawData:
+    return read_movielens_100k(ReadRequest("movielens-100k", folder=source))
+
+
 def built(source: Path) -> Dataset:
-    return Dataset.load(build_dataset(movielens_100k(source), source.parent / "out"))
+    return Dataset.load(build_dataset(read(source), source.parent / "out"))
 
 
 def drop(dataset: Dataset, what: str) -> Drop:
@@ -81,7 +85,7 @@ def test_broken_rating_lines_are_dropped_counted_and_located(source: Path) -> No
     sound = len(built(source).interactions)
     broken = ["1\t2\t3", "one\t2\t3\t4", "1\t2\t9\t4", "1\t2\t3\t-4", "1 2 3 4", "1\t2\t3\t4\t5"]
     append(source / "ml-100k" / "u.data", *broken)
-    dataset = Dataset.load(build_dataset(movielens_100k(source), source.parent / "again"))
+    dataset = Dataset.load(build_dataset(read(source), source.parent / "again"))
     assert len(dataset.interactions) == sound
     assert drop(dataset, "rating").count == len(broken)
     assert drop(dataset, "rating").examples[0] == "u.data line 49: 1\t2\t3"
@@ -139,27 +143,27 @@ def test_a_source_without_images_and_summaries_still_has_its_histories(source: P
 def test_a_missing_or_empty_file_is_named(source: Path, name: str) -> None:
     (source / "ml-100k" / name).write_text("")
     with pytest.raises(UserError, match=f"{name}' is empty"):
-        movielens_100k(source)
+        read(source)
     (source / "ml-100k" / name).unlink()
-    with pytest.raises(UserError, match=f"{name}' is missing: --source must name the folder"):
-        movielens_100k(source)
+    with pytest.raises(UserError, match=f"{name}' is missing: --source must be the folder"):
+        read(source)
 
 
 def test_a_file_of_another_kind_is_refused(source: Path) -> None:
     (source / "ml-100k" / "u.data").write_text("userId,movieId,rating,timestamp\n1,2,3,4\n")
-    with pytest.raises(UserError, match="no readable rating"):
-        movielens_100k(source)
+    with pytest.raises(UserError, match="not a valid rating"):
+        read(source)
 
 
 def test_a_summary_table_of_other_columns_is_refused(source: Path) -> None:
     (source / "overviews.csv").write_text("id,text\n1,x\n")
     with pytest.raises(UserError, match=r"has columns .* needs movie_id and overview"):
-        movielens_100k(source)
+        read(source)
 
 
 @pytest.mark.slow
 def test_the_real_release(real_data: Path, tmp_path: Path) -> None:
-    dataset = Dataset.load(build_dataset(movielens_100k(real_data / "movielens-100k"), tmp_path / "out"))
+    dataset = Dataset.load(build_dataset(read(real_data / "movielens-100k"), tmp_path / "out"))
     counts = dataset.manifest.counts
     assert (counts["users"], counts["items"], counts["interactions"]) == (943, 1682, 100_000)
     assert counts["items"] - counts["items_with_image"] == 19 == drop(dataset, "image").count

@@ -122,7 +122,7 @@ def test_a_reference_to_something_outside_is_refused(protocol: int, tmp_path: Pa
     path = tmp_path / "pointing"
     with path.open("wb") as file:
         Pointing(file, protocol).dump(["point"])
-    assert "holds a reference to something outside it" in refusal(tmp_path, path.read_bytes())
+    assert "contains a reference to an external object" in refusal(tmp_path, path.read_bytes())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The released folder: numbers, lists, splits and features are kept as published; what is broken is a ledger row."""
+"""The released folder: numbers, lists, splits and features are kept as provided; what is broken is a ledger row."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import NO_IMAGE, FeatureStore
 from vip5core.data.imported_features import import_features
 from vip5core.data.leak import measure_leak
-from vip5core.data.raw import DropLedger
-from vip5core.data.readers.release.reader import vip5_release
+from vip5core.data.raw import DropLedger, RawData, ReadRequest
+from vip5core.data.readers.release import read_release
 from vip5core.data.sources import SOURCES, options_of, prepare
 from vip5core.errors import UserError
+from vip5core.home import Home
 
 pytestmark = pytest.mark.slow
 
-PUBLISHED = BuildOptions(id_scheme="published", repeats="keep", candidates=4)
+PROVIDED = BuildOptions(id_scheme="provided", repeats="keep", candidates=4)
 
 Files = dict[str, bytes]
 
@@ -53,9 +54,13 @@ def files() -> Files:
     return release_files()
 
 
-def built(tmp_path: Path, files: Files, options: BuildOptions = PUBLISHED, category: str = "") -> Dataset:
+def read(source: Path) -> RawData:
+    return read_release(ReadRequest("vip5-release", folder=source))
+
+
+def built(tmp_path: Path, files: Files, options: BuildOptions = PROVIDED, category: str = "") -> Dataset:
     place = tmp_path / str(len(list(tmp_path.iterdir())))
-    raw = vip5_release(write_files(place / "in", files), category)
+    raw = read_release(ReadRequest("vip5-release", category, write_files(place / "in", files)))
     return Dataset.load(build_dataset(raw, place / "out", options))
 
 
@@ -91,11 +96,11 @@ def test_a_whole_release_loses_nothing(tmp_path: Path, files: Files) -> None:
     assert dataset.interactions["timestamp"].tolist() == [*range(6)] * 8
 
 
-def test_the_published_numbers_are_kept_and_marked_as_leaky(tmp_path: Path, files: Files) -> None:
-    assert SOURCES["vip5-release"].defaults.id_scheme == "published"
-    dataset = Dataset.load(prepare("vip5-release", write_files(tmp_path / "in", files), tmp_path / "home"))
+def test_the_provided_numbers_are_kept_and_marked_as_leaky(tmp_path: Path, files: Files) -> None:
+    assert SOURCES["vip5-release"].defaults.id_scheme == "provided"
+    dataset = Dataset.load(prepare("vip5-release", write_files(tmp_path / "in", files), Home(tmp_path / "home")))
     assert dict(zip(dataset.items["item"], dataset.items["raw_id"], strict=True)) == ITEM_OF
-    assert (dataset.manifest.id_scheme, dataset.manifest.ids_leak) == ("published", True)
+    assert (dataset.manifest.id_scheme, dataset.manifest.ids_leak) == ("provided", True)
     other = built(tmp_path, files, BuildOptions(id_scheme="random", repeats="keep"))
     assert dict(zip(other.items["item"], other.items["raw_id"], strict=True)) != ITEM_OF
     assert not other.manifest.ids_leak
@@ -114,7 +119,7 @@ def test_numbers_with_gaps_keep_their_order(tmp_path: Path, files: Files) -> Non
     assert dataset.users["raw_id"].tolist() == list(USER_OF.values())
 
 
-def test_the_published_negatives_are_the_candidate_lists(tmp_path: Path, files: Files) -> None:
+def test_the_provided_negatives_are_the_candidate_lists(tmp_path: Path, files: Files) -> None:
     dataset = built(tmp_path, files)
     assert dataset.manifest.counts["lists_with_provided_negatives"] == 8
     for user in USER_OF:
@@ -135,12 +140,12 @@ def test_negatives_that_are_unknown_or_of_the_history_or_too_few_are_replaced(tm
     lists = {reason: (count, places) for reason, count, places in drops(dataset, "list of negatives")}
     count, places = lists["not numbers separated by spaces"]
     assert (count, places[0]) == (2, "negative_samples.txt line 4: three 1 2")
-    assert lists["of an unknown user, or a user's second"] == (1, ["user 99"])
+    assert lists["its user is unknown, or has a list already"] == (1, ["user 99"])
     ((_, unknown, _),) = drops(dataset, "negative")
     assert unknown == 2
 
 
-def test_the_published_features_are_feature_stores(tmp_path: Path, files: Files) -> None:
+def test_the_provided_features_are_feature_stores(tmp_path: Path, files: Files) -> None:
     dataset = built(tmp_path, files)
     assert list(dataset.manifest.features) == ["RN50", "ViT-B/32"]
     assert sorted(path.name for path in (dataset.folder / "features").iterdir()) == ["RN50", "ViT-B-32"]
@@ -191,15 +196,15 @@ BROKEN = {
     "no syntax": (damaged_header(b"{'descr'", b"{(descr'"), NO_ARRAY),
     "a length past 64 bits": (damaged_header(b"(4,), }" + b" " * 20, b"(99999999999999999999,), }  "[:27]), NO_ARRAY),
     "a length of terabytes": (damaged_header(b"(4,), }" + b" " * 13, b"(9000000000000,), }  "[:20]), NO_ARRAY),
-    "wide": (npy(np.ones(5, dtype=np.float32)), "5 numbers where others have 4"),
+    "wide": (npy(np.ones(5, dtype=np.float32)), "5 numbers instead of 4"),
     "no numbers": (npy(np.ones(0, dtype=np.float32)), NO_VECTOR),
     "a matrix": (npy(np.ones((2, 2), dtype=np.float32)), NO_VECTOR),
     "integers": (npy(np.ones(4, dtype=np.int64)), NO_VECTOR),
     "complex": (npy(np.ones(4, dtype=np.complex64)), NO_VECTOR),
     "texts": (npy(np.array(["a"] * 4)), NO_VECTOR),
-    "not a number": (npy(np.array([1, 2, np.nan, 4])), "not finite"),
-    "infinite": (npy(np.array([1, 2, -np.inf, 4])), "not finite"),
-    "too large": (npy(np.array([1, 2, 1e300, 4])), "not finite"),
+    "not a number": (npy(np.array([1, 2, np.nan, 4])), "contains numbers that are not finite"),
+    "infinite": (npy(np.array([1, 2, -np.inf, 4])), "contains numbers that are not finite"),
+    "too large": (npy(np.array([1, 2, 1e300, 4])), "contains numbers that are not finite"),
 }
 SOUND = {
     "row": (npy(GOOD[None] * 2), 2),
@@ -249,7 +254,7 @@ def test_a_broken_feature_does_not_stop_a_preparation(tmp_path: Path, files: Fil
 def test_features_without_any_vector_are_refused(tmp_path: Path, files: Files) -> None:
     for number in ITEM_OF:
         files[feature_file("RN50", number)] = b"rubbish"
-    assert "the features of RN50: no file of an item in the dataset holds a vector" in refusal(tmp_path, files)
+    assert "features of RN50: no file of an item in the dataset contains a vector" in refusal(tmp_path, files)
 
 
 def test_of_several_categories_of_features_one_must_be_named(tmp_path: Path, files: Files) -> None:
@@ -261,7 +266,7 @@ def test_of_several_categories_of_features_one_must_be_named(tmp_path: Path, fil
     for category, answer in (("", "say vip5-release:CATEGORY"), ("tosy", "holds beauty, toys; say one of these")):
         place = write_files(tmp_path / f"asked {category}", files | beauty)
         with pytest.raises(UserError, match=answer):
-            vip5_release(place, category)
+            read_release(ReadRequest("vip5-release", category, place))
     flat = {name.replace("toys/", ""): data for name, data in files.items()}
     assert list(built(tmp_path, flat, category="toys").manifest.features) == ["RN50", "ViT-B/32"]
 
@@ -292,7 +297,7 @@ def test_a_raw_id_never_becomes_part_of_a_path(tmp_path: Path, files: Files) -> 
     assert dataset.items["image"].notna().tolist() == [False] * 10 + [True, False]
     assert store(dataset, "RN50").ledger["item"].tolist() == [1]
     reasons = {reason: count for reason, count, _ in drops(dataset, "image")}
-    assert reasons == {"named in item2img_dict.pkl, but not in the folder": 9, "the item has no image": 11}
+    assert reasons == {"listed in item2img_dict.pkl, but not in the folder": 9, "the item has no image": 11}
 
 
 def test_a_link_out_of_the_folder_is_no_image(tmp_path: Path, files: Files) -> None:
@@ -301,7 +306,7 @@ def test_a_link_out_of_the_folder_is_no_image(tmp_path: Path, files: Files) -> N
     (tmp_path / "outside.jpg").write_bytes(b"secret")
     source = write_files(tmp_path / "in", files)
     (source / image).symlink_to(tmp_path / "outside.jpg")
-    dataset = Dataset.load(build_dataset(vip5_release(source, ""), tmp_path / "out", PUBLISHED))
+    dataset = Dataset.load(build_dataset(read(source), tmp_path / "out", PROVIDED))
     assert dataset.items["image"].notna().tolist() == [False] + [True] * 11
 
 
@@ -355,7 +360,7 @@ def test_other_names_of_the_parts_are_known(tmp_path: Path, files: Files) -> Non
 @pytest.mark.parametrize("part", ["sequential_data.txt", "datamaps.json"])
 def test_without_sequences_or_maps_it_is_no_release(part: str, tmp_path: Path, files: Files) -> None:
     del files[part]
-    assert f"{part}' is missing: --source must name a folder of the release" in refusal(tmp_path, files)
+    assert f"{part}' is missing: --source must be a folder of the release" in refusal(tmp_path, files)
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -422,9 +427,9 @@ def test_broken_sequences_are_dropped_counted_and_located(tmp_path: Path, files:
     dataset = built(tmp_path, files)
     assert {user: dataset.history(user).tolist() for user in USER_OF} == HISTORIES
     assert drops(dataset, "sequence") == [
-        ("an item that datamaps.json does not know", 1, ["sequential_data.txt line 1: 3 99 1 2 3"]),
-        ("a user that datamaps.json does not know", 1, ["sequential_data.txt line 10: 9 1 2 3 4 5"]),
-        ("a user who has a sequence already", 1, ["sequential_data.txt line 11: 1 1 2 3"]),
+        ("one of its items is not in datamaps.json", 1, ["sequential_data.txt line 1: 3 99 1 2 3"]),
+        ("its user is not in datamaps.json", 1, ["sequential_data.txt line 10: 9 1 2 3 4 5"]),
+        ("second sequence of its user", 1, ["sequential_data.txt line 11: 1 1 2 3"]),
         (
             "not numbers separated by spaces",
             2,
@@ -436,12 +441,14 @@ def test_broken_sequences_are_dropped_counted_and_located(tmp_path: Path, files:
 
 def test_sequences_of_another_dataset_are_refused(tmp_path: Path, files: Files) -> None:
     files["sequential_data.txt"] = numbers({user + 100: history for user, history in HISTORIES.items()})
-    assert "8 of 8 lines are not usable as sequence (line 1: a user that datamaps.json" in refusal(tmp_path, files)
+    assert "8 of 8 lines cannot be read as sequence (line 1: its user is not in" in refusal(
+        tmp_path, files
+    )
     files["sequential_data.txt"] = b"".join(b"%d\n" % user for user in USER_OF)
     assert "no user with at least 4 interactions" in refusal(tmp_path, files)
 
 
-def test_explanations_keep_their_published_split_but_never_train_on_a_held_out_pair(
+def test_explanations_keep_their_provided_split_but_never_train_on_a_held_out_pair(
     tmp_path: Path, files: Files
 ) -> None:
     valid, test = HISTORIES[1][-2:]
@@ -462,8 +469,8 @@ def test_explanations_keep_their_published_split_but_never_train_on_a_held_out_p
     )
     assert not {"leaks", "no such interaction"} & set(rows.index)
     assert [(reason, count) for reason, count, _ in drops(dataset, "explanation")] == [
-        ("about a user and an item without an interaction", 1),
-        ("a training row about a held-out pair", 2),
+        ("no interaction of its user with its item", 1),
+        ("in training, but about a held-out interaction", 2),
     ]
     row = rows.loc["the color of 3 is great for 2"]
     assert (row["user"], row["item"], row["rating"], row["summary"], row["aspect"]) == (2, 3, 4.0, "From 2", "color")
@@ -496,7 +503,10 @@ def test_broken_explanations_are_dropped_counted_and_located(tmp_path: Path, fil
     counts = dataset.manifest.counts
     assert [counts[f"explanations_{split}"] for split in ("train", "valid", "test")] == [32, 8, 7]
     (rows, empty) = drops(dataset, "explanation")
-    assert (rows[:2], rows[2][0]) == (("no user, item, rating or text", len(broken)), "exp_splits.pkl train row 3")
+    assert (rows[:2], rows[2][0]) == (
+        ("user, item, rating or text is missing or invalid", len(broken)),
+        "exp_splits.pkl train row 3",
+    )
     assert empty[:2] == ("empty text", 1)
     assert dataset.explanations_of("test")["summary"][0].startswith("half")
 
@@ -506,7 +516,7 @@ def test_broken_explanations_are_dropped_counted_and_located(tmp_path: Path, fil
 )
 def test_explanations_without_splits_are_refused(splits: object, tmp_path: Path, files: Files) -> None:
     files["exp_splits.pkl"] = pickle.dumps(splits)
-    assert "exp_splits.pkl' has no lists train, val and test" in refusal(tmp_path, files)
+    assert "exp_splits.pkl' lacks the lists train, val and test" in refusal(tmp_path, files)
 
 
 def test_names_that_are_none_are_left_out(tmp_path: Path, files: Files) -> None:
@@ -528,16 +538,16 @@ def test_names_that_are_none_are_left_out(tmp_path: Path, files: Files) -> None:
 
 @pytest.mark.slow
 def test_the_real_numbers_of_beauty_give_the_held_out_items_away(real_data: Path, tmp_path: Path) -> None:
-    raw = vip5_release(real_data / "amazon2014-beauty", "")
+    raw = read(real_data / "amazon2014-beauty")
     options = options_of("vip5-release")
-    published = Dataset.load(build_dataset(raw, tmp_path / "published", options))
+    published = Dataset.load(build_dataset(raw, tmp_path / "provided", options))
     counts = published.manifest.counts
     assert (counts["users"], counts["items"], counts["interactions"]) == (22_363, 12_101, 198_502)
     assert published.manifest.ids_leak
     leak = measure_leak(published)
     assert (round(leak.hit_rate, 4), round(leak.ndcg, 4)) == (0.0523, 0.0489)
     anew = dataclasses.replace(options, id_scheme="random")
-    random = Dataset.load(build_dataset(vip5_release(real_data / "amazon2014-beauty", ""), tmp_path / "random", anew))
+    random = Dataset.load(build_dataset(read(real_data / "amazon2014-beauty"), tmp_path / "random", anew))
     leak = measure_leak(random)
     assert leak.hit_rate < 0.002
     assert leak.ndcg < 0.002

@@ -102,7 +102,7 @@ def test_text_in_another_encoding_is_read_in_that_encoding(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 def test_a_file_in_a_wide_encoding_is_refused(encoding: str, tmp_path: Path) -> None:
-    assert "lines are not usable as number" in refusal(written(tmp_path, NUMBERS.decode().encode(encoding)))
+    assert "lines cannot be read as number" in refusal(written(tmp_path, NUMBERS.decode().encode(encoding)))
 
 
 @pytest.mark.parametrize("kept", [4, 12, 20, -9, -1])
@@ -136,7 +136,7 @@ def test_a_file_that_is_not_there_or_empty_or_a_folder_is_refused(tmp_path: Path
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 def test_a_file_of_blank_lines_is_refused(packed: bool, tmp_path: Path) -> None:
-    assert "0 of 0 lines are not usable as number (blank)" in refusal(written(tmp_path, b"\n \n\r\n", packed))
+    assert "0 of 0 lines cannot be read as number (blank)" in refusal(written(tmp_path, b"\n \n\r\n", packed))
 
 
 def test_a_gzip_of_nothing_is_refused(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_gzip_of_nothing_is_refused(tmp_path: Path) -> None:
 def test_a_file_with_more_bad_lines_than_good_is_not_the_right_one(tmp_path: Path) -> None:
     assert read(written(tmp_path, b"1\n2\nx\ny\n"))[0] == [1, 2]
     message = refusal(written(tmp_path, b"1\nx\n2\ny\nz\n"))
-    assert "3 of 5 lines are not usable as number (line 2: not a number): is it the right file?" in message
+    assert "3 of 5 lines cannot be read as number (line 2: not a number): is it the right file?" in message
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
