@@ -8,7 +8,8 @@ import pytest
 from vip5platform.environment import set_environment
 
 from vip5core.data.dataset import Dataset
-from vip5core.model.backbone import save_backbone
+from vip5core.home import Home
+from vip5core.model import save_backbone
 from vip5core.trial.p5_stage import fresh_tiny
 from vip5core.trial.spec import StudyInputs
 
@@ -21,7 +22,7 @@ from vip5platform.cluster.resources import ClusterResources  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def ray_two_cpus() -> Iterator[Resources]:
+def ray_two_cpus() -> Iterator[ClusterResources]:
     """A Ray of two CPUs for the tests of one module."""
     with ray_session(None, cpus=2) as resources:
         yield resources
@@ -36,5 +37,5 @@ def untrained(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def text_only(shop: Dataset, untrained: Path, tmp_path: Path) -> StudyInputs:
-    """Inputs of trials without pictures, with a home of their own."""
-    return StudyInputs(tmp_path, shop.folder, untrained, {})
+    """Inputs of trials without images, with a home of their own."""
+    return StudyInputs(Home(tmp_path), shop.folder, untrained, {})

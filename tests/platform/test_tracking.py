@@ -1,86 +1,77 @@
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
-import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from support.finished import finished_trial
 from support.trials import small
 from vip5platform.tracking import EXPERIMENT, Tracker, default_uri, fingerprint_of_run
 
-from vip5core.errors import UserError
+from vip5core.errors import Failure, UserError
+from vip5core.home import Home
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
 
 METRIC = "test/sequential/ndcg_at_10"
 
 
-def tracker(home: Path, key: str = "k") -> Tracker:
+@pytest.fixture
+def home(tmp_path) -> Home:
+    return Home(tmp_path)
+
+
+def tracker(home: Home, key: str = "k") -> Tracker:
     return Tracker(default_uri(home), home, "study", key, {"vip5.study": "study"})
 
 
-def trial(home: Path, epochs: int = 2) -> tuple[TrialSpec, TrialResult]:
+def trial(home: Home, epochs: int = 2) -> tuple[TrialSpec, TrialResult]:
     """A finished trial's spec and result, without training one."""
     config = small(epochs=epochs)
-    spec = TrialSpec(config, home, home, None, f"trial{epochs}")
-    folder = spec.folder(home)
-    folder.mkdir(parents=True)
-    record = {
-        "dataset": {"name": "d", "fingerprint": "df"},
-        "backbone": {"fingerprint": "bf"},
-        "features": None,
-        "device": "cpu",
-        "versions": {"torch": "2"},
-    }
-    history = [{"epoch": float(e), "valid/loss": 1.0 / e} for e in range(1, epochs + 1)]
-    data = {"config": config.model_dump(mode="json"), "metrics": {METRIC: 0.5}, "history": history, "record": record}
-    (folder / "result.json").write_text(json.dumps(data))
-    pd.DataFrame({"user": [1]}).to_parquet(folder / "per_user.parquet")
-    return spec, TrialResult.load(folder)
+    result = finished_trial(home, f"trial{epochs}", [1], config=config, metrics={METRIC: 0.5})
+    return TrialSpec(config, home.root, home.root, None, f"trial{epochs}"), result
 
 
-def runs(home: Path) -> pd.DataFrame:
+def runs(home: Home) -> list[tuple[str, str, str | None]]:
     client = MlflowClient(default_uri(home))
     found = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
     return [(r.info.run_name, r.info.status, r.data.tags.get("mlflow.parentRunId")) for r in found]
 
 
 @pytest.mark.slow
-def test_a_trial_is_a_child_run_with_all_that_is_known_of_it(tmp_path):
-    spec, result = trial(tmp_path)
-    log = tracker(tmp_path)
+def test_a_trial_is_a_child_run_with_all_that_is_known_of_it(home):
+    spec, result = trial(home)
+    log = tracker(home)
     log.open(spec, "RN50", {"encoder": "RN50"})
     log.epochs(spec, result.history[:1])
     log.finished(spec, result)
-    log.close(note="# table", tags={"vip5.answer": "yes"}, files=[], metrics={METRIC: 0.5})
-    assert sorted(runs(tmp_path)) == [("RN50", "FINISHED", log.parent), ("study", "FINISHED", None)]
+    log.close(succeeded=True, note="# table", tags={"vip5.answer": "yes"}, files=[], metrics={METRIC: 0.5})
+    assert sorted(runs(home)) == [("RN50", "FINISHED", log.parent), ("study", "FINISHED", None)]
     run = log.client.get_run(log.children[spec.fingerprint])
     assert run.data.params["reduction_factor"] == "8"
     assert run.data.metrics[METRIC] == 0.5
     assert run.data.tags["vip5.level.encoder"] == "RN50"
-    assert run.data.tags["version.torch"] == "2"
+    assert run.data.tags["version.python"] == "3.11"
     assert [p.value for p in log.client.get_metric_history(run.info.run_id, "valid/loss")] == [1.0, 0.5]
     names = {f.path for f in log.client.list_artifacts(run.info.run_id)}
     assert names == {"result.json", "per_user.parquet"}
-    assert str(tmp_path) in run.info.artifact_uri
+    assert str(home) in run.info.artifact_uri
 
 
 @pytest.mark.slow
-def test_nothing_is_logged_twice(tmp_path):
-    spec, result = trial(tmp_path)
+def test_nothing_is_logged_twice(home):
+    spec, result = trial(home)
     for _ in range(3):
-        log = tracker(tmp_path)
+        log = tracker(home)
         log.open(spec, "RN50", {})
         for end in (1, 1, 2, 2):
             log.epochs(spec, result.history[:end])
         log.finished(spec, result)
-        log.close(note="", tags={}, files=[], metrics={METRIC: 0.5})
-    assert len(runs(tmp_path)) == 2
+        log.close(succeeded=True, note="", tags={}, files=[], metrics={METRIC: 0.5})
+    assert len(runs(home)) == 2
     run = log.children[spec.fingerprint]
     assert [p.step for p in log.client.get_metric_history(run, "valid/loss")] == [1, 2]
     assert len(log.client.get_metric_history(run, METRIC)) == 1
@@ -88,15 +79,15 @@ def test_nothing_is_logged_twice(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_failed_trial_and_an_abandoned_study_leave_no_run_running(tmp_path):
-    spec, _ = trial(tmp_path)
-    other, _ = trial(tmp_path, epochs=3)
-    log = tracker(tmp_path)
+def test_a_failed_trial_and_an_abandoned_study_leave_no_run_running(home):
+    spec, _ = trial(home)
+    other, _ = trial(home, epochs=3)
+    log = tracker(home)
     log.open(spec, "failed", {})
-    log.failed(spec, "DivergedError: nan")
+    log.failed(spec, Failure(kind="diverged", message="DivergedError: nan"))
     log.open(other, "cut off", {})
     log.mark_killed()
-    assert {name: status for name, status, _ in runs(tmp_path)} == {
+    assert {name: status for name, status, _ in runs(home)} == {
         "failed": "FAILED",
         "cut off": "KILLED",
         "study": "KILLED",
@@ -104,10 +95,10 @@ def test_a_failed_trial_and_an_abandoned_study_leave_no_run_running(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_a_server_missed_is_recorded_by_the_next_call_once(tmp_path, monkeypatch):
+def test_what_a_server_missed_is_recorded_by_the_next_call_once(home, monkeypatch):
     """The server takes an epoch in but its answer is lost; then it is away for two; then it is back."""
-    spec, result = trial(tmp_path, epochs=5)
-    log = tracker(tmp_path)
+    spec, result = trial(home, epochs=5)
+    log = tracker(home)
     log.open(spec, "RN50", {})
     log.epochs(spec, result.history[:1])
     real = log.client.log_batch
@@ -131,15 +122,15 @@ def test_what_a_server_missed_is_recorded_by_the_next_call_once(tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_a_cut_between_the_last_metrics_and_the_end_doubles_nothing(tmp_path, monkeypatch):
-    spec, result = trial(tmp_path)
-    log = tracker(tmp_path)
+def test_a_cut_between_the_last_metrics_and_the_end_doubles_nothing(home, monkeypatch):
+    spec, result = trial(home)
+    log = tracker(home)
     log.open(spec, "RN50", {})
     with monkeypatch.context() as patch:
         patch.setattr(log, "_end", lambda *arguments: (_ for _ in ()).throw(MlflowException("gone")))
         with pytest.raises(MlflowException):
             log.finished(spec, result)
-    again = tracker(tmp_path)
+    again = tracker(home)
     again.open(spec, "RN50", {})
     again.finished(spec, result)
     run = again.children[spec.fingerprint]
@@ -148,23 +139,23 @@ def test_a_cut_between_the_last_metrics_and_the_end_doubles_nothing(tmp_path, mo
 
 
 @pytest.mark.slow
-def test_a_run_that_has_all_but_its_end_is_ended(tmp_path):
-    spec, result = trial(tmp_path)
-    log = tracker(tmp_path)
+def test_a_run_that_has_all_but_its_end_is_ended(home):
+    spec, result = trial(home)
+    log = tracker(home)
     log.open(spec, "RN50", {})
     log.finished(spec, result)
     run = log.children[spec.fingerprint]
     log.client.update_run(run, status="KILLED")  # by whoever found it running, its driver killed in the last moment
-    again = tracker(tmp_path)
+    again = tracker(home)
     again.open(spec, "RN50", {})
     again.finished(spec, result)
     assert again.client.get_run(run).info.status == "FINISHED"
 
 
 @pytest.mark.slow
-def test_artifacts_that_cannot_be_written_are_an_error_of_mlflow(tmp_path, monkeypatch):
-    spec, result = trial(tmp_path)
-    log = tracker(tmp_path)
+def test_artifacts_that_cannot_be_written_are_an_error_of_mlflow(home, monkeypatch):
+    spec, result = trial(home)
+    log = tracker(home)
     log.open(spec, "RN50", {})
     monkeypatch.setattr(log.client, "log_artifacts", lambda *given: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(MlflowException, match="No space left"):
@@ -172,14 +163,14 @@ def test_artifacts_that_cannot_be_written_are_an_error_of_mlflow(tmp_path, monke
 
 
 @pytest.mark.slow
-def test_runs_of_a_driver_that_was_killed_are_ended_and_those_of_a_living_one_are_not(tmp_path):
-    spec, _ = trial(tmp_path)
-    dead, alive = tracker(tmp_path, "dead"), tracker(tmp_path, "alive")
+def test_runs_of_a_driver_that_was_killed_are_ended_and_those_of_a_living_one_are_not(home):
+    spec, _ = trial(home)
+    dead, alive = tracker(home, "dead"), tracker(home, "alive")
     dead.open(spec, "cut off", {})
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
     dead.client.set_tag(dead.parent, "vip5.driver", f"{socket.gethostname()}:{gone.pid}")
-    other = tracker(tmp_path, "other")
+    other = tracker(home, "other")
     status = {
         run: other.client.get_run(run).info.status for run in (dead.parent, *dead.children.values(), alive.parent)
     }
@@ -187,35 +178,35 @@ def test_runs_of_a_driver_that_was_killed_are_ended_and_those_of_a_living_one_ar
 
 
 @pytest.mark.slow
-def test_a_trial_that_is_trained_anew_gets_a_new_run(tmp_path):
-    spec, result = trial(tmp_path)
-    log = tracker(tmp_path)
+def test_a_trial_that_is_trained_anew_gets_a_new_run(home):
+    spec, result = trial(home)
+    log = tracker(home)
     log.open(spec, "RN50", {})
     log.finished(spec, result)
-    again = tracker(tmp_path)
+    again = tracker(home)
     again.discard(spec.fingerprint)
     again.open(spec, "RN50", {})
     assert again.children[spec.fingerprint] != log.children[spec.fingerprint]
-    assert len([name for name, _, _ in runs(tmp_path) if name == "RN50"]) == 1
+    assert len([name for name, _, _ in runs(home) if name == "RN50"]) == 1
 
 
 @pytest.mark.slow
-def test_a_run_that_a_server_made_twice_is_one(tmp_path):
-    spec, _ = trial(tmp_path)
-    log = tracker(tmp_path)
+def test_a_run_that_a_server_made_twice_is_one(home):
+    spec, _ = trial(home)
+    log = tracker(home)
     log.open(spec, "RN50", {})
     first = log.client.get_run(log.children[spec.fingerprint])
     log.client.create_run(log.experiment, tags=first.data.tags)
-    again = tracker(tmp_path)
+    again = tracker(home)
     again.open(spec, "RN50", {})
     assert again.children == log.children
-    assert len([name for name, _, _ in runs(tmp_path) if name == "RN50"]) == 1
+    assert len([name for name, _, _ in runs(home) if name == "RN50"]) == 1
 
 
 @pytest.mark.slow
-def test_a_pruned_trial_is_no_failure(tmp_path):
-    spec, result = trial(tmp_path)
-    log = tracker(tmp_path)
+def test_a_pruned_trial_is_no_failure(home):
+    spec, result = trial(home)
+    log = tracker(home)
     log.open(spec, "lr 1", {"learning_rate": "1"})
     log.epochs(spec, result.history[:1])
     log.pruned(spec)
@@ -224,22 +215,23 @@ def test_a_pruned_trial_is_no_failure(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_trial_of_a_run_is_found_by_its_id(tmp_path):
-    spec, _ = trial(tmp_path)
-    log = tracker(tmp_path)
+def test_the_trial_of_a_run_is_found_by_its_id(home):
+    spec, _ = trial(home)
+    log = tracker(home)
     log.open(spec, "RN50", {})
-    assert fingerprint_of_run(log.children[spec.fingerprint], default_uri(tmp_path)) == spec.fingerprint
-    assert fingerprint_of_run("0" * 32, default_uri(tmp_path)) is None
-    assert fingerprint_of_run("0" * 32, default_uri(tmp_path / "nowhere")) is None
-    assert not (tmp_path / "nowhere").exists()
+    assert fingerprint_of_run(log.children[spec.fingerprint], default_uri(home)) == spec.fingerprint
+    assert fingerprint_of_run("0" * 32, default_uri(home)) is None
+    nowhere = Home(home.root / "nowhere")
+    assert fingerprint_of_run("0" * 32, default_uri(nowhere)) is None
+    assert not nowhere.root.exists()
 
 
 @pytest.mark.slow
-def test_another_key_is_another_study(tmp_path):
-    assert tracker(tmp_path, "a").parent != tracker(tmp_path, "b").parent
+def test_another_key_is_another_study(home):
+    assert tracker(home, "a").parent != tracker(home, "b").parent
 
 
 @pytest.mark.slow
-def test_a_server_that_is_not_there_is_a_users_error(tmp_path):
+def test_a_server_that_is_not_there_is_a_users_error(home):
     with pytest.raises(UserError, match="no MLflow there"):
-        Tracker("http://127.0.0.1:9", tmp_path, "s", "k", {})
+        Tracker("http://127.0.0.1:9", home, "s", "k", {})

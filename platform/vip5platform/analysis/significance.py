@@ -223,6 +223,8 @@ def unit_values(rows: pd.DataFrame, metric: str) -> pd.Series:
         UserError: for a metric that is no mean over units, or rows without it.
     """
     known = find_metric(metric)
+    if known.per_unit is None:
+        raise UserError(f"metric {metric!r} has no value per {known.unit_name}")
     part, keys = known.rows(rows), ["item"] if known.unit_name == "item" else ["user", "item"]
     if part.empty:
         raise UserError(f"no rows for {metric}: there are {', '.join(sorted(rows['task'].unique())) or 'none at all'}")

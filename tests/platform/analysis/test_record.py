@@ -10,6 +10,7 @@ import pytest
 from vip5platform.analysis.record import RecordedTrial, StudyRecord, find_record, git_state, load_record
 
 from vip5core.errors import UserError
+from vip5core.home import Home
 
 
 def record(name: str = "encoders", key: str = "k1", **changes) -> StudyRecord:
@@ -23,26 +24,29 @@ def record(name: str = "encoders", key: str = "k1", **changes) -> StudyRecord:
 
 
 def test_a_record_is_found_by_the_studys_name_its_folders_or_its_folder(tmp_path):
+    home = Home(tmp_path)
     for key, age in (("k1", 100), ("k2", 50)):
-        record(key=key).save(tmp_path)
-        file = record(key=key).folder(tmp_path) / "study.json"
+        record(key=key).save(home)
+        file = record(key=key).folder(home) / "study.json"
         os.utime(file, (file.stat().st_mtime - age,) * 2)
-    assert find_record("encoders", tmp_path).key == "k2"  # the one that was run last
-    assert find_record("encoders-k1", tmp_path).key == "k1"
-    assert find_record(str(record(key="k1").folder(tmp_path)), tmp_path) == record(key="k1")
+    assert find_record("encoders", home).key == "k2"  # the one that was run last
+    assert find_record("encoders-k1", home).key == "k1"
+    assert find_record(str(record(key="k1").folder(home)), home) == record(key="k1")
 
 
 def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path):
+    home = Home(tmp_path)
     with pytest.raises(UserError, match="holds none: run a study"):
-        find_record("encoders", tmp_path)
-    record().save(tmp_path)
+        find_record("encoders", home)
+    record().save(home)
     with pytest.raises(UserError, match="unknown study 'encoder': did you mean 'encoders'"):
-        find_record("encoder", tmp_path)
+        find_record("encoder", home)
 
 
 def test_a_broken_record_is_a_users_error(tmp_path):
-    record().save(tmp_path)
-    folder = record().folder(tmp_path)
+    home = Home(tmp_path)
+    record().save(home)
+    folder = record().folder(home)
     (folder / "study.json").write_text("{")
     with pytest.raises(UserError, match="holds no study that can be read"):
         load_record(folder)

@@ -26,7 +26,7 @@ from vip5platform.analysis.significance import (
 from benchmarks.simulated_studies import World, ours, rejections, users_only
 from vip5core.errors import UserError
 from vip5core.evaluation.results import summarise
-from vip5core.metrics.text import rouge, sentence_bleu
+from vip5core.metrics.text import rouge_of, sentence_bleus
 
 DRAWS = 499
 
@@ -284,8 +284,8 @@ def rows_of(rng: np.random.Generator, users: int = 40) -> pd.DataFrame:
                     "item": 7,
                     "prediction": texts,
                     "reference": references,
-                    "sentence_bleu_4": [sentence_bleu(r, t) for r, t in zip(references, texts, strict=True)],
-                    "rouge_l": rouge(references, texts)["rouge_l"],
+                    "sentence_bleu_4": sentence_bleus(references, texts),
+                    "rouge_l": rouge_of(references, texts, "rouge_l"),
                 }
             )
         )

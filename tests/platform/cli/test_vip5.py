@@ -26,7 +26,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     return left.value.code, " ".join(seen.out.split()), seen.err
 
 
-def test_a_dump_becomes_a_dataset_with_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dump_becomes_a_dataset_with_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     web = tmp_path / "web"
     web.mkdir()
     items = items_of(2014)
@@ -39,16 +39,16 @@ def test_a_dump_becomes_a_dataset_with_pictures(tmp_path: Path, capsys: pytest.C
     write_dump(source, 2014, reviews_of(2014), items)
     code, said, _ = run(capsys, "prepare", "amazon-2014:toys", "--source", source, "--out", out, "--k-core", 0)
     assert code == 0
-    assert "8 users, 9 items (0 with picture), 48 interactions" in said
+    assert "8 users, 9 items (0 with image), 48 interactions" in said
     assert "vip5 images" in said
     with serving(web) as address:
         code, said, _ = run(capsys, "images", out, "--mirror", f"http://old.example/={address}", "--allow-private")
-    assert code == 1  # one picture is missing
-    assert "8 items with picture, 8 of them new" in said
+    assert code == 1  # one image is missing
+    assert "8 items with image, 8 of them new" in said
     assert "HTTP 404" in said
     code, said, _ = run(capsys, "describe", out)
     assert code == 0
-    for figure in ("with picture 88.9%", "next number, HR@5", "random leak-free", "users by history length"):
+    for figure in ("with image 88.9%", "next number, HR@5", "random leak-free", "users by history length"):
         assert figure in said
     assert Image.open(out / "sheet.png").width > 500
     assert Dataset.load(out).manifest.k_core == 0
@@ -109,7 +109,7 @@ def test_a_folder_may_be_called_what_it_likes(tmp_path: Path, capsys: pytest.Cap
 
 def test_preparing_does_without_torch(tmp_path: Path) -> None:
     script = (
-        "import sys; from vip5platform.commands import main\n"
+        "import sys; from vip5platform.cli.vip5 import main\n"
         f"try: main(['prepare', 'minimart:25', '--out', {str(tmp_path / 'shop')!r}])\n"
         "except SystemExit as left: assert not left.code\n"
         "assert not {'torch', 'ray', 'mlflow', 'transformers'} & set(sys.modules)"

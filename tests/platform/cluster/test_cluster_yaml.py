@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "cluster.yaml").read_text()
 GUIDE = (ROOT / "docs" / "cluster.md").read_text()
 
@@ -100,7 +100,7 @@ def test_the_mlflow_server_is_small_and_where_the_guide_looks_for_it(cluster):
 
 def test_the_guides_command_asks_for_gpus_by_number():
     command = next(line for line in GUIDE.split("\n\n") if "--address auto" in line and "python sweeps/" in line)
-    assert "--gpus-per-trial" in command
+    assert "--gpus-per-worker" in command
 
 
 def test_ray_asks_every_node_for_the_same_token_which_is_not_in_the_file(cluster):

@@ -1,4 +1,4 @@
-"""Ray Data extracts image features: the same as a plain loop, once, with a reason for every picture that fails."""
+"""Ray Data extracts image features: the same as a plain loop, once, with a reason for every image that fails."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from vip5core.data.feature_store import FeatureStore
 from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_image
 from vip5core.errors import UserError
 from vip5core.fingerprint import sha256_bytes
+from vip5core.home import Home
 
 pytestmark = pytest.mark.slow
 
 CHOICES = [EncoderChoice("RN50", "tiny"), EncoderChoice("ViT-B/32", "tiny")]
-BROKEN = {3: b"", 5: b"not a picture", 7: None}  # item: what its file holds; None: half of it
+BROKEN = {3: b"", 5: b"not an image", 7: None}  # item: what its file holds; None: half of it
 
 
 def damaged(shop: Dataset, folder: Path) -> Dataset:
-    """The shop as it is prepared from a source with three bad pictures."""
+    """The shop as it is prepared from a source with three bad images."""
     shutil.copytree(shop.folder, folder)
     items = shop.items.copy()
     for item, content in BROKEN.items():
@@ -36,16 +37,16 @@ def damaged(shop: Dataset, folder: Path) -> Dataset:
         items.loc[item - 1, "image_sha256"] = sha256_bytes(data)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["tables"]["items"] = write_table(items, "items", folder)
-    manifest["images"] = "with three bad pictures"
+    manifest["images"] = "with three bad images"
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return Dataset.load(folder)
 
 
-def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Resources, monkeypatch):
+def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: ClusterResources, monkeypatch):
     broken = damaged(shop, tmp_path / "shop")
-    home = tmp_path / "home"
+    home = Home(tmp_path / "home")
     seen: list[tuple[int, int]] = []
-    stores = extract(broken, CHOICES, home, ray_two_cpus, lambda done, total: seen.append((done, total)))
+    stores = extract(broken, CHOICES, home, ray_two_cpus, lambda done, total, news="": seen.append((done, total)))
 
     # The same features as one plain loop, whatever the batches.
     prepare = Preparation.of(CHOICES[0])
@@ -56,7 +57,7 @@ def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Res
         pixels = [prepare(open_image(broken.folder / broken.items["image"][item - 1])) for item in good]
         expected = load_encoder(choice)(torch.stack(pixels)).numpy()
         np.testing.assert_allclose(store.features[good], expected, rtol=1e-4, atol=1e-5)
-        # Every picture that cannot be used is in the ledger, with its reason, and has no feature.
+        # Every image that cannot be used is in the ledger, with its reason, and has no feature.
         reasons = dict(zip(store.ledger["item"], store.ledger["reason"], strict=True))
         assert set(reasons) == set(BROKEN)
         assert reasons[3] == "empty file"
@@ -67,9 +68,9 @@ def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Res
     assert seen[-1] == (shop.n_items, shop.n_items)
 
     # A store is there: nothing is computed.
-    files = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
+    files = {path: path.stat().st_mtime_ns for path in home.root.rglob("*") if path.is_file()}
     assert extract(broken, CHOICES, home, ray_two_cpus, pytest.fail) == stores
-    assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == files
+    assert {path: path.stat().st_mtime_ns for path in home.root.rglob("*") if path.is_file()} == files
 
     # The store is gone, its shards are not: it is put together again without an encoder.
     shutil.rmtree(stores[CHOICES[0]])
@@ -80,25 +81,25 @@ def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Res
 
     # A cut-off run left some shards: only the rest is encoded, and only by the encoder that lacks it.
     shutil.rmtree(stores[CHOICES[0]])
-    shards = sorted((home / "features" / "shards" / CHOICES[0].fingerprint).glob("*.parquet"))
+    shards = sorted(home.shards(CHOICES[0].fingerprint).glob("*.parquet"))
     shards[0].unlink()
     (shards[0].parent / ".half.part").write_bytes(b"PAR1")
     seen.clear()
-    extract(broken, CHOICES, home, ray_two_cpus, lambda done, total: seen.append((done, total)))
+    extract(broken, CHOICES, home, ray_two_cpus, lambda done, total, news="": seen.append((done, total)))
     assert 0 < seen[-1][1] <= shop.n_items
     assert FeatureStore.load(stores[CHOICES[0]]).has_image.sum() == shop.n_items - len(BROKEN)
 
-    # A picture that is not what the dataset was prepared with is a user's to mend, and no shard remembers it.
+    # An image that is not what the dataset was prepared with is a user's to mend, and no shard remembers it.
     other = tmp_path / "changed"
     shutil.copytree(shop.folder, other)
     (other / shop.items["image"][0]).write_bytes(b"something else")
     with pytest.raises(UserError, match="changed after its dataset was prepared"):
-        extract(Dataset.load(other), CHOICES[:1], tmp_path / "home2", ray_two_cpus)
-    assert not list((tmp_path / "home2" / "features").glob("*/store.json"))
+        extract(Dataset.load(other), CHOICES[:1], Home(tmp_path / "home2"), ray_two_cpus)
+    assert not list(Home(tmp_path / "home2").features.glob("*/store.json"))
 
     # Weights that cannot be loaded are told in one line, although an actor finds it out.
     garbage = tmp_path / "RN50.pt"
     garbage.write_bytes(b"these are no weights")
     with pytest.raises(UserError, match="cannot be loaded") as caught:
-        extract(shop, [EncoderChoice("RN50", str(garbage))], tmp_path / "home3", ray_two_cpus)
+        extract(shop, [EncoderChoice("RN50", str(garbage))], Home(tmp_path / "home3"), ray_two_cpus)
     assert "\n" not in str(caught.value)

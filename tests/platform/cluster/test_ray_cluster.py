@@ -15,11 +15,11 @@ from vip5core.errors import UserError
 
 pytestmark = pytest.mark.slow
 
-COLD = Resources(cpus=0, gpus=0, cpus_per_gpu=0)  # the head of cluster.yaml, alone
+COLD = ClusterResources(cpus=0, gpus=0, cpus_per_gpu=0)  # the head of cluster.yaml, alone
 
 
 def test_what_a_ray_of_its_own_has(ray_two_cpus):
-    assert ray_two_cpus == Resources(cpus=2, gpus=0, cpus_per_gpu=0)
+    assert ray_two_cpus == ClusterResources(cpus=2, gpus=0, cpus_per_gpu=0)
 
 
 def test_folders_of_processes_that_were_killed_are_removed_and_those_of_others_kept(tmp_path):
@@ -44,23 +44,23 @@ def test_on_a_cold_cluster_all_trials_ask_for_their_gpus_at_once(workers, gpus):
 
 
 def test_nodes_that_are_there_do_not_bound_what_is_to_come():
-    one_node = Resources(cpus=8, gpus=1, cpus_per_gpu=8)
+    one_node = ClusterResources(cpus=8, gpus=1, cpus_per_gpu=8)
     resources = one_node.with_nodes_to_come(5, 1.0)
     assert TrialResources.of(resources, 5, 1, 1.0).at_once(resources) == 5
     assert one_node.with_nodes_to_come(1, 0.5) == one_node
 
 
 def test_gpus_that_will_never_be_are_refused():
-    with pytest.raises(UserError, match="there are 0 GPUs"):
-        TrialResources.of(Resources(cpus=2, gpus=0), trials=1, gpus=1.0)
+    with pytest.raises(UserError, match="the cluster has 0 GPUs"):
+        TrialResources.of(ClusterResources(cpus=2, gpus=0), trials=1, gpus=1.0)
 
 
 @pytest.mark.parametrize(
     ("resources", "gpus", "cpus"),
     [
-        (Resources(cpus=8, gpus=0, cpus_per_gpu=0), None, 1),  # one thread: the same numbers however many run
-        (Resources(cpus=20, gpus=1, cpus_per_gpu=4), 1.0, 4),  # a large head and a small GPU node
-        (Resources(cpus=20, gpus=1, cpus_per_gpu=4), 0.5, 2),
+        (ClusterResources(cpus=8, gpus=0, cpus_per_gpu=0), None, 1),  # one thread: the same numbers however many run
+        (ClusterResources(cpus=20, gpus=1, cpus_per_gpu=4), 1.0, 4),  # a large head and a small GPU node
+        (ClusterResources(cpus=20, gpus=1, cpus_per_gpu=4), 0.5, 2),
     ],
 )
 def test_a_trial_asks_for_no_more_cpus_than_a_node_has(resources, gpus, cpus):

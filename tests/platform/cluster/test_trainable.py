@@ -1,4 +1,4 @@
-"""One trial, without a fleet: what its folder holds, and what is never done twice."""
+"""One trial, without a cluster: what its folder holds, and what is never done twice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from support.trials import small
 
 from vip5core.errors import UserError
+from vip5core.home import Home
 from vip5core.trial.result import TrialResult
 from vip5core.trial.run import run_trial
 from vip5core.trial.spec import TrialSpec
@@ -43,8 +44,8 @@ def test_a_trials_folder_says_all_about_it(text_only):
     assert result.metrics["test/sequential/hit_rate_at_5"] == pytest.approx(hits)
     weights = load_file(result.folder / "trainable.safetensors")
     assert sum(t.numel() for t in weights.values()) == result.metrics["model/trainable_parameters"]
-    assert {"torch", "transformers", "python"} <= set(result.record["versions"])
-    assert sorted(p.name for p in (text_only.home / "trials").iterdir()) == [spec.fingerprint]
+    assert {"torch", "transformers", "python"} <= set(result.record.versions)
+    assert sorted(p.name for p in text_only.home.trials.iterdir()) == [spec.fingerprint]
 
 
 @pytest.mark.slow
@@ -60,7 +61,7 @@ def test_a_finished_trial_is_not_trained_again(text_only):
 def test_the_same_trial_twice_gives_the_same_bytes_and_another_seed_others(text_only, tmp_path):
     def bytes_of(seed: int, home: str) -> tuple[bytes, bytes]:
         spec = text_only.spec(small(seed=seed, dropout=0.1))
-        folder = run_trial(spec, tmp_path / home, ignore)
+        folder = run_trial(spec, Home(tmp_path / home), ignore)
         return (folder / "trainable.safetensors").read_bytes(), (folder / "per_user.parquet").read_bytes()
 
     assert bytes_of(0, "first") == bytes_of(0, "second")
@@ -79,14 +80,14 @@ def test_a_trial_that_was_cut_off_goes_on_to_the_same_end(text_only, tmp_path):
     assert not spec.finished(text_only.home)
     torch.manual_seed(99)  # what else the process drew must not matter
     resumed = TrialResult.load(run_trial(spec, text_only.home, ignore))
-    whole = TrialResult.load(run_trial(spec, tmp_path / "elsewhere", ignore))
+    whole = TrialResult.load(run_trial(spec, Home(tmp_path / "elsewhere"), ignore))
     assert resumed.history == whole.history
     assert {k: v for k, v in resumed.metrics.items() if k.startswith("test/")} == {
         k: v for k, v in whole.metrics.items() if k.startswith("test/")
     }
 
 
-def test_pictures_need_features(text_only):
+def test_images_need_features(text_only):
     with pytest.raises(UserError, match="image_tokens=2 needs image features"):
         text_only.spec(small(image_tokens=2))
 

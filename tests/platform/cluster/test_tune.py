@@ -12,15 +12,15 @@ import pytest
 from optuna.trial import TrialState
 from support.searches import asked
 from support.trials import small
-from vip5platform.cluster.failures import failure_of
 from vip5platform.cluster.resources import ClusterResources, TrialResources
 from vip5platform.cluster.tune import run_search, run_trials
 from vip5platform.declarations import Range, Search, choice
 from vip5platform.search import TrialSearcher
 from vip5platform.search.results import history
-from vip5platform.search.storage import load_search, search_file
+from vip5platform.search.storage import load_search
 
-from vip5core.errors import UserError
+from vip5core.errors import Failure, UserError
+from vip5core.home import Home
 from vip5core.trial.result import TrialResult
 
 
@@ -30,7 +30,7 @@ class Recorder:
     def __init__(self) -> None:
         self.epochs: list[tuple[str, float]] = []
         self.results: dict[str, TrialResult] = {}
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, Failure] = {}
         self.ended_early: list[str] = []
 
     def started(self, spec) -> None:
@@ -43,8 +43,8 @@ class Recorder:
     def finished(self, spec, result) -> None:
         self.results[spec.fingerprint] = result
 
-    def failed(self, spec, reason) -> None:
-        self.failures[spec.fingerprint] = reason
+    def failed(self, spec, failure) -> None:
+        self.failures[spec.fingerprint] = failure
 
     def pruned(self, spec) -> None:
         self.ended_early.append(spec.fingerprint)
@@ -56,14 +56,14 @@ def test_a_worker_group_learns_what_one_worker_learns(text_only, tmp_path, ray_t
     spec = text_only.spec(config)
     results = {}
     for workers in (1, 2):
-        inputs = type(text_only)(tmp_path / str(workers), text_only.dataset, text_only.backbone, {})
+        inputs = type(text_only)(Home(tmp_path / str(workers)), text_only.dataset, text_only.backbone, {})
         seen = Recorder()
         share = TrialResources.of(ray_two_cpus, trials=1, workers=workers)
         run_trials([inputs.spec(config)], inputs.home, share, 1, seen)
         assert seen.failures == {}
         assert [epoch for _, epoch in seen.epochs] == [1.0, 2.0]
         results[workers] = seen.results[spec.fingerprint]
-        assert results[workers].record["workers"] == workers
+        assert results[workers].record.workers == workers
     for one, two in zip(results[1].history, results[2].history, strict=True):
         assert one["valid/loss"] == pytest.approx(two["valid/loss"], abs=1e-3)
         assert one["train/loss"] == pytest.approx(two["train/loss"], abs=1e-3)
@@ -78,8 +78,9 @@ def test_a_trial_that_fails_is_told_in_a_line_and_the_others_go_on(text_only, ra
     specs = [text_only.spec(bad), text_only.spec(good)]
     run_trials(specs, text_only.home, TrialResources(1, 1, 0), 1, seen)
     assert list(seen.results) == [text_only.spec(good).fingerprint]
-    (reason,) = seen.failures.values()
-    assert reason.startswith("DivergedError: the training loss is nan in epoch")
+    (failure,) = seen.failures.values()
+    assert failure.kind == "diverged"
+    assert failure.message.startswith("DivergedError: the training loss is nan in epoch")
     assert not text_only.spec(bad).finished(text_only.home)
 
 
@@ -118,14 +119,14 @@ def test_a_search_runs_what_it_proposes_and_sees_validation_only(text_only, ray_
         assert trial.intermediate_values == {
             int(epoch["epoch"]): epoch["valid/sequential/ndcg_at_10"] for epoch in result.history
         }
-    assert "test/" not in search_file(text_only.home, "key").read_text("utf-8")
+    assert "test/" not in text_only.home.search("key").read_text("utf-8")
     # A second search of the same home trains nothing anew.
     again = searched(search, text_only, ray_two_cpus, Recorder(), trials=4, seed=1)
     assert (again.missing, again.cached) == (0, [])
 
 
 @pytest.mark.slow
-def test_hopeless_trials_end_early_and_failed_ones_are_told_with_their_reason(text_only, ray_two_cpus):
+def test_hopeless_trials_end_early_and_failed_ones_are_told_with_their_failure(text_only, ray_two_cpus):
     seen = Recorder()
     search = Search(
         "a-search",
@@ -138,12 +139,12 @@ def test_hopeless_trials_end_early_and_failed_ones_are_told_with_their_reason(te
     searcher = searched(search, text_only, ray_two_cpus, seen, trials=5, sampler="grid")
     table = history(searcher.study)
     assert list(table["state"][:4]) == ["complete", "pruned", "pruned", "failed"]
-    assert table["reason"][3].startswith("DivergedError: the training loss is")
+    assert table["failure"][3].startswith("DivergedError: the training loss is")
     assert list(table["epochs"][:3]) == [3, 1, 1]
     assert seen.ended_early[:2] == list(table["fingerprint"][1:3])
     for number in (1, 2):
         assert list(searcher.study.trials[number].intermediate_values) == [1]
-    assert sorted(path.name for path in (text_only.home / "trials").iterdir()) == sorted(
+    assert sorted(path.name for path in text_only.home.trials.iterdir()) == sorted(
         table["fingerprint"][table["state"] == "complete"]
     )
 
@@ -153,26 +154,27 @@ import sys
 from pathlib import Path
 from vip5platform.environment import set_environment
 set_environment(None)
-from test_fleet import SEARCH, Recorder, searched
-from vip5platform.session import ray_session
-from vip5core.trial import StudyInputs
+from test_tune import SEARCH, Recorder, searched
+from vip5platform.cluster.ray_cluster import ray_session
+from vip5core.home import Home
+from vip5core.trial.spec import StudyInputs
 home, dataset, backbone = map(Path, sys.argv[1:])
 with ray_session(None, cpus=2) as ray:
-    searched(SEARCH, StudyInputs(home, dataset, backbone, {}), ray, Recorder(), trials=5, seed=3, prune=False)
+    searched(SEARCH, StudyInputs(Home(home), dataset, backbone, {}), ray, Recorder(), trials=5, seed=3, prune=False)
 """
 
 
 @pytest.mark.slow
 def test_a_search_whose_driver_is_killed_goes_on_to_the_same_trials(text_only, tmp_path):
     def start() -> subprocess.Popen:
-        arguments = [str(path) for path in (text_only.home, text_only.dataset, text_only.backbone)]
+        arguments = [str(path) for path in (text_only.home.root, text_only.dataset, text_only.backbone)]
         return subprocess.Popen(
             [sys.executable, "-c", DRIVER, *arguments],
             env={**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])},
         )
 
     def told() -> list[str]:
-        if not search_file(text_only.home, "key").is_file():
+        if not text_only.home.search("key").is_file():
             return []
         try:
             return list(history(load_search(text_only.home, "key")).get("state", []))
@@ -195,10 +197,10 @@ def test_a_search_whose_driver_is_killed_goes_on_to_the_same_trials(text_only, t
     new = table[table["state"] != "repeat"]
     assert list(new["state"]) == ["complete"] * 5
     assert new["fingerprint"].is_unique
-    finished = {path.name for path in (text_only.home / "trials").iterdir() if path.is_dir()}
+    finished = {path.name for path in text_only.home.trials.iterdir() if path.is_dir()}
     assert finished == set(new["fingerprint"])
     # So few proposals are drawn by the seed alone, whatever the trials give.
-    home = tmp_path / "whole"
+    home = Home(tmp_path / "whole")
     with TrialSearcher(
         SEARCH, lambda settings: text_only.spec(small(**settings)), home, "key", trials=5, seed=3
     ) as one:
@@ -211,12 +213,12 @@ def test_a_search_whose_driver_is_killed_goes_on_to_the_same_trials(text_only, t
 @pytest.mark.parametrize(
     ("resources", "trials", "workers", "gpus", "expected", "at_once"),
     [
-        (Resources(2, 0), 5, 1, None, TrialResources(1, 1, 0.0), 2),
-        (Resources(16, 0), 5, 1, None, TrialResources(1, 1, 0.0), 16),
-        (Resources(2, 0), 1, 2, None, TrialResources(2, 1, 0.0), 1),
-        (Resources(16, 1), 5, 1, None, TrialResources(1, 16, 1.0), 1),
-        (Resources(16, 1), 5, 1, 0.25, TrialResources(1, 4, 0.25), 4),
-        (Resources(16, 4), 2, 2, 1.0, TrialResources(2, 4, 1.0), 2),
+        (ClusterResources(2, 0), 5, 1, None, TrialResources(1, 1, 0.0), 2),
+        (ClusterResources(16, 0), 5, 1, None, TrialResources(1, 1, 0.0), 16),
+        (ClusterResources(2, 0), 1, 2, None, TrialResources(2, 1, 0.0), 1),
+        (ClusterResources(16, 1), 5, 1, None, TrialResources(1, 16, 1.0), 1),
+        (ClusterResources(16, 1), 5, 1, 0.25, TrialResources(1, 4, 0.25), 4),
+        (ClusterResources(16, 4), 2, 2, 1.0, TrialResources(2, 4, 1.0), 2),
     ],
 )
 def test_trials_share_what_there_is(resources, trials, workers, gpus, expected, at_once):
@@ -227,18 +229,5 @@ def test_trials_share_what_there_is(resources, trials, workers, gpus, expected, 
 
 @pytest.mark.parametrize(("workers", "gpus"), [(0, None), (1, -1.0), (1, float("nan")), (3, None)])
 def test_impossible_shares_are_refused(workers, gpus):
-    with pytest.raises(UserError, match=r"must|there are"):
-        TrialResources.of(Resources(2, 0), 1, workers, gpus)
-
-
-def test_a_failures_reason_is_its_innermost_error_in_one_line():
-    def wrapped() -> None:
-        try:
-            raise ValueError("first line\nsecond line")
-        except ValueError as inner:
-            raise RuntimeError("wrapped") from inner
-
-    with pytest.raises(RuntimeError) as caught:
-        wrapped()
-    assert failure_of(caught.value) == "ValueError: first line"
-    assert failure_of(None) == "unknown"
+    with pytest.raises(UserError, match=r"must|the cluster has"):
+        TrialResources.of(ClusterResources(2, 0), 1, workers, gpus)

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import optuna
@@ -19,23 +17,31 @@ from vip5platform.analysis.record import RecordedTrial, StudyRecord
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.significance import Comparison
 from vip5platform.declarations import Range, Search
-from vip5platform.report import note, show, summary, write_report
-from vip5platform.report.sections import answer
-from vip5platform.report.sections import level_table as level_table
-from vip5platform.report.sections.level_table import columns
-from vip5platform.report.sections.paper_figures import published
-from vip5platform.report.sections.paper_sizes import published_share
+from vip5platform.report.files import summary, write_report
+from vip5platform.report.render.markdown import note
+from vip5platform.report.render.terminal import show
+from vip5platform.report.sections.answer import answer
+from vip5platform.report.sections.level_table import columns, level_table
+from vip5platform.report.sections.paper_figures import paper_figures
+from vip5platform.report.sections.paper_sizes import paper_share
 from vip5platform.search.space import Space
 from vip5platform.search.storage import open_search
 
 from vip5core.data.dataset import Dataset
-from vip5core.trial.result import TrialResult
+from vip5core.errors import Failure
+from vip5core.home import Home
+from vip5core.trial.result import Content, TrialRecord, TrialResult
 
 NDCG, TEXT = "test/sequential/ndcg_at_10", "test/explanation/sentence_bleu_4"
 SECONDS, SIZE = "cost/train_seconds", "model/trainable_parameters"
 VALID = "valid/sequential/ndcg_at_10"
 FILES = ["report.html", "report.md", "trials.csv", "comparisons.csv", "plot.png"]
 NAME = re.compile(r"\W")
+
+
+@pytest.fixture
+def home(tmp_path) -> Home:
+    return Home(tmp_path)
 
 
 def rows(shift: float) -> pd.DataFrame:
@@ -48,25 +54,28 @@ def rows(shift: float) -> pd.DataFrame:
     return pd.concat([ranking, texts], ignore_index=True)
 
 
-def trial(home: Path, level: str, seed: int, metrics: dict[str, float], group: str = "", **config) -> TrialResult:
+def trial(home: Home, level: str, seed: int, metrics: dict[str, float], group: str = "", **config) -> TrialResult:
     """A finished trial's folder, without training one."""
-    folder = home / "trials" / NAME.sub("-", f"{group}{level}-{seed}")
-    folder.mkdir(parents=True)
-    record = {
-        "dataset": {"name": "toy", "fingerprint": "df"},
-        "backbone": {"name": "tiny", "fingerprint": "bf"},
-        "features": None,
-        "workers": 2,
-        "device": "cpu",
-        "versions": {"torch": "2.15"},
-    }
-    data = {"config": small(seed=seed, **config).model_dump(mode="json"), "history": [], "record": record}
-    (folder / "result.json").write_text(json.dumps({**data, "metrics": {"cost/seconds": 900.0, **metrics}}))
-    rows(metrics.get(NDCG, 0.0)).to_parquet(folder / "per_user.parquet")
-    return TrialResult.load(folder)
+    name = NAME.sub("-", f"{group}{level}-{seed}")
+    record = TrialRecord(
+        fingerprint=name,
+        code="now",
+        dataset=Content(name="toy", fingerprint="df"),
+        backbone=Content(name="tiny", fingerprint="bf"),
+        workers=2,
+        versions={"torch": "2.15"},
+    )
+    config = small(seed=seed, **config)
+    result = TrialResult(home.trial(name), config, {"cost/seconds": 900.0, **metrics}, [], record)
+    result.save(rows(metrics.get(NDCG, 0.0)))
+    return TrialResult.load(result.folder)
 
 
-def cell(home: Path, levels: dict[str, str], seeds: list[dict[str, float]], failures=None, dataset=None, **config):
+def failure(message: str, kind: str = "error") -> Failure:
+    return Failure(kind=kind, message=message)
+
+
+def cell(home: Home, levels: dict[str, str], seeds: list[dict[str, float]], failures=None, dataset=None, **config):
     name = ", ".join(levels.values())
     results = {seed: trial(home, name, seed, metrics, **config) for seed, metrics in enumerate(seeds)}
     return CellResults(name, levels, results, failures or {}, dataset)
@@ -109,7 +118,7 @@ def study(groups: list[DatasetResults], *, kind="study", metrics=(NDCG,), factor
     )
 
 
-def three(home: Path, tests: list[Comparison], *, seeds: int = 3, sizes=(800.0, 400.0, 100.0), **more) -> StudyResults:
+def three(home: Home, tests: list[Comparison], *, seeds: int = 3, sizes=(800.0, 400.0, 100.0), **more) -> StudyResults:
     """Levels a, b and c, the best first, with planted tests."""
     cells = [
         cell(home, {"encoder": level}, [{NDCG: mean, SIZE: size, SECONDS: 60.0}] * seeds)
@@ -128,7 +137,7 @@ TIE = [
 CHEAP = [compared("a", "b", 0.05, 0.2, half=0.05), compared("c", "a", -0.10, 0.001), compared("b", "c", 0.05, 0.03)]
 
 
-def written(results: StudyResults, home: Path) -> dict[str, str]:
+def written(results: StudyResults, home: Home) -> dict[str, str]:
     files = write_report(results, home)
     assert [file.name for file in files] == FILES
     assert {file.name for file in files[0].parent.iterdir()} == set(FILES)  # nothing half-written
@@ -164,23 +173,23 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_a_clear_winner_is_named_with_its_margin_interval_and_p(tmp_path):
-    text = answer(three(tmp_path, CLEAR))
+def test_a_clear_winner_is_named_with_its_margin_interval_and_p(home):
+    text = answer(three(home, CLEAR))
     assert "a (0.4000) is best: it beats b by 0.0500 ([0.0400, 0.0600], p = 0.004) and 1 other level by more" in text
     assert "3 seeds, 20 users, p adjusted for 3 comparisons" in text
     assert "cheapest" not in text
     assert "told" not in text
 
 
-def test_a_tie_says_how_large_a_difference_could_hide_and_never_equal(tmp_path):
-    text = answer(three(tmp_path, TIE))
+def test_a_tie_says_how_large_a_difference_could_hide_and_never_equal(home):
+    text = answer(three(home, TIE))
     assert "no two levels can be told apart, though a difference of up to 0.2200 could hide" in text
     assert "is best" not in text
     assert "equal" not in text
 
 
-def test_a_cheaper_level_that_cannot_be_told_from_the_best_is_named_with_what_it_may_lose(tmp_path):
-    text = answer(three(tmp_path, CHEAP)).replace("\u00a0", " ")
+def test_a_cheaper_level_that_cannot_be_told_from_the_best_is_named_with_what_it_may_lose(home):
+    text = answer(three(home, CHEAP)).replace("\u00a0", " ")
     assert "a (0.4000) is highest: it beats c by 0.1000 ([0.0900, 0.1100], p = 0.001) but cannot be told from b" in text
     assert "is b, with 50 % of the trainable parameters of a, though it may be up to 25 % worse" in text
 
@@ -189,15 +198,15 @@ def test_a_cheaper_level_that_cannot_be_told_from_the_best_is_named_with_what_it
     ("half", "said"),
     [(0.02, "the cheapest that no metric can tell from its best is b"), (0.5, "a cheaper level would do is open")],
 )
-def test_a_level_that_may_be_far_worse_is_not_offered_as_cheap(tmp_path, half, said):
+def test_a_level_that_may_be_far_worse_is_not_offered_as_cheap(home, half, said):
     tests = [compared("a", "b", 0.05, 0.3, half=half), compared("a", "c", 0.1, 0.3, half=0.3), compared("b", "c", 0, 1)]
-    assert said in answer(three(tmp_path, tests))
+    assert said in answer(three(home, tests))
 
 
-def test_a_level_that_lacks_a_metrics_best_is_not_the_cheapest(tmp_path):
-    one = three(tmp_path, CHEAP)
+def test_a_level_that_lacks_a_metrics_best_is_not_the_cheapest(home):
+    one = three(home, CHEAP)
     other = [replace(test, metric=TEXT, difference=-test.difference) for test in CLEAR]
-    for done in one.results().values():
+    for done in one.trial_results().values():
         done.metrics[TEXT] = 100 * (1 - done.metrics[NDCG])
     group = replace(one.groups[0], comparisons=[*CHEAP, *other])
     text = answer(replace(one, groups=[group], metrics=[NDCG, TEXT]))
@@ -205,29 +214,29 @@ def test_a_level_that_lacks_a_metrics_best_is_not_the_cheapest(tmp_path):
     assert "cheapest" not in text
 
 
-def test_with_one_seed_no_level_is_declared_better(tmp_path):
-    one = three(tmp_path, [replace(test, seeds=1) for test in CLEAR], seeds=1)
+def test_with_one_seed_no_level_is_declared_better(home):
+    one = three(home, [replace(test, seeds=1) for test in CLEAR], seeds=1)
     text = answer(one)
     assert text.startswith("One seed, so how far trainings differ by themselves is unknown")
     assert "--seeds 3" in text
     assert "sequential NDCG@10 is highest with a (0.4000" in text
     assert not re.search("beats|is best", text)
-    assert "no two are declared different" in written(one, tmp_path)["report.md"]
+    assert "no two are declared different" in written(one, home)["report.md"]
 
 
-def test_a_level_that_has_one_seed_only_is_not_told_apart(tmp_path):
-    text = answer(three(tmp_path, [CLEAR[0], replace(CLEAR[1], seeds=1), CLEAR[2]]))
+def test_a_level_that_has_one_seed_only_is_not_told_apart(home):
+    text = answer(three(home, [CLEAR[0], replace(CLEAR[1], seeds=1), CLEAR[2]]))
     assert "it beats b by 0.0500 ([0.0400, 0.0600], p = 0.004) but cannot be told from c" in text
 
 
 @pytest.mark.parametrize(("p", "weak"), [(0.01, False), (0.5, True)])
-def test_a_best_that_is_not_above_popularity_is_said(tmp_path, p, weak):
-    text = answer(three(tmp_path, [*CLEAR, compared("a", "popularity", 0.2, p)]))
+def test_a_best_that_is_not_above_popularity_is_said(home, p, weak):
+    text = answer(three(home, [*CLEAR, compared("a", "popularity", 0.2, p)]))
     assert ("not above every baseline on sequential NDCG@10" in text) is weak
 
 
-def test_levels_that_are_all_the_same_are_not_undecided_but_below_popularity(tmp_path):
-    cells = [cell(tmp_path, {"encoder": e}, [{NDCG: 0.1}] * 2) for e in "ab"]
+def test_levels_that_are_all_the_same_are_not_undecided_but_below_popularity(home):
+    cells = [cell(home, {"encoder": e}, [{NDCG: 0.1}] * 2) for e in "ab"]
     group = DatasetResults(
         "toy", None, cells, [Baseline("popularity", {NDCG: 0.2}, rows(0.2))], [compared("a", "b", 0.0, 1.0)]
     )
@@ -236,37 +245,37 @@ def test_levels_that_are_all_the_same_are_not_undecided_but_below_popularity(tmp
     assert "could hide" not in text
 
 
-def test_numbers_as_levels_are_told_what_they_count(tmp_path):
-    cells = [cell(tmp_path, {"reduction_factor": n}, [{NDCG: v}] * 2) for n, v in (("2", 0.4), ("32", 0.2))]
+def test_numbers_as_levels_are_told_what_they_count(home):
+    cells = [cell(home, {"reduction_factor": n}, [{NDCG: v}] * 2) for n, v in (("2", 0.4), ("32", 0.2))]
     group = DatasetResults("toy", None, cells, [], [compared("2", "32", 0.2, 0.01)])
     text = answer(study([group], factors=("reduction_factor",)))
     assert text.startswith("On sequential NDCG@10 reduction_factor 2 (0.4000) is best: it beats 32 by")
 
 
-def test_nothing_finished_says_so_with_a_reason_and_is_reported(tmp_path):
-    failed = CellResults("a", {"encoder": "a"}, {}, {0: "OutOfMemoryError: no room"}, None)
+def test_nothing_finished_says_so_with_a_reason_and_is_reported(home):
+    failed = CellResults("a", {"encoder": "a"}, {}, {0: failure("OutOfMemoryError: no room", "out_of_memory")}, None)
     results = study([DatasetResults("toy", None, [failed], [])])
     assert answer(results) == "No trial has finished, so there is no answer (OutOfMemoryError: no room)."
-    files = written(results, tmp_path)
+    files = written(results, home)
     assert "OutOfMemoryError: no room" in files["report.html"]
     assert summary(results) == {"study/trials": 1, "study/failures": 1, "study/hours": 0}
 
 
-def entries(results: StudyResults) -> dict[tuple[str, str], tuple[str, bool, str]]:
-    grid = level_table.grid(results)
+def table_cells(results: StudyResults) -> dict[tuple[str, str], tuple[str, bool, str]]:
+    table = level_table(results)
     return {
-        (line.head, column.head): (entry.text, entry.best, entry.mark)
-        for line in grid.lines
-        for column, entry in zip(grid.columns, line.entries, strict=bool(line.entries))
+        (row.head, column.head): (one.text, one.best, one.mark)
+        for row in table.rows
+        for column, one in zip(table.columns, row.cells, strict=bool(row.cells))
     }
 
 
-def test_the_best_is_bold_by_each_metrics_own_direction(tmp_path):
+def test_the_best_is_bold_by_each_metrics_own_direction(home):
     cells = [
-        cell(tmp_path, {"encoder": "a"}, [{NDCG: 0.3, SECONDS: 9.0}]),
-        cell(tmp_path, {"encoder": "b"}, [{NDCG: 0.2, SECONDS: 5.0}]),
+        cell(home, {"encoder": "a"}, [{NDCG: 0.3, SECONDS: 9.0}]),
+        cell(home, {"encoder": "b"}, [{NDCG: 0.2, SECONDS: 5.0}]),
     ]
-    found = entries(study([DatasetResults("toy", None, cells, [Baseline("popularity", {NDCG: 0.9}, rows(0.9))])]))
+    found = table_cells(study([DatasetResults("toy", None, cells, [Baseline("popularity", {NDCG: 0.9}, rows(0.9))])]))
     assert found["a", "NDCG@10"][1]
     assert not found["b", "NDCG@10"][1]
     assert found["b", "train (s)"] == ("5.0", True, "")
@@ -274,41 +283,41 @@ def test_the_best_is_bold_by_each_metrics_own_direction(tmp_path):
     assert found["popularity", "train (s)"][0] == "–"
 
 
-def test_what_was_asked_stands_first_in_the_table(tmp_path):
+def test_what_was_asked_stands_first_in_the_table(home):
     values = {NDCG: 0.4, "probe/neighbours": 70.0, "probe/neighbours_chance": 6.0, SECONDS: 9.0}
-    cells = [cell(tmp_path, {"encoder": level}, [values]) for level in "ab"]
+    cells = [cell(home, {"encoder": level}, [values]) for level in "ab"]
     heads = list(columns(study([DatasetResults("toy", None, cells, [])], metrics=("probe/neighbours",))))
     assert heads[0] == "probe"
     assert heads[1:] == ["sequential", "cost"]
 
 
-def test_levels_that_look_alike_are_not_ranked(tmp_path):
-    cells = [cell(tmp_path, {"encoder": e}, [{NDCG: v}]) for e, v in (("a", 0.20001), ("b", 0.20002))]
-    assert not any(best for _, best, _ in entries(study([DatasetResults("toy", None, cells, [])])).values())
+def test_levels_that_look_alike_are_not_ranked(home):
+    cells = [cell(home, {"encoder": e}, [{NDCG: v}]) for e, v in (("a", 0.20001), ("b", 0.20002))]
+    assert not any(best for _, best, _ in table_cells(study([DatasetResults("toy", None, cells, [])])).values())
 
 
-def test_what_cannot_be_told_from_the_best_is_marked_as_the_comparisons_say(tmp_path):
-    found = entries(three(tmp_path, CHEAP))
+def test_what_cannot_be_told_from_the_best_is_marked_as_the_comparisons_say(home):
+    found = table_cells(three(home, CHEAP))
     assert [found[level, "NDCG@10"][2] for level in "abc"] == ["", "≈", ""]
     assert [found[level, "train (s)"][2] for level in "abc"] == ["", "", ""]
 
 
-def test_a_mean_over_seeds_has_half_of_its_interval_and_one_seed_of_costs_has_none(tmp_path):
+def test_a_mean_over_seeds_has_half_of_its_interval_and_one_seed_of_costs_has_none(home):
     results = study(
-        [DatasetResults("toy", None, [cell(tmp_path, {"encoder": "a"}, [{SECONDS: 10.0}, {SECONDS: 12.0}])], [])]
+        [DatasetResults("toy", None, [cell(home, {"encoder": "a"}, [{SECONDS: 10.0}, {SECONDS: 12.0}])], [])]
     )
-    assert entries(results)["a", "train (s)"][0] == "11.0 ± 12.7"
-    one = study([DatasetResults("toy", None, [cell(tmp_path, {"encoder": "b"}, [{SECONDS: 10.0}])], [])])
-    assert entries(one)["b", "train (s)"][0] == "10.0"
+    assert table_cells(results)["a", "train (s)"][0] == "11.0 ± 12.7"
+    one = study([DatasetResults("toy", None, [cell(home, {"encoder": "b"}, [{SECONDS: 10.0}])], [])])
+    assert table_cells(one)["b", "train (s)"][0] == "10.0"
 
 
-def test_holes_stand_in_every_form_with_their_reasons(tmp_path):
-    results = three(tmp_path, CLEAR)
-    broken = replace(results.cells[1], failures={3: "OutOfMemoryError: no room"})
-    lost = CellResults("d", {"encoder": "d"}, {}, {0: "no weights"}, None)
+def test_holes_stand_in_every_form_with_their_reasons(home):
+    results = three(home, CLEAR)
+    broken = replace(results.cells[1], failures={3: failure("OutOfMemoryError: no room", "out_of_memory")})
+    lost = CellResults("d", {"encoder": "d"}, {}, {0: failure("no weights")}, None)
     group = replace(results.groups[0], cells=[results.cells[0], broken, results.cells[2], lost])
     results = study([group])
-    files = written(results, tmp_path)
+    files = written(results, home)
     console = Console(width=150, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
     show(results, console)
     for text in (files["report.html"], files["report.md"], console.export_text()):
@@ -319,9 +328,9 @@ def test_holes_stand_in_every_form_with_their_reasons(tmp_path):
     assert summary(results)["study/failures"] == 2
 
 
-def test_a_narrow_terminal_gets_a_table_for_each_group_of_columns(tmp_path):
+def test_a_narrow_terminal_gets_a_table_for_each_group_of_columns(home):
     console = Console(width=60, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    show(three(tmp_path, CHEAP), console)
+    show(three(home, CHEAP), console)
     text = console.export_text()
     assert all(len(line) <= 60 for line in text.splitlines() if "±" in line or "─" in line)
     assert "trainable" in text
@@ -329,13 +338,11 @@ def test_a_narrow_terminal_gets_a_table_for_each_group_of_columns(tmp_path):
     assert "cannot be told from b" in text
 
 
-def test_the_page_is_whole_escapes_what_users_named_and_fetches_nothing(tmp_path):
+def test_the_page_is_whole_escapes_what_users_named_and_fetches_nothing(home):
     evil = "<script>alert(1)</script>"
-    cells = [
-        cell(tmp_path, {"encoder": e}, [{NDCG: v, SIZE: s}] * 2) for e, v, s in (("a", 0.4, 9.0), (evil, 0.3, 1.0))
-    ]
+    cells = [cell(home, {"encoder": e}, [{NDCG: v, SIZE: s}] * 2) for e, v, s in (("a", 0.4, 9.0), (evil, 0.3, 1.0))]
     group = DatasetResults(evil, None, cells, [], [compared("a", evil, 0.1, 0.01)])
-    files = written(study([group]), tmp_path)
+    files = written(study([group]), home)
     page = Page(files["report.html"])
     assert "script" not in page.tags
     assert page.open == []
@@ -350,11 +357,9 @@ def test_the_page_is_whole_escapes_what_users_named_and_fetches_nothing(tmp_path
     assert "with changes that were not committed" in files["report.html"]
 
 
-def test_markdown_tables_have_as_many_columns_in_every_row(tmp_path):
-    cells = [cell(tmp_path, {"encoder": e}, [{NDCG: v}] * 2) for e, v in (("a|b", 0.4), ("c", 0.3))]
-    text = written(study([DatasetResults("x", None, cells, [], [compared("a|b", "c", 0.1, 0.01)])]), tmp_path)[
-        "report.md"
-    ]
+def test_markdown_tables_have_as_many_columns_in_every_row(home):
+    cells = [cell(home, {"encoder": e}, [{NDCG: v}] * 2) for e, v in (("a|b", 0.4), ("c", 0.3))]
+    text = written(study([DatasetResults("x", None, cells, [], [compared("a|b", "c", 0.1, 0.01)])]), home)["report.md"]
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     assert len(tables) >= 3
     for table in tables:
@@ -362,18 +367,18 @@ def test_markdown_tables_have_as_many_columns_in_every_row(tmp_path):
     assert "![Which encoder?](plot.png)" in text
 
 
-def test_the_note_fits_into_mlflow_whatever_the_size_of_the_study(tmp_path):
-    results = three(tmp_path, CLEAR)
+def test_the_note_fits_into_mlflow_whatever_the_size_of_the_study(home):
+    results = three(home, CLEAR)
     many = [compared("a", f"{'long' * 20}{n}", 0.1, 0.5) for n in range(80)]
-    cells = [*results.cells, *(CellResults(test.second, {}, {}, {0: "gone"}, None) for test in many)]
+    cells = [*results.cells, *(CellResults(test.second, {}, {}, {0: failure("gone")}, None) for test in many)]
     text = note(study([replace(results.groups[0], cells=cells, comparisons=[*CLEAR, *many])]))
     assert len(text) <= 8000
     assert text.startswith("# Which encoder?\n\n**On sequential NDCG@10 a (0.4000)")
 
 
-def test_tables_for_other_programs_come_back_as_they_were(tmp_path):
-    written(three(tmp_path, CHEAP), tmp_path)
-    folder = tmp_path / "reports" / "encoders-k1"
+def test_tables_for_other_programs_come_back_as_they_were(home):
+    written(three(home, CHEAP), home)
+    folder = home.report("encoders", "k1")
     trials = pd.read_csv(folder / "trials.csv")
     assert trials["encoder"].tolist() == list("aaabbbccc")
     assert trials["seed"].tolist() == [0, 1, 2] * 3
@@ -388,24 +393,24 @@ def test_tables_for_other_programs_come_back_as_they_were(tmp_path):
     assert float(tests[1]["p_adjusted"]) == 0.001
 
 
-def test_the_hours_count_workers_and_cpus(tmp_path):
-    assert summary(three(tmp_path, CLEAR))["study/hours"] == pytest.approx(9 * 900 * 2 * 2 / 3600)
-    assert summary(three(tmp_path / "x", CLEAR))[NDCG] == pytest.approx(0.4)
+def test_the_hours_count_workers_and_cpus(home):
+    assert summary(three(home, CLEAR))["study/hours"] == pytest.approx(9 * 900 * 2 * 2 / 3600)
+    assert summary(three(Home(home.root / "x"), CLEAR))[NDCG] == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("metrics", [{NDCG: 0.3, SECONDS: 9.0}, {NDCG: 0.3}, {}])
-def test_the_plot_is_a_picture_whatever_is_missing(tmp_path, metrics):
-    written(study([DatasetResults("toy", None, [cell(tmp_path, {"encoder": "$a$"}, [metrics])], [])]), tmp_path)
-    with Image.open(tmp_path / "reports" / "encoders-k1" / "plot.png") as image:
+def test_the_plot_is_an_image_whatever_is_missing(home, metrics):
+    written(study([DatasetResults("toy", None, [cell(home, {"encoder": "$a$"}, [metrics])], [])]), home)
+    with Image.open(home.report("encoders", "k1") / "plot.png") as image:
         assert image.format == "PNG"
         assert min(image.size) > 100
 
 
-def test_several_datasets_stand_side_by_side_and_their_orders_are_compared(tmp_path):
+def test_several_datasets_stand_side_by_side_and_their_orders_are_compared(home):
     groups = []
     for name, means in (("toys", (0.4, 0.3, 0.2)), ("data/beauty", (0.2, 0.3, 0.4))):
         cells = [
-            cell(tmp_path, {"dataset": name, "encoder": level}, [{NDCG: mean}] * 2)
+            cell(home, {"dataset": name, "encoder": level}, [{NDCG: mean}] * 2)
             for level, mean in zip("abc", means, strict=True)
         ]
         groups.append(
@@ -415,13 +420,13 @@ def test_several_datasets_stand_side_by_side_and_their_orders_are_compared(tmp_p
     said = answer(results)
     assert "toys: on sequential NDCG@10 a (0.4000) is highest: it beats c" in said
     assert "beauty: on sequential NDCG@10 c (0.4000) is highest: it beats a" in said
-    page = written(results, tmp_path)["report.html"]
+    page = written(results, home)["report.html"]
     assert "toys and beauty: Kendall&#39;s tau −1.00 (p = 0.33)" in page
     assert summary(results).keys() >= {f"{NDCG}/toys", f"{NDCG}/data-beauty"}
-    assert [line.head for line in level_table.grid(results).lines] == ["toys", *"abc", "beauty", *"abc"]
+    assert [row.head for row in level_table(results).rows] == ["toys", *"abc", "beauty", *"abc"]
 
 
-def test_a_search_shows_its_best_by_validation_its_front_and_what_ended_early(tmp_path):
+def test_a_search_shows_its_best_by_validation_its_front_and_what_ended_early(home):
     planted = (
         ("0.1", 0.10, 100.0, 0.9),
         ("0.01", 0.30, 900.0, 0.2),
@@ -429,17 +434,17 @@ def test_a_search_shows_its_best_by_validation_its_front_and_what_ended_early(tm
         ("0.5", 0.1, 600.0, 0.4),
     )
     cells = [
-        cell(tmp_path, {"learning_rate": rate}, [{VALID: valid, SIZE: size, NDCG: test}])
+        cell(home, {"learning_rate": rate}, [{VALID: valid, SIZE: size, NDCG: test}])
         for rate, valid, size, test in planted
     ]
-    cells.append(CellResults("0.9", {"learning_rate": "0.9"}, {}, {0: "ended early"}, None))
+    cells.append(CellResults("0.9", {"learning_rate": "0.9"}, {}, {0: failure("stopped early", "stopped_early")}, None))
     group = DatasetResults("toy", None, cells, [])
     results = study([group], kind="search", metrics=(VALID, SIZE), factors=("learning_rate",))
     said = answer(results)
     assert "Of 5 trials, 1 of which did not run to the end, the best has validation sequential NDCG@10 0.3000" in said
-    assert "with learning_rate 0.01; 3 trials cannot be bettered" in said
+    assert "with learning_rate 0.01; 3 trials cannot be improved on" in said
     assert "on the test set it has sequential NDCG@10 0.2000" in said
-    files = written(results, tmp_path)
+    files = written(results, home)
     assert [line[:6] for line in files["report.md"].splitlines() if "◆ |" in line] == ["| 2 ◆ ", "| 3 ◆ ", "| 1 ◆ "]
     assert "Chosen on validation alone" in files["report.html"]
     assert Page(files["report.html"]).tags.count("svg") == 4  # two histories, the front, one setting
@@ -448,35 +453,34 @@ def test_a_search_shows_its_best_by_validation_its_front_and_what_ended_early(tm
     assert "warning" not in console.export_text()
 
 
-def test_a_stored_search_adds_what_was_proposed_and_what_matters(tmp_path):
+def test_a_stored_search_adds_what_was_proposed_and_what_matters(home):
     search = Search("encoders", "How good?", {"learning_rate": Range(0.001, 0.1, log=True)}, (VALID,))
-    stored, lock = open_search(search, tmp_path, "k1")
-    for number in range(10):
-        stored.add_trial(
-            optuna.trial.create_trial(
-                params={"learning_rate": 0.001 * (number + 1)},
-                distributions=Space(search.space).distributions,
-                value=0.1 * number,
-                user_attrs={"fingerprint": f"f{number}"},
+    with open_search(search, home, "k1") as stored:
+        for number in range(10):
+            stored.add_trial(
+                optuna.trial.create_trial(
+                    params={"learning_rate": 0.001 * (number + 1)},
+                    distributions=Space(search.space).distributions,
+                    value=0.1 * number,
+                    user_attrs={"fingerprint": f"f{number}"},
+                )
             )
-        )
-    lock.close()
-    cells = [cell(tmp_path, {"learning_rate": rate}, [{VALID: float(rate)}]) for rate in ("0.01", "0.02")]
+    cells = [cell(home, {"learning_rate": rate}, [{VALID: float(rate)}]) for rate in ("0.01", "0.02")]
     results = study(
         [DatasetResults("toy", None, cells, [])], kind="search", metrics=(VALID,), factors=("learning_rate",)
     )
-    text = written(results, tmp_path)["report.html"]
+    text = written(results, home)["report.html"]
     assert "Proposals: 10 complete." in text
     assert "What moves validation sequential NDCG@10: learning_rate 100 %" in text
 
 
-def test_two_factors_are_drawn_as_lines_of_one_along_the_other(tmp_path):
+def test_two_factors_are_drawn_as_lines_of_one_along_the_other(home):
     cells = [
-        cell(tmp_path, {"encoder": e, "image_tokens": n}, [{NDCG: v}])
+        cell(home, {"encoder": e, "image_tokens": n}, [{NDCG: v}])
         for e, n, v in (("a", "1", 0.1), ("a", "2", 0.2), ("b", "1", 0.3), ("b", "2", 0.25))
     ]
     results = study([DatasetResults("toy", None, cells, [])], factors=("encoder", "image_tokens"))
-    text = written(results, tmp_path)["report.html"]
+    text = written(results, home)["report.html"]
     assert "sequential NDCG@10 by image_tokens, a line for each encoder" in text
     assert "sequential NDCG@10 is highest with b · 1 (0.3000" in text
 
@@ -486,11 +490,11 @@ def beauty(shop: Dataset, **manifest) -> Dataset:
     return replace(shop, manifest=shop.manifest.model_copy(update={"source": source, **manifest}))
 
 
-def test_the_papers_figures_stand_beside_ours_with_what_keeps_them_apart(tmp_path, shop):
+def test_the_papers_figures_stand_beside_ours_with_what_keeps_them_apart(home, shop):
     dataset = beauty(shop)
     metrics = {NDCG: 0.03, "test/explanation/bleu_4_characters": 12.0}
-    cells = [cell(tmp_path, {"encoder": e}, [metrics], dataset=dataset) for e in "ab"]
-    text = written(study([DatasetResults("beauty", dataset, cells, [])]), tmp_path)["report.md"]
+    cells = [cell(home, {"encoder": e}, [metrics], dataset=dataset) for e in "ab"]
+    text = written(study([DatasetResults("beauty", dataset, cells, [])]), home)["report.md"]
     assert "| *VIP5 (paper)* | 0.0467 | 2.84 |" in text
     assert "| *SASRec (paper)* | 0.0318 | – |" in text
     for difference in (
@@ -507,13 +511,11 @@ def test_the_papers_figures_stand_beside_ours_with_what_keeps_them_apart(tmp_pat
         assert difference in text
 
 
-def test_other_datasets_have_no_figures_in_the_paper(tmp_path, shop):
-    assert published(shop) is None
-    assert published(beauty(shop)) is not None
-    results = study(
-        [DatasetResults("minimart", shop, [cell(tmp_path, {"encoder": "a"}, [{NDCG: 0.1}], dataset=shop)], [])]
-    )
-    assert "The paper has no figures for minimart." in written(results, tmp_path)["report.md"]
+def test_other_datasets_have_no_figures_in_the_paper(home, shop):
+    assert paper_figures(shop) is None
+    assert paper_figures(beauty(shop)) is not None
+    results = study([DatasetResults("minimart", shop, [cell(home, {"encoder": "a"}, [{NDCG: 0.1}], dataset=shop)], [])])
+    assert "The paper has no figures for minimart." in written(results, home)["report.md"]
 
 
 @pytest.mark.parametrize(
@@ -528,4 +530,4 @@ def test_other_datasets_have_no_figures_in_the_paper(tmp_path, shop):
     ],
 )
 def test_the_official_codes_share_of_trained_parameters(settings, percent):
-    assert published_share(small(backbone="t5-small", **settings)) == pytest.approx(percent, abs=0.005)
+    assert paper_share(small(backbone="t5-small", **settings)) == pytest.approx(percent, abs=0.005)

@@ -1,4 +1,4 @@
-"""Searches: what is proposed, what Optuna is told, and what survives a kill. Without Ray; see test_fleet for it."""
+"""Searches: what is proposed, what Optuna is told, and what survives a kill. Without Ray; see test_tune for it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from vip5platform.declarations import Range, Search, choice
 from vip5platform.search import TrialSearcher
 from vip5platform.search.results import best_trial, history, importances, pareto_front
 from vip5platform.search.space import Space
-from vip5platform.search.storage import load_search, search_file, search_key
+from vip5platform.search.storage import load_search, search_key
 
-from vip5core.errors import UserError
+from vip5core.errors import Failure, UserError
+from vip5core.home import Home
 
 SPACE = {"reduction_factor": choice(2, 4, 8, 16), "learning_rate": Range(1e-4, 1e-1, log=True)}
 SMALL_SPACE = {"reduction_factor": choice(2, 4, 8), "learning_rate": choice(1e-3, 1e-2)}
@@ -29,7 +30,12 @@ def declared(space: dict[str, Any] | None = None, *objectives: str, **settings: 
 
 
 @pytest.fixture
-def searcher(tmp_path):
+def home(tmp_path) -> Home:
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def searcher(home):
     """Makes searchers on one home; each closes the one before, as the end of its process would."""
     made: list[TrialSearcher] = []
 
@@ -39,7 +45,7 @@ def searcher(tmp_path):
         search = search or declared()
         settings = {"trials": 6, "seed": 1, **options}
         configure = settings.pop("configure", lambda found: trial_of({**search.settings, **found}))
-        made.append(TrialSearcher(search, configure, settings.pop("home", tmp_path), "key", **settings))
+        made.append(TrialSearcher(search, configure, settings.pop("home", home), "key", **settings))
         return made[-1]
 
     yield make
@@ -81,10 +87,10 @@ def epochs(searcher: TrialSearcher, trial_id: str, *values: float) -> list[bool]
         ({"learning_rate": Range(0.0, 1e-3, log=True)}, ["valid/loss"], "low above 0"),
     ],
 )
-def test_a_search_that_peeks_or_misspells_is_refused(tmp_path, space, objectives, says):
+def test_a_search_that_peeks_or_misspells_is_refused(home, space, objectives, says):
     search = Search("a-search", "Which?", space, tuple(objectives))
     with pytest.raises(UserError, match=says):
-        TrialSearcher(search, trial_of, tmp_path, "key", trials=3)
+        TrialSearcher(search, trial_of, home, "key", trials=3)
 
 
 @pytest.mark.parametrize(("options", "says"), [({"trials": 0}, "at least one"), ({"sampler": "grid"}, "too many comb")])
@@ -119,15 +125,15 @@ def test_a_search_runs_as_many_distinct_trials_as_it_was_given(searcher):
     assert {trial.user_attrs["seconds"] for trial in told} == {2.5}
 
 
-def test_a_search_that_is_continued_proposes_what_an_uninterrupted_one_does(searcher, tmp_path):
-    whole = run(searcher(home=tmp_path / "whole", trials=14))
+def test_a_search_that_is_continued_proposes_what_an_uninterrupted_one_does(searcher, home):
+    whole = run(searcher(home=Home(home.root / "whole"), trials=14))
     parts = [spec for budget in (3, 9, 14) for spec in run(searcher(trials=budget))]
     assert [spec.fingerprint for spec in parts] == [spec.fingerprint for spec in whole]
     assert run(searcher(trials=14)) == []
 
 
-def test_other_seeds_propose_other_trials(searcher, tmp_path):
-    specs = [run(searcher(home=tmp_path / str(seed), seed=seed, trials=4)) for seed in (0, 1)]
+def test_other_seeds_propose_other_trials(searcher, home):
+    specs = [run(searcher(home=Home(home.root / str(seed)), seed=seed, trials=4)) for seed in (0, 1)]
     assert not {spec.fingerprint for spec in specs[0]} & {spec.fingerprint for spec in specs[1]}
 
 
@@ -180,7 +186,7 @@ def test_an_impossible_combination_costs_no_trial(searcher):
     table = history(one.study)
     impossible = table[table["state"] == "impossible"]
     assert set(impossible["reduction_factor"]) == {2}
-    assert set(impossible["reason"]) == {"2 is too few"}
+    assert set(impossible["failure"]) == {"2 is too few"}
 
 
 def test_running_trials_are_not_proposed_again(searcher):
@@ -190,9 +196,9 @@ def test_running_trials_are_not_proposed_again(searcher):
     assert asked(one, "t6") is None
 
 
-def test_a_trial_that_is_finished_already_counts_but_is_not_run(searcher, tmp_path):
-    for spec in run(searcher(declared(SMALL_SPACE), home=tmp_path / "other", trials=50))[:3]:
-        finish(spec, tmp_path)
+def test_a_trial_that_is_finished_already_counts_but_is_not_run(searcher, home):
+    for spec in run(searcher(declared(SMALL_SPACE), home=Home(home.root / "other"), trials=50))[:3]:
+        finish(spec, home)
     one = searcher(declared(SMALL_SPACE), trials=50)
     assert len(run(one)) == 3
     assert len(one.cached) == 3
@@ -205,31 +211,33 @@ def test_a_trial_that_is_finished_already_counts_but_is_not_run(searcher, tmp_pa
 # how trials end
 
 
-def test_a_failed_trial_is_told_with_its_reason_and_spends_budget(searcher):
+def test_a_failed_trial_is_told_with_its_failure_and_spends_budget(searcher):
     one = searcher(trials=3)
     asked(one, "a")
-    one.note_reason("a", "DivergedError: the loss is nan")
+    one.note_failure("a", Failure(kind="diverged", message="DivergedError: the loss is nan"))
     one.on_trial_complete("a", error=True)
     assert len(run(one)) == 2
     (first, *rest) = history(one.study).itertuples()
-    assert (first.state, first.reason) == ("failed", "DivergedError: the loss is nan")
+    assert (first.state, first.failure) == ("failed", "DivergedError: the loss is nan")
     assert [row.state for row in rest] == ["complete", "complete"]
 
 
 @pytest.mark.parametrize(
-    ("reason", "again"),
+    ("kind", "again"),
     [
-        ("its process died: killed, or out of memory", True),
-        ("UserError: '/home' has no room for x (No space left on device): free some space", True),
-        ("UserError: no T5 can be read from '/t5'", False),
-        ("DivergedError: the training loss is nan in epoch 1", False),
-        ("valid/loss is nan", False),
+        ("process_died", True),
+        ("out_of_memory", True),
+        ("disk_full", True),
+        ("no_result", True),
+        ("error", True),
+        ("user_error", False),
+        ("diverged", False),
     ],
 )
-def test_what_failed_for_want_of_memory_or_disk_is_tried_again_by_the_next_run(searcher, reason, again):
+def test_what_failed_for_want_of_memory_or_disk_is_tried_again_by_the_next_run(searcher, kind, again):
     one = searcher(trials=3)
     failed = asked(one, "a")
-    one.note_reason("a", reason)
+    one.note_failure("a", Failure(kind=kind, message="whatever it says"))
     one.on_trial_complete("a", error=True)
     run(one)
     one.close()
@@ -242,13 +250,13 @@ def test_what_failed_for_want_of_memory_or_disk_is_tried_again_by_the_next_run(s
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
-def test_an_objective_that_is_no_number_is_a_failure(searcher, tmp_path, value):
+def test_an_objective_that_is_no_number_is_a_failure(searcher, home, value):
     one = searcher(trials=1)
-    finish(asked(one, "a"), tmp_path, **{"valid/loss": value})
+    finish(asked(one, "a"), home, **{"valid/loss": value})
     one.on_trial_complete("a", {})
     (trial,) = one.study.trials
     assert trial.state == TrialState.FAIL
-    assert trial.user_attrs["reason"] == f"valid/loss is {value}"
+    assert trial.user_attrs["failure"] == {"kind": "diverged", "message": f"valid/loss is {value}"}
 
 
 def test_a_hopeless_trial_is_pruned_with_its_epochs(searcher):
@@ -260,7 +268,7 @@ def test_a_hopeless_trial_is_pruned_with_its_epochs(searcher):
     one.on_trial_complete("b", {"done": True})  # Tune says so of every trial that it ends
     trial = one.study.trials[1]
     assert (trial.state, trial.intermediate_values, trial.value) == (TrialState.PRUNED, {1: 5.0}, 5.0)
-    assert not trial.user_attrs.get("reason")
+    assert not trial.user_attrs.get("failure")
 
 
 def test_a_trial_is_not_pruned_after_its_last_epoch_nor_when_that_is_off(searcher):
@@ -317,16 +325,16 @@ def test_several_objectives_give_a_pareto_front_without_pruning(searcher):
 # the firewall
 
 
-def test_no_value_of_the_test_reaches_optuna_or_its_storage(searcher, tmp_path):
+def test_no_value_of_the_test_reaches_optuna_or_its_storage(searcher, home):
     smuggled = {"test/sequential/ndcg_at_10": SECRET, "valid/loss": math.nan, "epoch": 1.0, "TEST/x": SECRET}
     one = searcher(declared(epochs=3), trials=4)
     for name in "abcd":
         spec = asked(one, name)
         assert not one.ends_early(name, smuggled)  # the pruner is not fed by what is not the objective
         one.ends_early(name, {**smuggled, "valid/loss": 1.0})
-        finish(spec, tmp_path, **{"valid/test/loss": SECRET, "cost/test": SECRET})
+        finish(spec, home, **{"valid/test/loss": SECRET, "cost/test": SECRET})
         one.on_trial_complete(name, smuggled)
-    stored = search_file(tmp_path, "key").read_text("utf-8")
+    stored = home.search("key").read_text("utf-8")
     assert str(SECRET) not in stored
     assert "test/" not in stored.lower()
     for trial in one.study.trials:
@@ -337,11 +345,11 @@ def test_no_value_of_the_test_reaches_optuna_or_its_storage(searcher, tmp_path):
 # the storage
 
 
-def test_trials_that_were_cut_off_come_first_and_as_they_were(searcher, tmp_path):
+def test_trials_that_were_cut_off_come_first_and_as_they_were(searcher, home):
     one = searcher(trials=6)
     run(one, limit=2)
     left = [asked(one, "x"), asked(one, "y")]
-    finish(left[0], tmp_path)  # it ended, and nobody was told
+    finish(left[0], home)  # it ended, and nobody was told
     again = searcher(trials=6)
     assert again.missing == 4
     done = run(again)
@@ -358,10 +366,11 @@ import os, signal, sys
 from pathlib import Path
 from support.searches import asked, finish, trial_of
 from vip5platform.search import TrialSearcher
-from vip5platform.study import Range, Search, choice
+from vip5platform.declarations import Range, Search, choice
+from vip5core.home import Home
 space = {"reduction_factor": choice(2, 4, 8, 16), "learning_rate": Range(1e-4, 1e-1, log=True)}
 search = Search("a-search", "Which?", space, ("valid/loss",))
-searcher = TrialSearcher(search, trial_of, Path(sys.argv[1]), "key", trials=6, seed=1)
+searcher = TrialSearcher(search, trial_of, Home(Path(sys.argv[1])), "key", trials=6, seed=1)
 for name in "abc":
     spec = asked(searcher, name)
     searcher.ends_early(name, {"epoch": 1.0, "valid/loss": 1.0})
@@ -372,16 +381,16 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_killed_search_goes_on_even_after_half_a_line(searcher, tmp_path):
-    whole = run(searcher(home=tmp_path / "whole"))
+def test_a_killed_search_goes_on_even_after_half_a_line(searcher, home):
+    whole = run(searcher(home=Home(home.root / "whole")))
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)], env={"PYTHONPATH": ":".join(sys.path)}, check=False
+        [sys.executable, "-c", KILLED, str(home)], env={"PYTHONPATH": ":".join(sys.path)}, check=False
     )
     assert killed.returncode == -9
-    path = search_file(tmp_path, "key")
+    path = home.search("key")
     with path.open("ab") as file:
         file.write(b'{"op_code":4,"worker_')
-    assert len(load_search(tmp_path, "key").trials) == 3  # a reader is not troubled
+    assert len(load_search(home, "key").trials) == 3  # a reader is not troubled
     again = searcher()
     run(again)
     table = history(again.study)
@@ -391,24 +400,24 @@ def test_a_killed_search_goes_on_even_after_half_a_line(searcher, tmp_path):
         json.loads(line)
 
 
-def test_two_processes_cannot_run_one_search(searcher, tmp_path):
+def test_two_processes_cannot_run_one_search(searcher, home):
     searcher()
     with pytest.raises(UserError, match="another process runs the search"):
-        TrialSearcher(declared(), trial_of, tmp_path, "key", trials=3)
+        TrialSearcher(declared(), trial_of, home, "key", trials=3)
 
 
 def test_another_declaration_is_another_search(searcher):
     searcher()
-    with pytest.raises(UserError, match="were others when it was started"):
+    with pytest.raises(UserError, match="it was started with another space"):
         searcher(declared(SMALL_SPACE))
     keys = {search_key(search, "data") for search in (declared(), declared(SMALL_SPACE), declared(epochs=3))}
     assert len(keys | {search_key(declared(), "other data")}) == 4
     assert search_key(declared(), "data") in keys
 
 
-def test_what_was_found_is_read_from_the_storage_alone(searcher, tmp_path):
+def test_what_was_found_is_read_from_the_storage_alone(searcher, home):
     run(searcher(trials=20))
-    study = load_search(tmp_path, "key")
+    study = load_search(home, "key")
     table = history(study)
     best = best_trial(study)
     assert best.values["valid/loss"] == table["valid/loss"].min() == table["best"].iloc[-1]
@@ -418,7 +427,7 @@ def test_what_was_found_is_read_from_the_storage_alone(searcher, tmp_path):
     assert set(weights) == {"reduction_factor", "learning_rate"}
     assert sum(weights.values()) == pytest.approx(1)
     with pytest.raises(UserError, match="no search 'other'"):
-        load_search(tmp_path, "other")
+        load_search(home, "other")
 
 
 def test_a_search_that_has_not_got_far_has_no_importances_and_no_best(searcher):

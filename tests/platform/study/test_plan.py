@@ -37,7 +37,7 @@ def test_seeds_are_no_factor():
 def test_what_trials_stand_on_may_be_a_factor_each_backbone_with_its_own_settings():
     study = Study("s", "Which?", (factor("backbone", "tiny", "t5-small"), factor("ids", "random", "sequential")))
     planned = plan_trials(study, Options())
-    assert [t.ground for t in planned] == [
+    assert [t.request for t in planned] == [
         InputRequest("minimart", ids, backbone) for backbone in ("tiny", "t5-small") for ids in ("random", "sequential")
     ]
     assert [t.config.batch_size for t in planned] == [72, 72, 36, 36]
@@ -110,7 +110,7 @@ def test_a_search_that_cannot_be_is_refused(space, options, says):
     [
         (Options(seeds=0), "--seeds 0"),
         (Options(p5_epochs=0), "--p5-epochs 0"),
-        (Options(epochs=3, settings=(("epochs", "4"),)), "say it once"),
+        (Options(epochs=3, settings=(("epochs", "4"),)), "give one of them"),
     ],
 )
 def test_impossible_options_are_refused(options, says):
@@ -149,12 +149,12 @@ def test_what_the_user_sets_goes_before_the_small_settings():
         ({"encoder": "RN101"}, "varies encoder itself"),
         ({"seed": "3"}, "use --seeds instead"),
         ({"backbone": "t5-base"}, "use --backbone instead"),
-        ({"encoder_weights": "/nowhere"}, "must be openai, tiny, published, a weights file"),
+        ({"encoder_weights": "/nowhere"}, "must be openai, tiny, provided, a weights file"),
         ({"select_by": "test/sequential/ndcg_at_10"}, "name a valid/ metric"),
         ({"select_by": "valid/nonsense"}, "unknown metric"),
         ({"select_by": "valid/direct/ndcg_at_10", "tasks": "sequential"}, "not among tasks=sequential"),
         ({"tasks": "sequential", "samples_per_user": "0,0,5,5"}, "nothing to train on"),
-        ({"protocol": "published"}, "say exclude_history=false"),
+        ({"protocol": "paper"}, "set exclude_history=false"),
         ({"explanation_template": "C-7"}, "unknown explanation_template 'C-7'"),
         ({"num_beams": "5"}, "num_beams='5'"),
     ],

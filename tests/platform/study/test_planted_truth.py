@@ -1,6 +1,6 @@
-"""The modality study finds what was planted in minimart: the right picture tells what the title does not.
+"""The modality study finds what was planted in minimart: the right image tells what the title does not.
 
-The explanations are those about colours, which only the pictures show, so that a trial of seconds can learn them; the
+The explanations are those about colours, which only the images show, so that a trial of seconds can learn them; the
 held-out ones are about items that nobody has explained.
 """
 
@@ -18,10 +18,10 @@ from vip5platform import main
 from vip5core.data.build import build_dataset
 from vip5core.data.dataset import Dataset
 from vip5core.data.raw import Details
-from vip5core.data.readers.minimart.reader import minimart
+from vip5core.data.readers.minimart.reader import generate_shop
 from vip5core.trial.p5_stage import make_p5_backbone, p5_config
 
-SWEEP = Path(__file__).parents[2] / "sweeps" / "modality_ablation.py"
+SWEEP = Path(__file__).parents[3] / "sweeps" / "modality_ablation.py"
 SETTINGS = (
     *("tasks=explanation", "explanation_template=C-10", "encoder=RN50", "encoder_weights=tiny", "dropout=0"),
     *("batch_size=24", "learning_rate=2e-2", "validation_users=200", "epochs=8"),
@@ -30,18 +30,18 @@ SETTINGS = (
 
 def colour_shop(folder: Path) -> Dataset:
     """minimart with the explanations of colours alone."""
-    raw = minimart(600)
+    raw = generate_shop(600)
 
     def details(kept: pd.DataFrame) -> Details:
         all_of_it = raw.details(kept)
         told = all_of_it.explanations
-        return dataclasses.replace(all_of_it, explanations=told[told["feature"] == "colour"].reset_index(drop=True))
+        return dataclasses.replace(all_of_it, explanations=told[told["aspect"] == "colour"].reset_index(drop=True))
 
     return Dataset.load(build_dataset(dataclasses.replace(raw, details=details), folder))
 
 
 @pytest.mark.slow
-def test_the_right_pictures_beat_none_and_shuffled_ones_which_are_alike(tmp_path):
+def test_the_right_images_beat_none_and_shuffled_ones_which_are_alike(tmp_path):
     dataset = colour_shop(tmp_path / "shop")
     language = p5_config(tasks=("explanation",), epochs=8, learning_rate=2e-3)
     backbone = make_p5_backbone(dataset, language, tmp_path / "t5", lambda metrics: None, torch.device("cpu"))
@@ -51,12 +51,12 @@ def test_the_right_pictures_beat_none_and_shuffled_ones_which_are_alike(tmp_path
     assert left.value.code == 0
     (table,) = (tmp_path / "home" / "reports").rglob("comparisons.csv")
     tests = pd.read_csv(table).set_index(["first", "second"])
-    for other, sign in (("text-only", -1), ("shuffled pictures", 1)):  # each pair in the declaration's order
+    for other, sign in (("text-only", -1), ("shuffled images", 1)):  # each pair in the declaration's order
         pair = tests.loc[(other, "multimodal") if sign < 0 else ("multimodal", other)]
         assert sign * pair["difference"] > 5  # sentence BLEU-4 in percent
         assert pair["low"] * pair["high"] > 0
         assert pair["p_adjusted"] < 0.05
-    alike = tests.loc[("text-only", "shuffled pictures")]
+    alike = tests.loc[("text-only", "shuffled images")]
     assert alike["low"] < 0 < alike["high"]
     assert alike["p_adjusted"] > 0.05
     report = table.with_name("report.md").read_text()

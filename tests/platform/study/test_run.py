@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import subprocess
 import sys
@@ -17,6 +16,9 @@ from mlflow import MlflowClient
 from vip5platform import Study, factor, main
 from vip5platform.cli.vip5 import main as vip5
 from vip5platform.tracking import EXPERIMENT, default_uri
+
+from vip5core.home import Home
+from vip5core.storage import exclusive_lock
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +39,7 @@ def study(*encoders: str) -> Study:
 
 
 def child_runs(home: Path) -> pd.DataFrame:
-    client = MlflowClient(default_uri(home))
+    client = MlflowClient(default_uri(Home(home)))
     experiment = client.get_experiment_by_name(EXPERIMENT)
     rows = [
         {"name": run.info.run_name, "status": run.info.status, "parent": run.data.tags.get("mlflow.parentRunId")}
@@ -113,7 +115,7 @@ def test_a_study_runs_once_and_widens(tmp_path, capsys):
     assert processes() <= before
 
 
-def test_a_ground_that_cannot_be_had_is_a_hole_and_a_second_driver_is_refused(tmp_path, capsys):
+def test_inputs_that_cannot_be_prepared_leave_a_gap_and_a_second_driver_is_refused(tmp_path, capsys):
     home = tmp_path / "home"
     ids = Study("ids", "Which ids?", (factor("dataset", "minimart:40", "minimart:nonsense"),), {"image_tokens": 0})
     small = [*SMALL[2:], "--home", str(home)]
@@ -123,10 +125,8 @@ def test_a_ground_that_cannot_be_had_is_a_hole_and_a_second_driver_is_refused(tm
     assert "must be" in capsys.readouterr().out
     (report,) = (home / "reports").rglob("report.md")
     assert "minimart:nonsense" in report.read_text()
-    with (report.parent / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SystemExit) as left:
-            main(ids, small)
+    with exclusive_lock(report.parent / ".lock", "taken"), pytest.raises(SystemExit) as left:
+        main(ids, small)
     assert left.value.code == 2
     assert "running already" in capsys.readouterr().err
 
@@ -144,7 +144,7 @@ def test_an_interrupted_study_says_so_and_leaves_no_run_running(tmp_path):
     study_process.send_signal(signal.SIGINT)
     _, errors = study_process.communicate(timeout=120)
     assert study_process.returncode == 130, errors[-2000:]
-    assert "run the same command again to go on" in errors
+    assert "run the same command again to continue" in errors
     assert "Traceback" not in errors
     assert set(child_runs(home)["status"]) == {"KILLED"}
     assert finished_trials(home) == {}

@@ -1,4 +1,4 @@
-"""Datasets without pictures, and datasets that came with features."""
+"""Datasets without images, and datasets that came with features."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from vip5core.data.feature_store import FeatureStore
 from vip5core.data.raw import Provided
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError
+from vip5core.home import Home
 from vip5core.vocabulary import PROVIDED
 
 HISTORIES = {f"u{n}": ["p", "q", "r", "s", "t"] for n in range(3)}
@@ -40,29 +41,29 @@ def featured(tmp_path: Path) -> Dataset:
         np.save(files[item], np.full(1024, place, dtype=np.float32))
     numbers = {item: place for place, item in enumerate("tsrqp", start=1)}
     raw.provided = Provided(item_ids=numbers, features={"RN50": files})
-    return Dataset.load(build_dataset(raw, tmp_path / "featured", BuildOptions(id_scheme="published")))
+    return Dataset.load(build_dataset(raw, tmp_path / "featured", BuildOptions(id_scheme="provided")))
 
 
-def test_without_pictures_every_trial_is_text_only_and_the_same(bare: Dataset, shop: Dataset, untrained: Path) -> None:
+def test_without_images_every_trial_is_text_only_and_the_same(bare: Dataset, shop: Dataset, untrained: Path) -> None:
     planned = plan_trials(STUDY, Options())
-    as_run = [PreparedInputs(bare, untrained).trial(trial, bare.folder.parent) for trial in planned]
+    as_run = [PreparedInputs(bare, untrained).trial(trial, Home(bare.folder.parent)) for trial in planned]
     assert {trial.planned.config.image_tokens for trial in as_run} == {0}
     assert len({trial.spec.fingerprint for trial in as_run}) == 1
-    assert not any(PreparedInputs(shop, untrained).lacks_pictures(trial.config) for trial in planned)
+    assert not any(PreparedInputs(shop, untrained).lacks_images(trial.config) for trial in planned)
 
 
 def test_features_that_came_with_a_dataset_are_used_as_they_are(
     featured: Dataset, untrained: Path, tmp_path: Path
 ) -> None:
-    planned = plan_trials(STUDY, Options(settings=(("encoder_weights", PUBLISHED),)))
-    assert not any(PreparedInputs(featured, untrained).lacks_pictures(trial.config) for trial in planned)
-    store = FeatureStore.load(store_folder(featured, EncoderChoice("RN50", PUBLISHED), tmp_path))
+    planned = plan_trials(STUDY, Options(settings=(("encoder_weights", PROVIDED),)))
+    assert not any(PreparedInputs(featured, untrained).lacks_images(trial.config) for trial in planned)
+    store = FeatureStore.load(store_folder(featured, EncoderChoice("RN50", PROVIDED), Home(tmp_path)))
     assert featured.items["raw_id"].tolist() == list("tsrqp")
     assert store.features[:, 0].tolist() == [0, 0, 3, 2, 1, 0]
     assert store.has_image.tolist() == [False, False, True, True, True, True]
     assert store.fingerprint == featured.manifest.features["RN50"]
     with pytest.raises(UserError, match=r"came with features of RN50, not of ViT-B/32"):
-        store_folder(featured, EncoderChoice("ViT-B/32", PUBLISHED), tmp_path)
+        store_folder(featured, EncoderChoice("ViT-B/32", PROVIDED), Home(tmp_path))
 
 
 def test_other_features_make_another_dataset(featured: Dataset) -> None:
