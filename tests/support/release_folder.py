@@ -51,7 +51,7 @@ def numbers(rows: Mapping[int, Sequence[int]]) -> bytes:
 
 
 def vector_of(encoder: str, number: int) -> np.ndarray:
-    """The published feature of item `number`."""
+    """The provided feature of item `number`."""
     return np.arange(ENCODERS[encoder][1], dtype=np.float32) + 100 * number
 
 

@@ -253,7 +253,7 @@ def _number_rows(frame: pd.DataFrame, user_of: dict[str, int], item_of: dict[str
 
 
 def _copy_images(items: pd.DataFrame, folder: Path, ledger: DropLedger) -> list[tuple[str, str] | tuple[None, None]]:
-    """Copy the images under new names (a raw id may contain a path); returns the name and sha256 of each item's."""
+    """Copy the images under new names (a raw id may contain a path); returns each item's name and sha256."""
     (folder / "images").mkdir()
     copied: list[tuple[str, str] | tuple[None, None]] = []
     for item, raw_id, image in zip(items["item"], items["raw_id"], items["image"], strict=True):

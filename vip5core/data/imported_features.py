@@ -45,9 +45,8 @@ def import_features(
             raise UserError(
                 f"features of {encoder}: no file of an item in the dataset contains a vector: download them again"
             )
-        width = max(
-            widths, key=lambda width: (widths[width], width)
-        )  # the most frequent one, so that a broken file does not decide
+        # The most frequent width, so that a broken file does not decide.
+        width = max(widths, key=lambda width: (widths[width], width))
         store = folder / "features" / store_name(encoder)
         store.mkdir(parents=True)
         table = new_features(store, len(raw_ids), width)

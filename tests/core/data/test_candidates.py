@@ -63,6 +63,6 @@ def test_a_prepared_dataset_stores_them(shop: Dataset) -> None:
             assert len(candidates) == len(set(candidates)) == shop.n_items - len(shop.history(user)) + 1
 
 
-def test_a_list_without_a_negative_is_refused(tmp_path: Path) -> None:
+def test_a_list_without_a_negative_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"candidates=1: .*at least 2"):
         build_dataset(raw_histories({"u": "abcd"}), tmp_path / "out", BuildOptions(candidates=1))

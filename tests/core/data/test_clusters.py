@@ -1,4 +1,4 @@
-"""Items that the same users have become neighbours, the same ones on every run; held-out interactions have no say."""
+"""Items that the same users have become neighbours, the same ones on every run; held-out interactions have no influence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Dataset contract: what was written is read, and a folder that breaks it is refused in one line."""
+"""The Dataset contract: what was written is read, and a folder that breaks it is rejected in one line."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def refused(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_a_missing_or_changed_table_is_refused(folder: Path, name: str) -> None:
+def test_a_missing_or_changed_table_is_rejected(folder: Path, name: str) -> None:
     path = folder / f"{name}.parquet"
     path.write_bytes(path.read_bytes() + b" ")
     assert f"{name}.parquet is missing or does not match" in refused(folder)
@@ -83,23 +83,23 @@ def change_manifest(folder: Path, **values: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **values}), "utf-8")
 
 
-def test_another_schema_version_is_refused(folder: Path) -> None:
+def test_another_schema_version_is_rejected(folder: Path) -> None:
     change_manifest(folder, schema_version=7)
     assert "schema version 7, this code reads 3" in refused(folder)
 
 
-def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_rejected(tmp_path: Path) -> None:
     assert "no manifest.json" in refused(tmp_path)
     assert "no manifest.json" in refused(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 3}'])
-def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
+def test_an_invalid_manifest_is_rejected(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text, "utf-8")
     assert "is not a manifest" in refused(folder)
 
 
-def test_a_manifest_that_forgets_a_table_is_refused(folder: Path) -> None:
+def test_a_manifest_without_a_table_is_rejected(folder: Path) -> None:
     tables = json.loads((folder / "manifest.json").read_text("utf-8"))["tables"]
     change_manifest(folder, tables={name: digest for name, digest in tables.items() if name != "users"})
     assert "users.parquet" in refused(folder)
@@ -125,7 +125,7 @@ BROKEN: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], str]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_tables_that_contradict_each_other_are_refused(folder: Path, case: str) -> None:
+def test_tables_that_contradict_each_other_are_rejected(folder: Path, case: str) -> None:
     name, breaking, message = BROKEN[case]
     path = folder / f"{name}.parquet"
     write_table(breaking(pd.read_parquet(path)), name, folder)

@@ -1,4 +1,4 @@
-"""What is said of a dataset is so."""
+"""The summary statistics of a dataset are right."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_user_is_in_one_class_of_lengths(shop: Dataset) -> None:
     assert sum(count for _, count in describe(shop).length_classes) == shop.n_users
 
 
-def test_ties_and_dates_are_told(tmp_path: Path) -> None:
+def test_ties_and_dates_are_described(tmp_path: Path) -> None:
     raw = raw_histories({"u": ["a", "b", "c", "d"], "v": ["a", "b", "c", "d"]})
     raw.interactions["timestamp"] = [1_400_000_000, 1_400_086_400, 1_400_172_800, 1_400_172_800] + [
         1_400_000_000 + n for n in range(4)
@@ -65,7 +65,7 @@ def test_the_sheet_shows_items_with_images_first(shop: Dataset, tmp_path: Path) 
     draw_sheet(some, tmp_path / "holes.png")
 
 
-def test_a_sheet_that_cannot_be_written_is_a_users_error(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_sheet_that_cannot_be_written_is_a_user_error(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         draw_sheet(dataset, tmp_path / "file" / "sheet.png")

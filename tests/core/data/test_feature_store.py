@@ -105,7 +105,7 @@ def test_the_identity_of_a_store_is_the_dataset_and_the_encoder(dataset: Dataset
 
 @pytest.mark.parametrize("name", ["store.json", "features.npy", "ledger.parquet"])
 @pytest.mark.parametrize("damage", ["missing", "cut"])
-def test_a_damaged_store_is_refused_in_one_line(store: FeatureStore, tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_store_is_rejected_in_one_line(store: FeatureStore, tmp_path: Path, name: str, damage: str) -> None:
     path = tmp_path / "store-1" / name
     if damage == "missing":
         path.unlink()

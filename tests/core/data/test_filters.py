@@ -48,7 +48,7 @@ def naive_core(rows: Sequence[Row], k: int) -> list[Row]:
         del kept[outside[0]]
 
 
-def test_of_an_event_told_twice_the_first_row_stays() -> None:
+def test_of_duplicates_the_first_row_is_kept() -> None:
     told = table([("u", "a", 1), ("u", "b", 1), ("u", "a", 1), ("v", "a", 1), ("u", "a", 2), ("u", "a", 1)])
     ledger = DropLedger()
     kept = drop_duplicates(told, ledger)
@@ -146,7 +146,7 @@ def test_the_options_of_a_build_choose_the_filters_and_the_manifest_counts_them(
     assert built["core"] == ["abcdef"] * 3
 
 
-def test_a_source_without_a_core_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_source_without_a_core_is_rejected_and_leaves_nothing(tmp_path: Path) -> None:
     histories = {user: user + "123456" for user in "uvw"}
     with pytest.raises(UserError, match=r"no user with at least 4 interactions in its 5-core, .* \(k_core=0\)"):
         build_dataset(raw_histories(histories), tmp_path / "out", BuildOptions(k_core=5))
@@ -161,7 +161,7 @@ def test_a_source_without_a_core_is_refused_and_leaves_nothing(tmp_path: Path) -
         (BuildOptions(duplicates="dorp"), "unknown duplicates 'dorp': did you mean 'drop'"),  # type: ignore[arg-type]
     ],
 )
-def test_an_option_that_is_none_is_refused(options: BuildOptions, message: str, tmp_path: Path) -> None:
+def test_an_unknown_option_value_is_rejected(options: BuildOptions, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         build_dataset(raw_histories({"u": "abcd"}), tmp_path / "out", options)
     assert list(tmp_path.iterdir()) == []

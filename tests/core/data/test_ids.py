@@ -1,4 +1,4 @@
-"""Item ids must not tell the held-out items."""
+"""Item ids must not reveal the held-out items."""
 
 from __future__ import annotations
 

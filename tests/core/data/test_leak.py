@@ -87,11 +87,11 @@ def test_ids_along_whole_histories_give_the_held_out_items_away(tmp_path: Path) 
 
 def test_a_shared_catalogue_leaks_less_but_far_above_chance(tmp_path: Path) -> None:
     histories = shoppers(300, 600)
-    published = measure_leak(dataset_of(tmp_path / "a", histories, along(histories, held_out=True)))
+    provided = measure_leak(dataset_of(tmp_path / "a", histories, along(histories, held_out=True)))
     training = measure_leak(dataset_of(tmp_path / "b", histories, along(histories, held_out=False)))
-    assert published.hit_rate > 10 * published.chance
-    assert published.ndcg <= published.hit_rate
-    assert published.hit_rate > 5 * training.hit_rate
+    assert provided.hit_rate > 10 * provided.chance
+    assert provided.ndcg <= provided.hit_rate
+    assert provided.hit_rate > 5 * training.hit_rate
 
 
 def test_random_ids_are_hit_by_chance(tmp_path: Path) -> None:

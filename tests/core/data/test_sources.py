@@ -1,4 +1,4 @@
-"""From a name to a prepared folder, once; and what is answered to a wrong request."""
+"""A name becomes a prepared folder, once; wrong requests are rejected."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_changed_source_is_prepared_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["0", "-3", "x", "1.5", "²"])
-def test_a_size_that_is_no_number_of_users_is_refused(size: str, tmp_path: Path) -> None:
+def test_an_invalid_number_of_users_is_rejected(size: str, tmp_path: Path) -> None:
     assert "positive number of users" in refusal(f"minimart:{size}", None, Home(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
@@ -72,7 +72,7 @@ def test_a_size_that_is_no_number_of_users_is_refused(size: str, tmp_path: Path)
         ("minimart:x:3", "positive number of users"),
     ],
 )
-def test_a_shop_that_is_no_size_and_seed_is_refused(name: str, says: str, tmp_path: Path) -> None:
+def test_an_invalid_size_or_seed_is_rejected(name: str, says: str, tmp_path: Path) -> None:
     message = refusal(name, None, Home(tmp_path))
     assert repr(name) in message
     assert says in message
@@ -92,12 +92,12 @@ def test_a_shop_is_known_by_its_size_and_seed(tmp_path: Path) -> None:
     assert renumbered.manifest.tables != third.manifest.tables
 
 
-def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_name_is_rejected_with_the_nearest_one(tmp_path: Path) -> None:
     assert "unknown dataset 'minimrat': did you mean 'minimart'?" in refusal("minimrat", None, Home(tmp_path))
     assert "did you mean 'movielens-100k'?" in refusal("movielens-100", None, Home(tmp_path))
 
 
-def test_a_source_that_is_missing_empty_or_superfluous_is_refused(tmp_path: Path) -> None:
+def test_a_source_that_is_missing_empty_or_superfluous_is_rejected(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     home = Home(tmp_path / "home")
@@ -107,12 +107,12 @@ def test_a_source_that_is_missing_empty_or_superfluous_is_refused(tmp_path: Path
     assert "has no parts or sizes" in refusal("movielens-100k:5", empty.parent, home)
 
 
-def test_a_home_that_cannot_be_written_is_a_users_error(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     assert "cannot be written" in refusal("minimart:20", None, Home(tmp_path / "file" / "home"))
 
 
-def test_what_is_made_of_a_source_is_no_part_of_it(tmp_path: Path) -> None:
+def test_what_is_made_of_a_source_is_not_part_of_it(tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_text("user,item\n" + "".join(f"u,{item}\n" for item in "abcdef"))
     first = prepare("tables", tmp_path, Home(tmp_path / "runs"))
     assert prepare("tables", tmp_path, Home(tmp_path / "runs")) == first

@@ -1,4 +1,4 @@
-"""Leave-one-out: what is held out, and what may be shown when it is asked for."""
+"""Leave-one-out: what is held out, and what a model may see when it predicts it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_users_too_short_to_split_are_dropped_and_counted(tmp_path: Path) -> Non
     ]
 
 
-def test_a_source_in_which_nobody_can_be_split_is_refused(tmp_path: Path) -> None:
+def test_a_source_in_which_nobody_can_be_split_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no user with at least 4 interactions"):
         build_dataset(raw_histories({"a": "xyz", "b": "xy"}), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

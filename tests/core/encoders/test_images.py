@@ -51,7 +51,7 @@ def test_an_image_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "I;16", "CMYK"])
-def test_every_kind_of_sound_image_becomes_rgb(mode: str, tmp_path: Path) -> None:
+def test_every_kind_of_valid_image_becomes_rgb(mode: str, tmp_path: Path) -> None:
     path = tmp_path / "image.bin"  # the name says nothing, the content does
     path.write_bytes(encoded((30, 20), "JPEG" if mode == "CMYK" else "PNG", mode))
     image = open_image(path)

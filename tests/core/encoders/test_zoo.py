@@ -84,7 +84,7 @@ def test_an_unknown_encoder_is_answered_with_the_nearest() -> None:
         load_encoder(EncoderChoice("ViT-B-32"))
 
 
-def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path: Path) -> None:
+def test_missing_or_invalid_weights_are_rejected(tmp_path: Path) -> None:
     for weights in (str(tmp_path / "RN50.pt"), str(tmp_path)):
         with pytest.raises(
             UserError, match=r"must be openai, tiny, provided, a weights file, or a folder that holds RN50\.pt"
@@ -93,7 +93,7 @@ def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_weights_file_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_an_invalid_weights_file_is_rejected_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "RN50.pt").write_text("<html>not found</html>")
     with pytest.raises(UserError, match=r"weights '.*' of RN50 cannot be loaded"):
         load_encoder(EncoderChoice("RN50", str(tmp_path)))

@@ -40,7 +40,7 @@ def parse_address(text: str, base: URL | None = None) -> URL:
     elif not _NAME.fullmatch(host) or len(host) > 253:
         raise ValueError("no valid host name")
     elif re.fullmatch(r"\d+|0x[0-9a-f]*", host.rstrip(".").split(".")[-1].lower()):
-        ipaddress.IPv4Address(host)  # refuses 2130706433, 0x7f.1 and 127.1, which C libraries take for 127.0.0.1
+        ipaddress.IPv4Address(host)  # rejects 2130706433, 0x7f.1 and 127.1, which C libraries take for 127.0.0.1
     return url
 
 

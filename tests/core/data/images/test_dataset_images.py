@@ -1,4 +1,4 @@
-"""A dataset gets the images that its items name, in one step, and says why others have none."""
+"""A dataset gets the images of its items' addresses in one step, and says why others have none."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_items_get_the_first_address_that_gives_an_image(web: tuple[Path, str], 
     assert after.interactions.equals(before.interactions)
 
 
-def test_a_second_run_adds_what_was_missing_and_asks_for_nothing_else(web: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_second_run_adds_only_what_was_missing(web: tuple[Path, str], tmp_path: Path) -> None:
     served, at = web
     folder = dataset_naming({"p": [f"{at}a.png"], "r": [f"{at}late.png"]}, tmp_path / "shop")
     add_images(folder, tmp_path / "downloads", OPTIONS)
@@ -100,7 +100,7 @@ def test_a_dataset_is_as_it_was_when_the_exchange_fails(
     assert add_images(folder, tmp_path / "downloads", OPTIONS).now == 1
 
 
-def test_a_dataset_whose_items_name_no_image_is_refused(tmp_path: Path) -> None:
+def test_a_dataset_whose_items_have_no_address_is_rejected(tmp_path: Path) -> None:
     folder = dataset_naming({}, tmp_path / "shop")
     with pytest.raises(UserError, match="no item has an image address"):
         add_images(folder, tmp_path / "downloads", OPTIONS)

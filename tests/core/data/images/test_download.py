@@ -1,4 +1,4 @@
-"""Images come whole, politely and only from where they may; a stopped run goes on where it was."""
+"""Images are downloaded completely, within limits and only from public addresses; a stopped run can be resumed."""
 
 from __future__ import annotations
 
@@ -237,19 +237,19 @@ def test_the_bytes_are_kept_and_tell_the_type(
         (b"", "empty"),
     ],
 )
-def test_what_only_claims_to_be_an_image_is_refused(web: Web, tmp_path: Path, body: bytes, reason: str) -> None:
+def test_what_only_claims_to_be_an_image_is_rejected(web: Web, tmp_path: Path, body: bytes, reason: str) -> None:
     row = one(web.add("/x.jpg", send(body)), tmp_path)
     assert row.reason.startswith(reason)
     assert (row.final, row.file, files(tmp_path)) == (True, None, set())
 
 
-def test_a_compressed_answer_is_refused_since_the_original_bytes_are_wanted(web: Web, tmp_path: Path) -> None:
+def test_a_compressed_answer_is_rejected_since_the_original_bytes_are_wanted(web: Web, tmp_path: Path) -> None:
     row = one(web.add("/x.jpg", send(image(), Content_Encoding="gzip")), tmp_path)
     assert (row.reason, row.final) == ("compressed, although not requested", True)
     assert web.headers[0]["accept-encoding"] == "identity"
 
 
-def test_we_say_who_asks(web: Web, tmp_path: Path) -> None:
+def test_requests_say_who_sends_them(web: Web, tmp_path: Path) -> None:
     one(web.add("/x.jpg"), tmp_path)
     assert web.headers[0]["user-agent"].startswith("vip5-ablation/")
 
@@ -289,7 +289,7 @@ def test_a_stream_without_length_and_end_is_cut_off(web: Web, tmp_path: Path) ->
     assert sent[0] < 50_000_000  # the limit and what the system buffers
 
 
-def test_memory_holds_no_more_images_than_are_asked_at_once(web: Web, tmp_path: Path) -> None:
+def test_memory_holds_no_more_images_than_are_requested_at_once(web: Web, tmp_path: Path) -> None:
     body = image() + bytes(1_000_000)
     urls = [web.add(f"/{i}.jpg", send(body)) for i in range(30)]
     tracemalloc.start()
@@ -337,7 +337,7 @@ def garbage(handler: Handler) -> None:
     ],
     ids=["404", "410", "206", "403", "500", "503", "429", "truncated", "cut chunks", "garbage", "nowhere"],
 )
-def test_a_failure_says_why_and_whether_to_ask_again(
+def test_a_failure_says_why_and_whether_to_retry(
     web: Web, tmp_path: Path, answer: Callable[[Handler], None], reason: str, final: bool, times: int
 ) -> None:
     row = one(web.add("/x.jpg", answer), tmp_path, replace(OPTIONS, attempts=3))
@@ -350,7 +350,7 @@ def test_a_stalled_answer_ends_with_the_time_limit(web: Web, tmp_path: Path) -> 
     assert (row.reason, row.final, len(web.asked)) == ("not finished within 0.2 s", False, 2)
 
 
-def test_a_host_that_hangs_up_or_is_not_there_is_asked_again_later(web: Web, tmp_path: Path, names: dict) -> None:
+def test_a_host_that_hangs_up_or_is_not_there_is_retried_later(web: Web, tmp_path: Path, names: dict) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: nobody else takes the port meanwhile
         port = unused.getsockname()[1]
@@ -364,7 +364,7 @@ def test_a_host_that_hangs_up_or_is_not_there_is_asked_again_later(web: Web, tmp
     assert unknown == "host name not found"
 
 
-def test_a_host_that_cannot_prove_its_name_is_not_believed(web: Web, tmp_path: Path) -> None:
+def test_an_invalid_certificate_is_not_accepted(web: Web, tmp_path: Path) -> None:
     pytest.importorskip("cryptography")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(self_signed(tmp_path / "key.pem"))
@@ -394,12 +394,12 @@ def self_signed(path: Path) -> Path:
     return path
 
 
-def test_plain_http_where_tls_should_be_is_asked_again_later(web: Web, tmp_path: Path) -> None:
+def test_plain_http_where_tls_should_be_is_retried_later(web: Web, tmp_path: Path) -> None:
     row = one(web.add("/x.jpg").replace("http:", "https:"), tmp_path)
     assert (row.reason, row.final, web.asked) == ("TLS connection failed", False, [])
 
 
-def test_a_failure_that_passes_is_no_failure(web: Web, tmp_path: Path) -> None:
+def test_a_temporary_failure_is_retried(web: Web, tmp_path: Path) -> None:
     cut = send(image()[:9], Content_Length=len(image()))
     row = one(web.add("/x.jpg", in_turn(send(b"", 500), cut, send(image()))), tmp_path, replace(OPTIONS, attempts=3))
     assert (row.reason, len(web.asked)) == (None, 3)
@@ -413,7 +413,7 @@ def test_the_waits_between_attempts_grow(web: Web, tmp_path: Path) -> None:
     assert all(wait >= least for wait, least in zip(waits, (0.05, 0.1, 0.2), strict=True))
 
 
-def test_a_host_that_asks_for_a_pause_gets_it_from_all_requests(web: Web, tmp_path: Path) -> None:
+def test_a_pause_that_a_host_asks_for_holds_for_all_requests(web: Web, tmp_path: Path) -> None:
     busy = in_turn(send(b"", 429, Retry_After=1), send(image()))
     urls = [web.add("/busy.jpg", busy), web.add("/next.jpg")]
     table = download(urls, tmp_path, replace(OPTIONS, per_host=1))
@@ -431,7 +431,7 @@ def test_a_pause_too_long_for_this_run_is_left_to_the_next(web: Web, tmp_path: P
     assert (table["final"].any(), web.paths()) == (False, ["/a.jpg"])
 
 
-def test_a_dead_host_is_left_alone_and_a_living_one_is_not(
+def test_a_dead_host_is_skipped_and_a_live_one_is_not(
     web: Web, tmp_path: Path, names: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "HOST_PATIENCE_S", 0.0)
@@ -470,7 +470,7 @@ def test_redirects_count_towards_the_host_they_lead_to(web: Web, tmp_path: Path,
     assert web.most["CDN.test"] == 2
 
 
-def test_a_slow_host_holds_up_only_itself(web: Web, tmp_path: Path, names: dict) -> None:
+def test_a_slow_host_delays_only_itself(web: Web, tmp_path: Path, names: dict) -> None:
     names |= {"slow.test": [["127.0.0.1"]], "fast.test": [["127.0.0.1"]]}
     slow = [web.add(f"/slow/{i}.jpg", send(image(), delay_s=0.3), "slow.test") for i in range(4)]
     fast = [web.add(f"/fast/{i}.jpg", None, "fast.test") for i in range(8)]
@@ -534,7 +534,7 @@ def test_a_redirect_is_checked_like_an_address(
         *("user:secret@127.0.0.1", "[::1%25lo]", "example.com\\@127.0.0.1", "example.com%00@127.0.0.1"),
     ],
 )
-def test_this_machine_is_not_asked_however_it_is_written(web: Web, tmp_path: Path, names: dict, host: str) -> None:
+def test_this_machine_is_not_requested_in_any_spelling(web: Web, tmp_path: Path, names: dict, host: str) -> None:
     names["inside.test"] = [["127.0.0.1"]]
     web.add("/x.jpg")
     row = one(web.url("/x.jpg", host), tmp_path, replace(OPTIONS, allow_private=False))
@@ -615,13 +615,13 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
         f"http://{'.'.join(['a' * 60] * 5)}/",
     ],
 )
-def test_a_bad_address_is_a_row_and_nothing_is_asked(tmp_path: Path, address: str) -> None:
+def test_a_bad_address_is_a_row_and_nothing_is_requested(tmp_path: Path, address: str) -> None:
     row = one(address, tmp_path)
     assert row.reason.startswith("bad address: ")
     assert (row.url, row.final) == (address, True)
 
 
-def test_an_address_is_asked_exactly_as_written(web: Web, tmp_path: Path) -> None:
+def test_an_address_is_requested_exactly_as_written(web: Web, tmp_path: Path) -> None:
     signed = "/a%2Bb~c.jpg?key=%2F%2b+x&sig=a=="
     web.add("/a%2Bb~c.jpg")
     web.add("/%C3%BC%20x.jpg")
@@ -642,7 +642,7 @@ def test_proxies_of_the_environment_are_not_used(web: Web, tmp_path: Path, monke
     assert one(web.add("/x.jpg"), tmp_path).reason is None
 
 
-def test_a_mirror_is_asked_and_the_ledger_keeps_the_original(web: Web, tmp_path: Path) -> None:
+def test_a_mirror_is_requested_and_the_ledger_keeps_the_original(web: Web, tmp_path: Path) -> None:
     web.add("/mirror/x.jpg")
     mirrors = (("http://gone.invalid/img/", web.url("/mirror/")), ("http://gone.invalid/", "http://other.invalid/"))
     row = one("http://gone.invalid/img/x.jpg", tmp_path, replace(OPTIONS, mirrors=mirrors))
@@ -652,7 +652,7 @@ def test_a_mirror_is_asked_and_the_ledger_keeps_the_original(web: Web, tmp_path:
 # Runs that go on
 
 
-def test_a_second_run_asks_only_for_what_may_come_now(web: Web, tmp_path: Path) -> None:
+def test_a_second_run_requests_only_what_may_succeed(web: Web, tmp_path: Path) -> None:
     urls = [
         web.add("/good.jpg"),
         web.add("/gone.jpg", send(b"", 404)),
@@ -675,7 +675,7 @@ def test_a_second_run_asks_only_for_what_may_come_now(web: Web, tmp_path: Path) 
     assert sorted(web.paths()) == ["/gone.jpg", "/liar.jpg"]
 
 
-def test_an_address_given_twice_is_asked_once_and_rows_keep_the_order(web: Web, tmp_path: Path) -> None:
+def test_a_duplicate_address_is_requested_once_and_rows_keep_the_order(web: Web, tmp_path: Path) -> None:
     a, b = web.add("/a.jpg", send(image(), delay_s=0.05)), web.add("/b.jpg")
     table = download(iter([a, b, a]), tmp_path, OPTIONS)
     assert table["url"].tolist() == [a, b]
@@ -683,14 +683,14 @@ def test_an_address_given_twice_is_asked_once_and_rows_keep_the_order(web: Web, 
     assert download([b], tmp_path, OPTIONS)["url"].tolist() == [b]
 
 
-def test_nothing_to_ask_is_an_empty_table(tmp_path: Path) -> None:
+def test_nothing_to_request_is_an_empty_table(tmp_path: Path) -> None:
     table = download([], tmp_path)
     assert list(table.columns) == ["url", "file", "sha256", "bytes", "content_type", "reason", "final"]
     assert (len(table), str(table["bytes"].dtype), str(table["final"].dtype)) == (0, "Int64", "bool")
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(image()[:20])], ids=["lost", "cut"])
-def test_an_image_that_is_no_longer_there_is_asked_again(web: Web, tmp_path: Path, damage: Callable) -> None:
+def test_a_missing_image_file_is_downloaded_again(web: Web, tmp_path: Path, damage: Callable) -> None:
     url = web.add("/x.jpg")
     path = tmp_path / one(url, tmp_path).file
     damage(path)
@@ -717,7 +717,7 @@ def test_a_ledger_torn_at_any_byte_loses_its_last_row_only(web: Web, tmp_path: P
     assert web.paths() == ["/torn.jpg"]
 
 
-def test_rows_that_are_not_ours_are_passed_over(tmp_path: Path) -> None:
+def test_invalid_rows_are_ignored(tmp_path: Path) -> None:
     (tmp_path / LEDGER).write_text(
         '{"url": "http://a/", "file": "../../secret.jpg", "bytes": 1}\n[1]\n{"url": "http://b/", "what": 1}\nnull\n\n'
         '{"url": "http://c/", "reason": "HTTP 404", "final": true}\n'
@@ -726,7 +726,7 @@ def test_rows_that_are_not_ours_are_passed_over(tmp_path: Path) -> None:
         assert list(ledger.rows) == ["http://c/"]
 
 
-def test_what_a_killed_run_left_half_written_is_cleared_and_nothing_else(web: Web, tmp_path: Path) -> None:
+def test_partial_files_of_a_killed_run_are_removed_and_nothing_else(web: Web, tmp_path: Path) -> None:
     name = one(web.add("/x.jpg"), tmp_path).file
     with subprocess.Popen([sys.executable, "-c", ""]) as killed:
         pass
@@ -747,7 +747,7 @@ download(sys.argv[2:], Path(sys.argv[1]), DownloadOptions(concurrency=3, allow_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_run_goes_on_without_what_it_had(web: Web, tmp_path: Path, how: signal.Signals) -> None:
+def test_a_stopped_run_resumes(web: Web, tmp_path: Path, how: signal.Signals) -> None:
     urls = [web.add(f"/{i}.jpg", send(image(), delay_s=0.05)) for i in range(40)]
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, str(tmp_path), *urls], cwd=ROOT, stderr=subprocess.DEVNULL
@@ -768,7 +768,7 @@ def test_a_stopped_run_goes_on_without_what_it_had(web: Web, tmp_path: Path, how
     assert files(tmp_path) == set(table["file"])
 
 
-def test_a_run_that_fails_within_keeps_what_it_had(web: Web, tmp_path: Path) -> None:
+def test_a_failed_run_keeps_what_it_has(web: Web, tmp_path: Path) -> None:
     urls = [web.add(f"/{i}.jpg") for i in range(10)]
 
     def stop(done: int, total: int, news: str = "") -> None:
@@ -821,7 +821,7 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(
     assert {web.url(path) for path in web.paths()} == set(urls) - had
 
 
-def test_a_row_that_the_disk_does_not_take_leaves_no_part_of_it(tmp_path: Path) -> None:
+def test_a_row_that_cannot_be_written_leaves_no_part(tmp_path: Path) -> None:
     class Full:
         """A disk with room for ten bytes more."""
 
@@ -847,7 +847,7 @@ def test_a_row_that_the_disk_does_not_take_leaves_no_part_of_it(tmp_path: Path) 
     assert (tmp_path / LEDGER).read_bytes() == before
 
 
-def test_two_runs_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
+def test_two_runs_in_one_folder_are_rejected(tmp_path: Path) -> None:
     with Ledger(tmp_path), pytest.raises(UserError, match="in use by another download"):
         download(["bad"], tmp_path)
     assert len(download(["bad"], tmp_path)) == 1
@@ -857,6 +857,6 @@ def test_two_runs_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
     ("name", "value"),
     [("concurrency", 0), ("per_host", 0), ("attempts", 0), ("max_bytes", 0), ("timeout_s", 0), ("backoff_s", -1)],
 )
-def test_impossible_options_are_refused(name: str, value: int) -> None:
+def test_invalid_options_are_rejected(name: str, value: int) -> None:
     with pytest.raises(UserError, match=f"{name}={value}"):
         DownloadOptions(**{name: value})

@@ -1,6 +1,6 @@
-"""Amazon dumps and releases damaged at random: each is prepared, or refused in one line, and leaves nothing half done.
+"""Amazon dumps and releases damaged at random: each is prepared, or rejected in one line, and leaves nothing unfinished.
 
-`VIP5_FUZZ=5000` tries so many of each kind.
+`VIP5_FUZZ=5000` tries that many examples of each kind.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 MOST = int(os.environ.get("VIP5_FUZZ", "20"))
 
-#: Values where others are expected.
+#: Values of unexpected types.
 _ODD_VALUES = [
     *("null", "true", "NaN", "-Infinity", "1e999", "9" * 400, "0x" + "f" * 400, "-1", "0", '""', '" "', '"\\ud800"'),
     *('"\\u0000"', "[]", "{}", "[[[]]]", '[null, {"a": []}]', '{"hi_res": [1, null], "large": {}}', "1j", "b'x'", "()"),
@@ -108,7 +108,7 @@ def show(outcome: str) -> None:
 @pytest.mark.parametrize("year", dumps.YEARS)
 @settings(max_examples=MOST)
 @given(data=st.data(), packed=st.booleans())
-def test_a_damaged_dump_is_prepared_or_refused(
+def test_a_damaged_dump_is_prepared_or_rejected(
     year: int, data: st.DataObject, packed: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     names = [dumps.reviews_name(year), dumps.meta_name(year)]
@@ -158,7 +158,7 @@ def with_edited_value(value: object, place: float, odd: object) -> object:
     protocol=st.integers(0, pickle.HIGHEST_PROTOCOL),
     category=st.sampled_from(["", "toys"]),
 )
-def test_a_damaged_release_is_prepared_or_refused(
+def test_a_damaged_release_is_prepared_or_rejected(
     data: st.DataObject, missing: set[str], protocol: int, category: str
 ) -> None:
     files = release_files(protocol)

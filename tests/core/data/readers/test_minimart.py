@@ -1,4 +1,4 @@
-"""minimart: the same shop for the same seed, and the truth that was planted is in it."""
+"""minimart: the same shop for the same seed, and its ground truth is in it."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_nobody_buys_twice(shop: Dataset) -> None:
 
 
 @pytest.mark.parametrize("users", [-5, 0, 1, 19])
-def test_a_shop_too_small_to_be_split_is_refused(users: int) -> None:
+def test_a_shop_too_small_to_split_is_rejected(users: int) -> None:
     with pytest.raises(UserError, match=rf"minimart:{users}: .*20"):
         generate_shop(users)
 
@@ -119,7 +119,7 @@ def test_provided_ids_run_along_whole_histories_and_leak(tmp_path: Path) -> None
     assert measure_leak(provided).ndcg > 2 * measure_leak(random).ndcg
 
 
-def test_nothing_is_said_of_provided_ids_unless_they_are_asked_for(tmp_path: Path) -> None:
+def test_provided_ids_change_nothing_unless_chosen(tmp_path: Path) -> None:
     raw = generate_shop(40)
     with_ids = build_dataset(raw, tmp_path / "with")
     without = build_dataset(dataclasses.replace(generate_shop(40), provided=Provided()), tmp_path / "without")

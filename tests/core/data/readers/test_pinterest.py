@@ -1,4 +1,4 @@
-"""Pinterest as NCF released it: the order of the files, the published negatives, and what is wrong with a line."""
+"""Pinterest as NCF released it: the order of the files, the provided negatives, and what is wrong with a line."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ def test_the_order_of_the_files_is_the_order_of_the_pins(source: Path) -> None:
     assert {drop.what for drop in dataset.manifest.drops} == {"title", "image"}
 
 
-def test_the_published_negatives_are_what_the_test_pin_is_ranked_against(source: Path) -> None:
+def test_the_provided_negatives_are_what_the_test_pin_is_ranked_against(source: Path) -> None:
     dataset = built(source)
     known = {int(raw_id) for raw_id in dataset.items["raw_id"]}
     for user in range(USERS):
-        published = set(negatives(user)) & known
-        assert len(published) > 3
-        assert published | {pins(user)[4]} <= raw_candidates(dataset, user)
+        provided = set(negatives(user)) & known
+        assert len(provided) > 3
+        assert provided | {pins(user)[4]} <= raw_candidates(dataset, user)
     assert dataset.manifest.counts["lists_with_provided_negatives"] == USERS
 
 
@@ -157,7 +157,7 @@ def test_a_user_with_two_test_pins_or_none_is_counted(source: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [TRAIN, TEST])
-def test_a_missing_empty_or_foreign_file_is_named(source: Path, name: str) -> None:
+def test_a_missing_empty_or_wrong_file_is_named(source: Path, name: str) -> None:
     (source / name).write_text("<html>\n<body>404\n")
     with pytest.raises(UserError, match=f"{name}': 2 of 2 lines cannot be read as pin"):
         read(source)
@@ -169,7 +169,7 @@ def test_a_missing_empty_or_foreign_file_is_named(source: Path, name: str) -> No
         read(source)
 
 
-def test_a_truncated_archive_is_refused(source: Path) -> None:
+def test_a_truncated_archive_is_rejected(source: Path) -> None:
     packed = gzip.compress((source / TRAIN).read_bytes())
     (source / TRAIN).unlink()
     (source / f"{TRAIN}.gz").write_bytes(packed[:-20])
@@ -181,5 +181,5 @@ def test_a_truncated_archive_is_refused(source: Path) -> None:
 @given(edits([TRAIN, TEST, NEGATIVE]))
 @example([(TRAIN, "truncate", 0.0, 1, b"x")])
 @example([(TEST, "insert", 0.0, 1, b"\x1f\x8b")])
-def test_spoilt_files_give_a_dataset_or_an_error_that_says_why(changes: list[Edit]) -> None:
+def test_damaged_files_give_a_dataset_or_an_error_that_says_why(changes: list[Edit]) -> None:
     prepares_or_explains(read_pinterest, release(), changes)

@@ -1,4 +1,4 @@
-"""A user's own tables: every way of writing the same data gives the same dataset, and no row is lost unseen."""
+"""A user's own tables: every way of writing the same data gives the same dataset, and no row is lost silently."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_mapping_says_which_columns_hold_what(source: Path, tmp_path: Path) ->
     assert dataset.fingerprint == built(source).fingerprint
 
 
-def test_interactions_alone_will_do(source: Path) -> None:
+def test_interactions_alone_are_enough(source: Path) -> None:
     (source / "items.csv").unlink()
     (source / "explanations.csv").unlink()
     dataset = built(source)
@@ -256,7 +256,7 @@ def test_a_mapping_says_how_times_are_written(said: str, text: str, seconds: int
         *(("100000000000000000", 10**8), ("9223372036854775807", 9223372036)),
     ],
 )
-def test_the_unit_of_numbers_is_told_by_their_magnitude(text: str, seconds: int, tmp_path: Path) -> None:
+def test_the_unit_of_numbers_follows_from_their_magnitude(text: str, seconds: int, tmp_path: Path) -> None:
     write(orders(time=text), tmp_path / "source" / "interactions.csv")
     assert set(read(tmp_path / "source").interactions["timestamp"]) == {seconds}
 
@@ -282,19 +282,19 @@ def test_times_that_do_not_fit_the_column_are_dropped_counted_and_located(tmp_pa
     }
 
 
-def test_dates_of_which_nobody_knows_the_month_are_refused(tmp_path: Path) -> None:
+def test_ambiguous_dates_are_rejected(tmp_path: Path) -> None:
     write(orders(time="03/04/2021"), tmp_path / "source" / "interactions.csv")
     error = refusal(tmp_path / "source")
     assert "interactions.csv line 2: '03/04/2021' cannot be read as a time: its day and month may be either" in error
     assert "time_format: '%d/%m/%Y'" in error
 
 
-def test_numbers_that_look_like_dates_are_refused(tmp_path: Path) -> None:
+def test_numbers_that_look_like_dates_are_rejected(tmp_path: Path) -> None:
     write(orders(time="20210403"), tmp_path / "source" / "interactions.csv")
     assert "look like dates (20210403): set time_unit: date" in refusal(tmp_path / "source")
 
 
-def test_a_column_that_holds_no_times_is_refused(tmp_path: Path) -> None:
+def test_a_column_without_times_is_rejected(tmp_path: Path) -> None:
     write(orders(time="now"), tmp_path / "source" / "interactions.csv")
     error = "'now' cannot be read as a time: write times as numbers or ISO dates"
     assert error in refusal(tmp_path / "source")
@@ -327,7 +327,7 @@ def test_a_table_is_read_in_chunks_and_none_is_left_out(
 @pytest.mark.parametrize(
     "kind", [pa.timestamp("us"), pa.timestamp("ms", "UTC"), pa.timestamp("ms", "No/Where"), pa.date64()]
 )
-def test_timestamps_beyond_the_calendar_are_refused(kind: pa.DataType, tmp_path: Path) -> None:
+def test_timestamps_beyond_the_calendar_are_rejected(kind: pa.DataType, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     rows = pa.Table.from_pandas(orders(time=None)).append_column("time", pa.array([2**60] * 25).cast(kind))
     pq.write_table(rows, tmp_path / "source" / "interactions.parquet")
@@ -413,7 +413,7 @@ def test_items_nobody_has_and_items_nobody_describes_are_counted(source: Path) -
     }
 
 
-def test_items_under_other_ids_are_refused(source: Path) -> None:
+def test_items_under_other_ids_are_rejected(source: Path) -> None:
     write(products().assign(item=[str(int(item)) for item in ITEMS]), source / "items.csv")
     error = refusal(source)
     assert "has none of the items in the interactions, whose ids look like '010'" in error
@@ -509,7 +509,7 @@ def test_a_byte_order_mark_spaces_in_the_head_and_blank_lines_do_not_matter(sour
     assert built(source).fingerprint == whole
 
 
-def test_text_that_is_not_utf8_is_refused_with_its_line(source: Path) -> None:
+def test_text_that_is_not_utf8_is_rejected_with_its_line(source: Path) -> None:
     path = source / "items.csv"
     data = path.read_bytes()
     path.write_bytes(data.replace("“013”".encode(), b"\xe9"))
@@ -531,7 +531,7 @@ def test_missing_columns_are_answered_with_the_nearest(ending: str, source: Path
     assert "items.csv' has columns item, title, description, categories: needs item and name" in refusal(source)
 
 
-def test_files_that_are_no_tables_are_refused(source: Path) -> None:
+def test_files_that_are_not_tables_are_rejected(source: Path) -> None:
     path = source / "interactions.csv"
     for text, error in {
         "": "is empty",
@@ -558,7 +558,7 @@ def test_a_separator_can_be_named(source: Path) -> None:
     assert built(source).fingerprint == whole
 
 
-def test_parquet_files_that_cannot_be_read_are_refused(source: Path) -> None:
+def test_parquet_files_that_cannot_be_read_are_rejected(source: Path) -> None:
     (source / "items.csv").unlink()
     path = write(products(), source / "items.parquet")
     data = path.read_bytes()
@@ -572,14 +572,14 @@ def test_parquet_files_that_cannot_be_read_are_refused(source: Path) -> None:
     assert "has column names but no rows" in refusal(source)
 
 
-def test_one_table_in_two_files_is_refused_and_none_too(source: Path) -> None:
+def test_one_table_in_two_files_is_rejected_and_none_too(source: Path) -> None:
     write(orders(), source / "interactions.tsv")
     assert "has interactions.csv and interactions.tsv: keep one, or say in columns.yaml" in refusal(source)
     (source / "columns.yaml").write_text("interactions: {file: interactions.tsv}")
     assert histories(built(source)) == expected()
 
 
-def test_a_folder_without_interactions_is_told_what_it_needs(source: Path) -> None:
+def test_a_folder_without_interactions_is_rejected_with_what_it_needs(source: Path) -> None:
     (source / "interactions.csv").unlink()
     assert "has no interactions: needs interactions.csv (or .tsv, .parquet), or a columns.yaml" in refusal(source)
 
@@ -658,5 +658,5 @@ PARQUET_SHOP = {
 @pytest.mark.parametrize("files", [TEXT_SHOP, PARQUET_SHOP], ids=["text", "parquet"])
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
-def test_spoilt_files_give_a_dataset_or_an_error_that_says_why(files: dict[str, bytes], data: st.DataObject) -> None:
+def test_damaged_files_give_a_dataset_or_an_error_that_says_why(files: dict[str, bytes], data: st.DataObject) -> None:
     prepares_or_explains(read_tables, files, data.draw(edits(list(files))))

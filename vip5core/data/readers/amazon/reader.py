@@ -131,8 +131,9 @@ def _read_interactions(release: Release, path: Path, ledger: DropLedger) -> pd.D
 def _read_reviews(
     release: Release, path: Path, ledger: DropLedger | None, wanted: np.ndarray | None = None
 ) -> Iterator[tuple[int, Record]]:
-    """The row number and the record of each review. Blank lines are not counted, nor is anything else left out, so that
-    a second reading finds the same numbers.
+    """Yield the row number and the record of each review.
+
+    All lines but blank ones are rows, so that a second reading gives the same numbers.
 
     Args:
         release: the names of its keys.

@@ -166,8 +166,8 @@ def _decode_dictionary(column: pa.Array) -> pa.Array:
 def as_text(column: pa.Array, name: str) -> pd.Series:
     """Convert a column to text, without surrounding white space; empty texts become missing.
 
-    Whole numbers of a floating-point column are written without `.0`: a column of integers is stored as such a column
-    as soon as a value is missing. Leading zeros of text are kept.
+    Whole numbers of a floating-point column are written without `.0`: integers are stored as floating-point numbers as
+    soon as one of them is missing. Leading zeros of text are kept.
 
     Raises:
         UserError: if the column has another type, such as lists or dates.

@@ -1,4 +1,4 @@
-"""Explanations from reviews: which words are aspects, which sentence explains, and what no text can break."""
+"""Explanations from reviews: which words are aspects, which sentence explains them, and that no text breaks this."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_review_that_judges_no_aspect_in_a_whole_sentence_has_no_explanation(r
     assert explanation_of(review, WORDS) is None
 
 
-def test_a_number_of_a_character_that_python_refuses_to_read_is_left_as_it_is() -> None:
+def test_a_number_of_a_character_that_python_rejects_to_read_is_left_as_it_is() -> None:
     review = f"The battery is great. &#{'9' * 5000};"
     assert explanation_of(review, WORDS) == ("battery", "the battery is great")
 

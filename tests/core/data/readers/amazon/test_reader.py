@@ -1,4 +1,4 @@
-"""The Amazon dumps of three years: what is in them arrives; what is wrong is dropped, counted and located."""
+"""The Amazon dumps of three years: valid rows are read; invalid ones are dropped, counted and located."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def built(source: Path, year: int, options: BuildOptions = ALL, category: str = 
     return Dataset.load(build_dataset(read(source, year, category), out, options))
 
 
-class Told:
-    """What the reader tells of a dump before anything is filtered."""
+class ReadDump:
+    """What the reader reads from a dump, before anything is filtered."""
 
     def __init__(self, source: Path, year: int, category: str = "") -> None:
         raw = read(source, year, category)
@@ -96,7 +96,7 @@ def with_line(source: Path, year: int, line: str | bytes, meta: bool = False) ->
 
 
 @every_year
-def test_a_sound_dump_is_read_whole(year: int, tmp_path: Path) -> None:
+def test_a_valid_dump_is_read_completely(year: int, tmp_path: Path) -> None:
     dataset = built(dumps.write_dump(tmp_path / "in", year), year)
     assert dataset.manifest.source == {"name": f"amazon-{year}", "category": CATEGORY}
     assert histories(dataset) == HISTORIES
@@ -142,7 +142,7 @@ def test_a_text_that_judges_nothing_explains_nothing(tmp_path: Path) -> None:
     for odd in (None, "", 5, ["the color is great"], "Fine."):
         reviews[len(str(odd))]["reviewText"] = odd
     del reviews[20]["reviewText"], reviews[21]["summary"], reviews[22]["reviewerName"]
-    told = Told(dumps.write_dump(tmp_path / "in", 2014, reviews), 2014)
+    told = ReadDump(dumps.write_dump(tmp_path / "in", 2014, reviews), 2014)
     assert len(told.times) == 48
     assert 0 < len(told.explanations) < 48 - 3
 
@@ -151,7 +151,7 @@ def test_order_within_a_second_is_kept_by_milliseconds(tmp_path: Path) -> None:
     order = ["B5", "B2", "B8", "B1", "B7"]
     reviews = dumps.reviews_of(2023)
     reviews += [dumps.review(2023, "quick", item, LAST + n / 1000) for n, item in enumerate(order)][::-1]
-    told = Told(dumps.write_dump(tmp_path / "in", 2023, reviews), 2023)
+    told = ReadDump(dumps.write_dump(tmp_path / "in", 2023, reviews), 2023)
     assert told.histories == {**HISTORIES, "quick": order}
     assert max(told.times) == LAST
 
@@ -160,13 +160,13 @@ def test_order_within_a_second_is_kept_by_milliseconds(tmp_path: Path) -> None:
 def test_within_a_second_the_order_of_the_file_decides(year: int, tmp_path: Path) -> None:
     order = ["B5", "B2", "B8", "B1", "B7"]
     reviews = dumps.reviews_of(year) + [dumps.review(year, "quick", item, LAST) for item in order]
-    told = Told(dumps.write_dump(tmp_path / "in", year, reviews), year)
+    told = ReadDump(dumps.write_dump(tmp_path / "in", year, reviews), year)
     assert told.histories["quick"] == order
 
 
 @every_year
 def test_reviews_out_of_order_are_put_in_order_of_time(year: int, tmp_path: Path) -> None:
-    told = Told(dumps.write_dump(tmp_path / "in", year, dumps.reviews_of(year)[::-1]), year)
+    told = ReadDump(dumps.write_dump(tmp_path / "in", year, dumps.reviews_of(year)[::-1]), year)
     assert told.histories == HISTORIES
 
 
@@ -203,7 +203,7 @@ def test_unverified_reviews_are_kept_and_counted(tmp_path: Path) -> None:
         reviews = dumps.reviews_of(year)
         reviews[3][key] = reviews[5][key] = False
         del reviews[6][key]
-        told = Told(dumps.write_dump(tmp_path / str(year) / "in", year, reviews), year)
+        told = ReadDump(dumps.write_dump(tmp_path / str(year) / "in", year, reviews), year)
         assert len(told.times) == 48
         assert (told.drop.count, told.drop.reason) == (
             2,
@@ -212,7 +212,7 @@ def test_unverified_reviews_are_kept_and_counted(tmp_path: Path) -> None:
 
 
 @every_year
-def test_the_source_keeps_the_5_core_unless_asked_otherwise(year: int, tmp_path: Path) -> None:
+def test_the_source_keeps_the_5_core_by_default(year: int, tmp_path: Path) -> None:
     assert SOURCES[f"amazon-{year}"].defaults.k_core == 5
     dense = {f"U{user}": [f"B{item}" for item in range(5)] for user in range(5)}
     rare = {"rare": ["B0", "B1", "B2", "B3"], **dense, "U0": ["B0", "B1", "B2", "B3", "B4", "B9"]}
@@ -238,7 +238,7 @@ def test_a_category_is_found_by_its_name_by_the_papers_name_and_alone(year: int,
 
 @every_year
 @pytest.mark.parametrize("category", ["Sports", "../in/Toys_and_Games", "/etc/passwd", "*", "\ud800", "x\0"])
-def test_a_category_that_is_not_there_is_refused_with_those_that_are(year: int, category: str, tmp_path: Path) -> None:
+def test_an_unknown_category_is_rejected_with_the_known_ones(year: int, category: str, tmp_path: Path) -> None:
     source = dumps.write_dump(tmp_path / "in", year)
     assert "which has Toys_and_Games" in refusal(year, source, category)
     (empty := tmp_path / "empty").mkdir()
@@ -262,10 +262,10 @@ def test_the_5_core_is_taken_before_all_reviews(tmp_path: Path) -> None:
 
 
 @every_year
-def test_without_a_file_of_items_they_have_no_titles_and_it_is_said(year: int, tmp_path: Path) -> None:
+def test_without_a_file_of_items_they_have_no_titles_and_the_ledger_says_so(year: int, tmp_path: Path) -> None:
     source = dumps.write_dump(tmp_path / "in", year)
     (source / dumps.meta_name(year)).unlink()
-    told = Told(source, year)
+    told = ReadDump(source, year)
     assert told.histories == HISTORIES
     assert told.titles == 0
     assert told.items["image_urls"].map(len).sum() == 0
@@ -278,7 +278,7 @@ def test_items_that_are_not_described_or_twice_are_counted(year: int, tmp_path: 
     items = dumps.items_of(year)
     again = dumps.item(year, "B3", title="Another title")
     other = dumps.item(year, "not reviewed")
-    told = Told(dumps.write_dump(tmp_path / "in", year, items=[other, *items[:-2], again, other]), year)
+    told = ReadDump(dumps.write_dump(tmp_path / "in", year, items=[other, *items[:-2], again, other]), year)
     assert told.histories == HISTORIES
     assert told.items.loc["B3"]["title"] == "Thing B3"
     assert told.items["title"][["B7", "B8"]].tolist() == ["", ""]
@@ -305,7 +305,7 @@ def test_broken_lines_in_the_middle_are_dropped_with_their_places(meta: bool, ye
     source = dumps.write_dump(tmp_path / "in", year, items=items)
     for line in (*no_record, *no_syntax[::-1], b"{}", "Müsli".encode("latin-1")):
         with_line(source, year, line, meta)
-    told = Told(source, year)
+    told = ReadDump(source, year)
     assert told.histories == HISTORIES
     assert told.titles == 9
     key = RELEASES[f"amazon-{year}"].item if meta else RELEASES[f"amazon-{year}"].user
@@ -331,7 +331,7 @@ def test_a_line_that_is_code_is_not_run(meta: bool, year: int, tmp_path: Path) -
     code = f"__import__('os').system('touch {touched}')"
     for line in (code, f"{{'asin': {code}}}", f"{{{code}: 'B1'}}", f"{{'asin': f'{{{code}}}', 'parent_asin': 'B1'}}"):
         with_line(source, year, line, meta)
-    told = Told(source, year)
+    told = ReadDump(source, year)
     assert not touched.exists()
     assert told.drop.count == 4
     assert told.histories == HISTORIES
@@ -359,7 +359,7 @@ def test_an_id_that_is_no_line_of_text_is_dropped(key: str, year: int, tmp_path:
     review = dumps.review(year, "U1", "B1", LAST)
     odd = ["", "  ", "a\nb", "\ud800", "x\udfff", "\0", "\x1b[2J", 5, None, ["B1"], {"a": 1}, True]
     bad = [{other: value for other, value in review.items() if other != name}, *(review | {name: id_} for id_ in odd)]
-    told = Told(dumps.write_dump(tmp_path / "in", year, [*bad, *dumps.reviews_of(year)]), year)
+    told = ReadDump(dumps.write_dump(tmp_path / "in", year, [*bad, *dumps.reviews_of(year)]), year)
     assert told.histories == HISTORIES
     assert (told.drop.reason, told.drop.count) == (f"no {name}", len(bad))
 
@@ -386,7 +386,7 @@ def test_a_rating_or_time_that_is_none_is_dropped(key: str, year: int, tmp_path:
         1e300,
     ]
     bad = [{other: value for other, value in review.items() if other != name}, *(review | {name: no} for no in odd)]
-    told = Told(dumps.write_dump(tmp_path / "in", year, [*bad, *dumps.reviews_of(year)]), year)
+    told = ReadDump(dumps.write_dump(tmp_path / "in", year, [*bad, *dumps.reviews_of(year)]), year)
     assert told.histories == HISTORIES
     assert name in told.drop.reason
     assert told.drop.count == len(bad)
@@ -401,7 +401,7 @@ def test_times_in_another_unit_are_no_times(tmp_path: Path) -> None:
 
 
 @every_year
-def test_a_dump_without_a_key_that_counts_is_refused(year: int, tmp_path: Path) -> None:
+def test_a_dump_without_a_needed_key_is_rejected(year: int, tmp_path: Path) -> None:
     release = RELEASES[f"amazon-{year}"]
     for key in (release.user, release.item, release.rating, release.time):
         rows = [{name: value for name, value in row.items() if name != key} for row in dumps.reviews_of(year)]
@@ -410,13 +410,13 @@ def test_a_dump_without_a_key_that_counts_is_refused(year: int, tmp_path: Path) 
         assert key in message
     for key in (release.text, release.summary):
         rows = [{name: value for name, value in row.items() if name != key} for row in dumps.reviews_of(year)]
-        told = Told(dumps.write_dump(tmp_path / key / "in", year, rows), year)
+        told = ReadDump(dumps.write_dump(tmp_path / key / "in", year, rows), year)
         assert told.histories == HISTORIES
         assert len(told.explanations) == (0 if key == release.text else 48)
 
 
 @every_year
-def test_the_dump_of_another_year_is_refused(year: int, tmp_path: Path) -> None:
+def test_the_dump_of_another_year_is_rejected(year: int, tmp_path: Path) -> None:
     other = 2018 if year == 2023 else 2023
     folder = dumps.write_dump(tmp_path / "in", other)
     (folder / dumps.reviews_name(other)).rename(folder / dumps.reviews_name(year))
@@ -456,7 +456,7 @@ def test_markup_is_undone_in_what_items_are_called(tmp_path: Path) -> None:
     items[1] |= {"title": "word " * 500, "category": [], "main_category": "Toys", "description": "a string"}
     items[2] |= {"title": ["a list"], "category": {"a": "record"}, "description": {"a": 1}, "imageURLHighRes": {"a": 1}}
     items[3] |= {"title": None, "category": None, "description": None, "imageURLHighRes": None, "imageURL": 7}
-    told = Told(dumps.write_dump(tmp_path / "in", 2018, items=items), 2018)
+    told = ReadDump(dumps.write_dump(tmp_path / "in", 2018, items=items), 2018)
     first, second, third = (told.items.loc[f"B{n}"] for n in range(3))
     assert first["title"] == "Red & blue thing <3"
     assert first["categories"] == ["Toys & Games", "Puzzles"]
@@ -475,7 +475,7 @@ def test_a_text_that_speaks_of_an_items_key_does_not_hide_the_item(tmp_path: Pat
     source = dumps.write_dump(tmp_path / "in", 2018, items=items)
     meta = source / dumps.meta_name(2018)
     meta.write_text(meta.read_text().replace('"asin": "B5"', r'"asin": "B\u0035"'))
-    told = Told(source, 2018)
+    told = ReadDump(source, 2018)
     assert told.titles == 9
     assert told.items.loc["B5"]["title"] == "Thing B5"
 
@@ -498,12 +498,12 @@ def test_a_text_that_speaks_of_an_items_key_does_not_hide_the_item(tmp_path: Pat
 )
 def test_images_of_2023_come_best_first(images: object, urls: list[str], tmp_path: Path) -> None:
     items = [dumps.item(2023, item["parent_asin"], images=images) for item in dumps.items_of(2023)]
-    told = Told(dumps.write_dump(tmp_path / "in", 2023, items=items), 2023)
+    told = ReadDump(dumps.write_dump(tmp_path / "in", 2023, items=items), 2023)
     assert told.items["image_urls"].tolist() == [urls] * 9
 
 
 @every_year
-def test_a_truncated_dump_is_refused(year: int, tmp_path: Path) -> None:
+def test_a_truncated_dump_is_rejected(year: int, tmp_path: Path) -> None:
     source = dumps.write_dump(tmp_path / "in", year, packed=True)
     meta = source / f"{dumps.meta_name(year)}.gz"
     meta.write_bytes(meta.read_bytes()[:-20])

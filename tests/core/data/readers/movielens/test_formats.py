@@ -96,7 +96,7 @@ def append(path: Path, *lines: str) -> None:
     path.write_bytes(path.read_bytes() + "".join(f"{line}\n" for line in lines).encode("latin-1"))
 
 
-def test_a_sound_release_is_read_whole_and_ties_keep_the_order_of_the_file(release: str, tmp_path: Path) -> None:
+def test_a_valid_release_is_read_completely_and_ties_keep_the_order_of_the_file(release: str, tmp_path: Path) -> None:
     dataset = built(release, source_of(release, tmp_path))
     assert dataset.manifest.counts["users"] == USERS
     assert dataset.manifest.counts["interactions"] == 6 * USERS
@@ -119,7 +119,7 @@ def test_titles_genres_and_summaries_come_in_the_encoding_of_the_release(tmp_pat
     assert list(items.loc[str(FILMS)]["categories"]) == []
 
 
-def test_a_summary_is_told_once_to_somebody_who_rated_it_in_the_training_part(release: str, tmp_path: Path) -> None:
+def test_a_summary_has_one_viewer_who_rated_it_in_the_training_split(release: str, tmp_path: Path) -> None:
     dataset = built(release, source_of(release, tmp_path))
     told = dataset.explanations
     assert told["item"].is_unique
@@ -130,7 +130,7 @@ def test_a_summary_is_told_once_to_somebody_who_rated_it_in_the_training_part(re
     assert set(shown["split_x"]) == {"train"}
 
 
-def test_summaries_are_told_to_viewers_that_the_options_keep(release: str, tmp_path: Path) -> None:
+def test_summaries_have_viewers_that_the_options_keep(release: str, tmp_path: Path) -> None:
     source = source_of(release, tmp_path)
     line = {"100k": "99\t{}\t5\t1", "1m": "99::{}::5::1", "latest": "99,{},5.0,1"}[release]
     append(source / RATINGS[release], *(line.format(film) for film in range(1, 4)))  # too few for a split
@@ -176,7 +176,7 @@ def test_broken_rating_lines_are_dropped_counted_and_located(release: str, tmp_p
     assert found[0].examples[0] == f"{name} line {line}: {separator.join(rows[0])}"
 
 
-def test_a_film_told_twice_or_broken_is_dropped_and_takes_its_ratings_with_it(release: str, tmp_path: Path) -> None:
+def test_a_duplicate_or_broken_film_is_dropped_and_takes_its_ratings_with_it(release: str, tmp_path: Path) -> None:
     source = source_of(release, tmp_path)
     path = source / MOVIES[release]
     text = path.read_text("latin-1")
@@ -214,7 +214,7 @@ def test_no_summaries_no_explanations(release: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [RATINGS, MOVIES])
-def test_a_missing_empty_or_foreign_file_is_named(files: dict[str, str], release: str, tmp_path: Path) -> None:
+def test_a_missing_empty_or_wrong_file_is_named(files: dict[str, str], release: str, tmp_path: Path) -> None:
     source = source_of(release, tmp_path)
     path = source / files[release]
     path.write_text("<html>\n<body>404\n")
@@ -239,7 +239,7 @@ def test_columns_are_found_by_name_and_missed_by_name(tmp_path: Path) -> None:
         read("latest", source)
 
 
-def test_the_inner_folder_will_do(release: str, tmp_path: Path) -> None:
+def test_the_inner_folder_can_be_given(release: str, tmp_path: Path) -> None:
     source = source_of(release, tmp_path)
     assert len(read(release, source / Path(RATINGS[release]).parent).interactions) == 6 * USERS
 
@@ -247,6 +247,6 @@ def test_the_inner_folder_will_do(release: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("release", READERS)
 @settings(max_examples=EXAMPLES // 3)
 @given(data=st.data())
-def test_spoilt_files_give_a_dataset_or_an_error_that_says_why(release: str, data: st.DataObject) -> None:
+def test_damaged_files_give_a_dataset_or_an_error_that_says_why(release: str, data: st.DataObject) -> None:
     reader, files = READERS[release]
     prepares_or_explains(reader, files(), data.draw(edits(list(files()))), f"movielens-{release}")

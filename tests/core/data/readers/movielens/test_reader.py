@@ -57,7 +57,7 @@ def append(path: Path, *lines: str) -> None:
     path.write_text(path.read_text("latin-1") + "".join(f"{line}\n" for line in lines), "latin-1")
 
 
-def test_a_sound_source_is_read_whole(source: Path) -> None:
+def test_a_valid_source_is_read_completely(source: Path) -> None:
     dataset = built(source)
     assert dataset.manifest.counts["users"] == 8
     assert dataset.manifest.counts["interactions"] == 48
@@ -72,7 +72,7 @@ def test_a_sound_source_is_read_whole(source: Path) -> None:
     assert raw_id[dataset.history(viewer["user"])].tolist() == ["3", "4", "5", "6", "7", "8"]
 
 
-def test_a_summary_is_told_once_and_belongs_to_one_split(source: Path) -> None:
+def test_a_summary_occurs_once_in_one_split(source: Path) -> None:
     dataset = built(source)
     rows = dataset.explanations
     assert rows["item"].is_unique
@@ -149,13 +149,13 @@ def test_a_missing_or_empty_file_is_named(source: Path, name: str) -> None:
         read(source)
 
 
-def test_a_file_of_another_kind_is_refused(source: Path) -> None:
+def test_a_file_of_another_kind_is_rejected(source: Path) -> None:
     (source / "ml-100k" / "u.data").write_text("userId,movieId,rating,timestamp\n1,2,3,4\n")
     with pytest.raises(UserError, match="not a valid rating"):
         read(source)
 
 
-def test_a_summary_table_of_other_columns_is_refused(source: Path) -> None:
+def test_a_summary_table_of_other_columns_is_rejected(source: Path) -> None:
     (source / "overviews.csv").write_text("id,text\n1,x\n")
     with pytest.raises(UserError, match=r"has columns .* needs movie_id and overview"):
         read(source)

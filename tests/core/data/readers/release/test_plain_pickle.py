@@ -1,4 +1,4 @@
-"""Pickles from the net: plain data comes out, anything else is refused by name, and nothing of it is ever run."""
+"""Untrusted pickles: plain data is loaded, anything else is rejected by name, and no code is ever run."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_any_plain_value_comes_out_as_it_went_in(
 
 
 @every_protocol
-def test_what_would_have_to_be_imported_is_refused_by_name_and_not_run(protocol: int, tmp_path: Path) -> None:
+def test_what_would_have_to_be_imported_is_rejected_by_name_and_not_run(protocol: int, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     for harm, name in (
         (Call(os.system, f"touch {touched}"), "posix.system"),
@@ -113,12 +113,12 @@ def test_what_would_have_to_be_imported_is_refused_by_name_and_not_run(protocol:
 
 @every_protocol
 @pytest.mark.parametrize("value", [np.float32(1), np.arange(3), np.int64(1), np.dtype("f4")], ids=type)
-def test_numpy_is_refused_by_name(value: object, protocol: int, tmp_path: Path) -> None:
+def test_numpy_is_rejected_by_name(value: object, protocol: int, tmp_path: Path) -> None:
     assert "'numpy" in refusal(tmp_path, pickle.dumps({"a": value}, protocol))
 
 
 @every_protocol
-def test_a_reference_to_something_outside_is_refused(protocol: int, tmp_path: Path) -> None:
+def test_a_reference_to_something_outside_is_rejected(protocol: int, tmp_path: Path) -> None:
     path = tmp_path / "pointing"
     with path.open("wb") as file:
         Pointing(file, protocol).dump(["point"])
@@ -141,7 +141,7 @@ def test_a_reference_to_something_outside_is_refused(protocol: int, tmp_path: Pa
         b"\x80\x04X\xff\xff\x00\x00" + b"m" * 65535 + b"\x8c\x01x\x93.",
     ],
 )
-def test_a_name_is_refused_however_it_is_written(data: bytes, tmp_path: Path) -> None:
+def test_a_name_is_rejected_however_it_is_written(data: bytes, tmp_path: Path) -> None:
     message = refusal(tmp_path, data)
     assert "only plain containers" in message
     assert message.isprintable()
@@ -173,7 +173,7 @@ def test_a_name_is_refused_however_it_is_written(data: bytes, tmp_path: Path) ->
         pytest.param(b"", id="no byte"),
     ],
 )
-def test_a_broken_pickle_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_a_broken_pickle_is_rejected(data: bytes, tmp_path: Path) -> None:
     assert "is not a pickle" in refusal(tmp_path, data)
 
 
@@ -203,7 +203,7 @@ def gives_a_value_or_a_users_error(folder: Path, data: bytes) -> None:
 
 
 @given(protocol=st.integers(0, pickle.HIGHEST_PROTOCOL), kept=st.floats(0, 1, exclude_max=True))
-def test_a_truncated_pickle_is_a_users_error(
+def test_a_truncated_pickle_is_a_user_error(
     protocol: int, kept: float, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     data = pickle.dumps({**PLAIN, "texts": ["some"]}, protocol)

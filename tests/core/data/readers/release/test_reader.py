@@ -1,4 +1,4 @@
-"""The released folder: numbers, lists, splits and features are kept as provided; what is broken is a ledger row."""
+"""The released folder: provided numbers, lists, splits and features are kept; what is broken is a ledger row."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_a_broken_feature_does_not_stop_a_preparation(tmp_path: Path, files: Fil
     ]
 
 
-def test_features_without_any_vector_are_refused(tmp_path: Path, files: Files) -> None:
+def test_features_without_any_vector_are_rejected(tmp_path: Path, files: Files) -> None:
     for number in ITEM_OF:
         files[feature_file("RN50", number)] = b"rubbish"
     assert "features of RN50: no file of an item in the dataset contains a vector" in refusal(tmp_path, files)
@@ -371,7 +371,7 @@ def test_pickles_of_every_protocol_are_read(protocol: int, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("part", ["user_id2name.pkl", "exp_splits.pkl", "item2img_dict.pkl"])
-def test_a_pickle_of_something_else_is_refused(part: str, tmp_path: Path, files: Files) -> None:
+def test_a_pickle_of_something_else_is_rejected(part: str, tmp_path: Path, files: Files) -> None:
     touched = tmp_path / "touched"
 
     class Harm:
@@ -412,7 +412,7 @@ def test_a_pickle_of_something_else_is_refused(part: str, tmp_path: Path, files:
         b"\xff\xfe",
     ],
 )
-def test_maps_that_are_none_are_refused(maps: bytes, tmp_path: Path, files: Files) -> None:
+def test_invalid_maps_are_rejected(maps: bytes, tmp_path: Path, files: Files) -> None:
     files["datamaps.json"] = maps
     message = refusal(tmp_path, files)
     assert "datamaps.json'" in message
@@ -439,11 +439,9 @@ def test_broken_sequences_are_dropped_counted_and_located(tmp_path: Path, files:
     ]
 
 
-def test_sequences_of_another_dataset_are_refused(tmp_path: Path, files: Files) -> None:
+def test_sequences_of_another_dataset_are_rejected(tmp_path: Path, files: Files) -> None:
     files["sequential_data.txt"] = numbers({user + 100: history for user, history in HISTORIES.items()})
-    assert "8 of 8 lines cannot be read as sequence (line 1: its user is not in" in refusal(
-        tmp_path, files
-    )
+    assert "8 of 8 lines cannot be read as sequence (line 1: its user is not in" in refusal(tmp_path, files)
     files["sequential_data.txt"] = b"".join(b"%d\n" % user for user in USER_OF)
     assert "no user with at least 4 interactions" in refusal(tmp_path, files)
 
@@ -455,15 +453,15 @@ def test_explanations_keep_their_provided_split_but_never_train_on_a_held_out_pa
     splits = explanations()
     first = HISTORIES[2][0]
     splits["train"] += [explanation(1, test, explanation="leaks"), explanation(1, valid, explanation="leaks")]
-    splits["test"] += [explanation(2, first, explanation="published for testing")]
-    splits["val"] += [explanation(1, test, explanation="published for validation")]
+    splits["test"] += [explanation(2, first, explanation="provided for testing")]
+    splits["val"] += [explanation(1, test, explanation="provided for validation")]
     splits["train"] += [explanation(1, HISTORIES[1][0] + 7, explanation="no such interaction")]
     files["exp_splits.pkl"] = pickle.dumps(splits)
     dataset = built(tmp_path, files)
     counts = dataset.manifest.counts
     assert [counts[f"explanations_{split}"] for split in ("train", "valid", "test")] == [32, 9, 9]
     rows = dataset.explanations.set_index("explanation")
-    assert (rows.loc["published for testing", "split"], rows.loc["published for validation", "split"]) == (
+    assert (rows.loc["provided for testing", "split"], rows.loc["provided for validation", "split"]) == (
         "test",
         "valid",
     )
@@ -514,7 +512,7 @@ def test_broken_explanations_are_dropped_counted_and_located(tmp_path: Path, fil
 @pytest.mark.parametrize(
     "splits", [{}, {"train": [], "val": []}, {"train": [], "val": [], "test": {}}, [], {"train": None}]
 )
-def test_explanations_without_splits_are_refused(splits: object, tmp_path: Path, files: Files) -> None:
+def test_explanations_without_splits_are_rejected(splits: object, tmp_path: Path, files: Files) -> None:
     files["exp_splits.pkl"] = pickle.dumps(splits)
     assert "exp_splits.pkl' lacks the lists train, val and test" in refusal(tmp_path, files)
 
@@ -540,11 +538,11 @@ def test_names_that_are_none_are_left_out(tmp_path: Path, files: Files) -> None:
 def test_the_real_numbers_of_beauty_give_the_held_out_items_away(real_data: Path, tmp_path: Path) -> None:
     raw = read(real_data / "amazon2014-beauty")
     options = options_of("vip5-release")
-    published = Dataset.load(build_dataset(raw, tmp_path / "provided", options))
-    counts = published.manifest.counts
+    provided = Dataset.load(build_dataset(raw, tmp_path / "provided", options))
+    counts = provided.manifest.counts
     assert (counts["users"], counts["items"], counts["interactions"]) == (22_363, 12_101, 198_502)
-    assert published.manifest.ids_leak
-    leak = measure_leak(published)
+    assert provided.manifest.ids_leak
+    leak = measure_leak(provided)
     assert (round(leak.hit_rate, 4), round(leak.ndcg, 4)) == (0.0523, 0.0489)
     anew = dataclasses.replace(options, id_scheme="random")
     random = Dataset.load(build_dataset(read(real_data / "amazon2014-beauty"), tmp_path / "random", anew))

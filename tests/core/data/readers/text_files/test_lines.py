@@ -1,4 +1,4 @@
-"""Dumps read line by line: what cannot be read is dropped with its place, or the file is refused; memory is bounded."""
+"""Dumps read line by line: what cannot be read is dropped with its place, or the file is rejected; memory is bounded."""
 
 from __future__ import annotations
 
@@ -101,19 +101,19 @@ def test_text_in_another_encoding_is_read_in_that_encoding(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
-def test_a_file_in_a_wide_encoding_is_refused(encoding: str, tmp_path: Path) -> None:
+def test_a_file_in_a_wide_encoding_is_rejected(encoding: str, tmp_path: Path) -> None:
     assert "lines cannot be read as number" in refusal(written(tmp_path, NUMBERS.decode().encode(encoding)))
 
 
 @pytest.mark.parametrize("kept", [4, 12, 20, -9, -1])
-def test_a_truncated_gzip_is_refused(kept: int, tmp_path: Path) -> None:
+def test_a_truncated_gzip_is_rejected(kept: int, tmp_path: Path) -> None:
     path = written(tmp_path, NUMBERS * 500, packed=True)
     path.write_bytes(path.read_bytes()[:kept])
     assert "broken or truncated gzip file" in refusal(path)
 
 
 @pytest.mark.parametrize("place", [-6, -2, 2, 14])
-def test_a_damaged_gzip_is_refused(place: int, tmp_path: Path) -> None:
+def test_a_damaged_gzip_is_rejected(place: int, tmp_path: Path) -> None:
     path = written(tmp_path, NUMBERS * 500, packed=True)
     data = bytearray(path.read_bytes())
     data[place] ^= 0xFF  # checksum, length, method of compression, packed data
@@ -121,13 +121,13 @@ def test_a_damaged_gzip_is_refused(place: int, tmp_path: Path) -> None:
     assert "broken or truncated gzip file" in refusal(path)
 
 
-def test_rubbish_behind_a_gzip_is_refused(tmp_path: Path) -> None:
+def test_garbage_after_a_gzip_is_rejected(tmp_path: Path) -> None:
     path = written(tmp_path, NUMBERS, packed=True)
     path.write_bytes(path.read_bytes() + b"rubbish")
     assert "broken or truncated gzip file" in refusal(path)
 
 
-def test_a_file_that_is_not_there_or_empty_or_a_folder_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_empty_file_or_a_folder_is_rejected(tmp_path: Path) -> None:
     assert "numbers.txt' is missing: check --source" in refusal(tmp_path / "numbers.txt")
     assert "is empty: download it again" in refusal(written(tmp_path, b""))
     assert "cannot be read (Is a directory)" in refusal(tmp_path)
@@ -135,11 +135,11 @@ def test_a_file_that_is_not_there_or_empty_or_a_folder_is_refused(tmp_path: Path
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
-def test_a_file_of_blank_lines_is_refused(packed: bool, tmp_path: Path) -> None:
+def test_a_file_of_blank_lines_is_rejected(packed: bool, tmp_path: Path) -> None:
     assert "0 of 0 lines cannot be read as number (blank)" in refusal(written(tmp_path, b"\n \n\r\n", packed))
 
 
-def test_a_gzip_of_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_gzip_of_nothing_is_rejected(tmp_path: Path) -> None:
     assert "is it the right file?" in refusal(written(tmp_path, b"", packed=True))
 
 
