@@ -1,4 +1,4 @@
-"""Items that the same users have become neighbours, the same ones on every run; held-out interactions have no influence."""
+"""Items of the same users become neighbours, in the same order every time; held-out interactions change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Amazon dumps and releases damaged at random: each is prepared, or rejected in one line, and leaves nothing unfinished.
+"""Amazon dumps and releases damaged at random: each is prepared or rejected in one line, leaving nothing behind.
 
 `VIP5_FUZZ=5000` tries that many examples of each kind.
 """

@@ -1,4 +1,4 @@
-"""Dumps read line by line: what cannot be read is dropped with its place, or the file is rejected; memory is bounded."""
+"""Dumps are read line by line: bad lines are dropped with their place, or the file is rejected."""
 
 from __future__ import annotations
 
