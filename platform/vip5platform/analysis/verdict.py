@@ -1,4 +1,4 @@
-"""What the comparisons of one metric come to."""
+"""What the comparisons on one metric show."""
 
 from __future__ import annotations
 
@@ -10,87 +10,94 @@ from vip5core.metrics import metric
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.significance import Comparison
 
-#: Costs by which one level may be cheaper than another, with the words for a share of them.
+#: Costs by which levels are compared, with their names in a sentence.
 COSTS = {"model/trainable_parameters": "the trainable parameters", "cost/train_seconds": "the training time"}
-#: A level that may be this much worse than the best, as a share of it, is not offered in its stead.
-TOO_MUCH = 0.5
-#: Differences of cost below this are none.
+#: A level that may lose more than this share of the best mean is not recommended as a cheaper alternative.
+MAX_LOSS = 0.5
+#: Relative differences in cost below this are ignored.
 _SAME_COST = 0.02
 
 
-def tells_apart(test: Comparison | None) -> bool:
-    """Are two levels declared different? Not with one seed: another training of the same level may differ as much."""
+def is_declared_different(test: Comparison | None) -> bool:
+    """Are the levels declared different? Never with one seed: another run of the same level may differ as much."""
     return test is not None and test.seeds > 1 and test.distinguishable
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One metric in one group.
+    """The result of one metric on one dataset.
 
     Attributes:
-        metric: its name.
-        best: the cell with the best mean; None if all look the same.
-        beaten: tests of the best against what it can be told from, the nearest first.
-        alike: the other cells, which it cannot be told from.
-        others: tests of two other cells that can be told apart.
-        hidden: how large a difference between two cells could be that was not found.
-        tests: between cells.
-        against: tests of the best against the baselines.
+        metric: The full name of the metric.
+        best: The cell with the best mean; None if all cells are the same at the precision shown.
+        beaten: Tests of the best cell against those that it is declared different from, the closest first.
+        indistinguishable: The other cells, which are not distinguishable from the best.
+        others: Tests of pairs without the best cell that are declared different.
+        undetected: The largest difference that cannot be ruled out between cells that are not declared different.
+        tests: All tests between cells.
+        against: Tests of the best cell against the baselines.
     """
 
     metric: str
     best: CellResults | None
     beaten: tuple[Comparison, ...]
-    alike: tuple[CellResults, ...]
+    indistinguishable: tuple[CellResults, ...]
     others: tuple[Comparison, ...]
-    hidden: float
+    undetected: float
     tests: tuple[Comparison, ...]
     against: tuple[Comparison, ...]
 
     @property
     def decided(self) -> bool:
+        """Is any pair of cells declared different?"""
         return bool(self.beaten or self.others)
 
     @property
     def units(self) -> int:
+        """The number of users, texts or items that were compared."""
         return max((test.units for test in (*self.tests, *self.against)), default=0)
 
 
 def verdict(group: DatasetResults, name: str) -> Verdict:
+    """The verdict on one metric of a dataset."""
     cells = {cell.name for cell in group.cells}
     tests = [test for test in group.comparisons if test.metric == name and {test.first, test.second} <= cells]
     best = group.best(name)
-    own = [test if test.first == best.name else test.swapped() for test in tests if best and _of(test, best)]
-    rest = [test for test in tests if best is None or not _of(test, best)]
-    beaten = sorted((test for test in own if tells_apart(test)), key=lambda test: abs(test.difference))
+    own = [test if test.first == best.name else test.swapped() for test in tests if best and _involves(test, best)]
+    rest = [test for test in tests if best is None or not _involves(test, best)]
+    beaten = sorted((test for test in own if is_declared_different(test)), key=lambda test: abs(test.difference))
     higher = metric(name).higher_is_better
     against = [
         test if test.first == best.name else test.swapped()
         for test in group.comparisons
-        if best and test.metric == name and _of(test, best) and not {test.first, test.second} <= cells
+        if best and test.metric == name and _involves(test, best) and not {test.first, test.second} <= cells
     ]
-    told = {test.second for test in beaten}
-    alike = [cell for cell in group.cells if cell.values(name) and cell is not best and cell.name not in told]
+    beaten_names = {test.second for test in beaten}
+    indistinguishable = [
+        cell for cell in group.cells if cell.values(name) and cell is not best and cell.name not in beaten_names
+    ]
     return Verdict(
         name,
         best,
         tuple(beaten),
-        tuple(alike),
-        tuple(test if (test.difference > 0) == higher else test.swapped() for test in rest if tells_apart(test)),
-        max((max(abs(test.low), abs(test.high)) for test in tests if not tells_apart(test)), default=0.0),
+        tuple(indistinguishable),
+        tuple(
+            test if (test.difference > 0) == higher else test.swapped() for test in rest if is_declared_different(test)
+        ),
+        max((max(abs(test.low), abs(test.high)) for test in tests if not is_declared_different(test)), default=0.0),
         tuple(tests),
         tuple(against),
     )
 
 
-def _of(test: Comparison, cell: CellResults) -> bool:
+def _involves(test: Comparison, cell: CellResults) -> bool:
     return cell.name in (test.first, test.second)
 
 
-def above(test: Comparison) -> bool | None:
-    """Is the first, trained with several seeds, better than this baseline? None: they cannot be told apart.
+def beats_baseline(test: Comparison) -> bool | None:
+    """Is the first level better than this baseline? None if the two are not distinguishable.
 
-    A baseline that was trained once is no less certain than the levels' spread over seeds makes it.
+    A baseline that was trained once is compared by the variance of the level over its seeds.
     """
     if not test.distinguishable:
         return None
@@ -98,9 +105,9 @@ def above(test: Comparison) -> bool | None:
 
 
 def is_weak(one: Verdict, group: DatasetResults) -> bool:
-    """Is some baseline not surpassed? Where all levels look the same none was tested: then its mean decides."""
+    """Is there a baseline that is not beaten? If all levels are the same, none was tested, and the means decide."""
     if one.best is not None:
-        return any(above(test) is not True for test in one.against)
+        return any(beats_baseline(test) is not True for test in one.against)
     mean = next((cell.mean(one.metric) for cell in group.cells if cell.values(one.metric)), math.nan)
     return any(
         metric(one.metric).better(baseline.metrics.get(one.metric, math.nan), mean) for baseline in group.baselines
@@ -108,7 +115,7 @@ def is_weak(one: Verdict, group: DatasetResults) -> bool:
 
 
 def possible_loss(one: Verdict, cell: CellResults) -> float:
-    """How much worse than the best `cell` may be, as a share of the best, by the interval of their difference."""
+    """How much worse than the best `cell` may be, as a share of the best mean, by the interval of the difference."""
     best = one.best
     if best is None or cell is best or not best.mean(one.metric):
         return 0.0
@@ -120,12 +127,12 @@ def possible_loss(one: Verdict, cell: CellResults) -> float:
 
 @dataclass(frozen=True)
 class Cheapest:
-    """The least costly of the cells that no metric can tell from its best.
+    """The cheapest of the cells that are not distinguishable from the best on any metric.
 
     Attributes:
-        cell: which.
-        than: the best on the first metric.
-        shares: of that one's costs, by metric, where they differ.
+        cell: The cheapest cell.
+        than: The best cell on the first metric.
+        shares: The costs of `cell` as shares of those of `than`, by metric, where they differ.
     """
 
     cell: CellResults
@@ -134,7 +141,7 @@ class Cheapest:
 
 
 def cheapest(group: DatasetResults, verdicts: list[Verdict]) -> Cheapest | None:
-    """One that may lose little, if there is one. None if no cell that is cheaper is among the best on every metric."""
+    """The cheapest cell, preferably with little possible loss; None if none is cheaper and among the best throughout."""
     ranked = [found for found in verdicts if found.tests]
     than = next((found.best for found in ranked if found.best is not None), None)
     if than is None:
@@ -142,11 +149,11 @@ def cheapest(group: DatasetResults, verdicts: list[Verdict]) -> Cheapest | None:
     alike = [
         cell
         for cell in group.cells
-        if cell.results and all(found.best in (None, cell) or cell in found.alike for found in ranked)
+        if cell.results and all(found.best in (None, cell) or cell in found.indistinguishable for found in ranked)
     ]
-    safe = [cell for cell in alike if all(possible_loss(one, cell) <= TOO_MUCH for one in ranked)]
+    safe = [cell for cell in alike if all(possible_loss(one, cell) <= MAX_LOSS for one in ranked)]
     for pool, cost in itertools.product((safe, alike), COSTS):
-        # A cost that a cell lacks is nan, which is less than nothing.
+        # A missing cost is nan, for which the comparison is false.
         below = [cell for cell in pool if cell.mean(cost) < (1 - _SAME_COST) * than.mean(cost)]
         if below:
             cell = min(below, key=lambda cell: cell.mean(cost))
@@ -156,5 +163,5 @@ def cheapest(group: DatasetResults, verdicts: list[Verdict]) -> Cheapest | None:
 
 
 def verdicts(study: StudyResults, group: DatasetResults) -> list[Verdict]:
-    """Of every metric of the study that the group has."""
+    """The verdict on every metric of the study that was measured on this dataset."""
     return [verdict(group, name) for name in study.metrics if any(cell.values(name) for cell in group.cells)]

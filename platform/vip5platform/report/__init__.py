@@ -1,1 +1,1 @@
-"""The report that answers a study: as a page, as text, on the terminal; and what is printed of a dataset."""
+"""Reports of studies and searches as HTML, Markdown and terminal text, and summaries of datasets."""

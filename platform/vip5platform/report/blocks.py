@@ -1,4 +1,4 @@
-"""What a report is made of, before it is HTML, Markdown or a terminal's text. Text is plain: renderers escape it."""
+"""The building blocks of a report, independent of the output format. Text is plain; renderers escape it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; a `note` is set smaller, the `answer` larger."""
+    """A paragraph. A `note` is set smaller, the `answer` larger."""
 
     text: str
     kind: Literal["plain", "note", "answer"] = "plain"
@@ -17,13 +17,15 @@ class Text:
 
 @dataclass(frozen=True)
 class Bullets:
-    """A list; each item is a lead in bold, which may be empty, and the rest."""
+    """A list. Each item is a lead in bold, which may be empty, and its text."""
 
     items: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Code:
+    """A block of code."""
+
     text: str
 
 
@@ -32,9 +34,9 @@ class Column:
     """A column of a table.
 
     Attributes:
-        head: of the column.
-        group: columns of one group stand under a common head.
-        number: is it set to the right?
+        head: The header of the column.
+        group: A header that adjacent columns of the same group share.
+        number: Whether the column is right-aligned.
     """
 
     head: str
@@ -47,9 +49,9 @@ class Cell:
     """One cell of a table.
 
     Attributes:
-        text: what it says.
-        best: is it set in bold?
-        mark: a sign after the text, which a legend explains.
+        text: The content of the cell.
+        best: Whether the content is set in bold.
+        mark: A symbol after the text, which the legend explains.
     """
 
     text: str
@@ -62,9 +64,9 @@ class Row:
     """One row of a table.
 
     Attributes:
-        head: its first cell.
-        cells: one per column; none, for a row that is all head.
-        kind: a `group` heads the rows below it; `aside` is dimmed.
+        head: The first cell of the row.
+        cells: One cell per column; none for a row that is only a header.
+        kind: A `group` row is the header of the rows below it; an `aside` row is dimmed.
     """
 
     head: str
@@ -77,10 +79,10 @@ class Table:
     """A table.
 
     Attributes:
-        corner: over the rows' heads.
-        columns: without that of the heads.
-        rows: in order.
-        notes: legends and reasons, below.
+        corner: The header of the first column.
+        columns: All other columns.
+        rows: The rows in their order.
+        notes: Legends and explanations below the table.
     """
 
     corner: str
@@ -88,8 +90,8 @@ class Table:
     rows: Sequence[Row]
     notes: Sequence[str] = ()
 
-    def parts(self) -> list[Table]:
-        """A table for each group of columns, for where the whole is too wide."""
+    def split_by_group(self) -> list[Table]:
+        """One table per group of columns, for where the whole table is too wide."""
         groups = dict.fromkeys(column.group for column in self.columns)
         parts = []
         for group in groups:
@@ -104,8 +106,8 @@ class Drawing:
     """A plot.
 
     Attributes:
-        svg: the element.
-        caption: what it shows, also for who cannot see it.
+        svg: The SVG element.
+        caption: What the plot shows; also its text alternative.
     """
 
     svg: str
@@ -114,7 +116,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Drawings:
-    """Plots side by side, as many as the page is wide."""
+    """Plots side by side, as many as fit on the page."""
 
     drawings: Sequence[Drawing]
 
@@ -124,13 +126,13 @@ Block = Text | Bullets | Code | Table | Drawings
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what is below it.
+    """A heading and its content.
 
     Attributes:
-        name: for links.
-        title: the heading.
-        blocks: in order; a section without any is left out.
-        folded: is it closed until someone opens it?
+        name: The anchor for links.
+        title: The heading.
+        blocks: The content in its order; a section without blocks is omitted.
+        folded: Whether the section is collapsed until a reader opens it.
     """
 
     name: str

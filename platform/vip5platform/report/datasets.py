@@ -1,4 +1,4 @@
-"""What the `vip5` command prints of a dataset."""
+"""Summaries of datasets, as the `vip5` command and studies print them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vip5core.data.dataset import Dataset
 from vip5core.data.leak import ANSWERS
 from vip5platform.console import console, say, warn
 
-if TYPE_CHECKING:  # the first reads images, the second downloads them: seconds of imports that `prepare` does without
+if TYPE_CHECKING:  # these imports take seconds and `prepare` does not need them
     from vip5core.data.describe import Description
     from vip5core.data.images.dataset_images import AddedImages
 
 
 def dataset_summary(dataset: Dataset) -> None:
-    """One line of counts, and a warning for everything that is not there."""
+    """Print one line of counts, and a warning for everything that was dropped."""
     counts = dataset.manifest.counts
     say(
         f"{escape(dataset.name)}: {dataset.n_users:,} users, {dataset.n_items:,} items "
@@ -28,14 +28,14 @@ def dataset_summary(dataset: Dataset) -> None:
         f"{len(dataset.explanations):,} explanations"
     )
     if dataset.manifest.ids_leak:
-        warn("this dataset's item ids tell the held-out items: rankings flatter every model (docs/item-ids.md)")
+        warn("its item ids leak the held-out items, which inflates every ranking metric (docs/item-ids.md)")
     for drop in dataset.manifest.drops:
         examples = f" ({', '.join(drop.examples)}, …)" if drop.examples else ""
         warn(f"{drop.count:,} {drop.what}: {drop.reason}{examples}")
 
 
 def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
-    """A dataset's figures, its history lengths, and what its source offered in vain."""
+    """The statistics of a dataset, its history lengths, and what was dropped from its source."""
     manifest = dataset.manifest
     source = ", ".join(value if key == "name" else f"{key} {value}" for key, value in manifest.source.items() if value)
     facts = Table(title=escape(source), box=box.SIMPLE_HEAVY, show_header=False, title_justify="left")
@@ -44,36 +44,44 @@ def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
     facts.add_column(style="dim")
     mean, median, longest = found.history_lengths
     words, frequent = found.aspects
-    told = found.explanations
+    explanations = found.explanations
     rows = [
         ("users", f"{found.users:,}", ""),
         ("items", f"{found.items:,}", ""),
         ("interactions", f"{found.interactions:,}", f"of {manifest.counts['interactions_in_source']:,} in the source"),
         ("density", f"{found.density:.3%}", f"sparsity {1 - found.density:.3%}"),
         ("history length", f"{mean:.1f}", f"mean; median {median:g}, longest {longest:,}"),
-        ("time", found.last or "–", f"since {found.first}" if found.first else "the source has an order, no times"),
         (
-            "tied ends",
-            f"{found.tied_ends:.1%}",
-            "users whose last two interactions have one time: order decides the test",
+            "time",
+            found.last or "–",
+            f"since {found.first}" if found.first else "the source has an order but no timestamps",
         ),
-        ("popularity", f"{found.top_decile:.1%}", "of training interactions with the top tenth of the items"),
-        ("with image", f"{found.with_image:.1%}", f"of items; {found.with_url:.1%} say where one can be had"),
+        (
+            "tied last items",
+            f"{found.tied_ends:.1%}",
+            "of users have the same timestamp on their last two interactions: row order decides the test item",
+        ),
+        ("popularity", f"{found.top_decile:.1%}", "of training interactions are with the most popular 10 % of items"),
+        ("with image", f"{found.with_image:.1%}", f"of items; {found.with_url:.1%} have an image URL"),
         ("with title", f"{found.with_title:.1%}", f"of items; {found.with_description:.1%} with description"),
-        ("explanations", f"{sum(told.values()):,}", ", ".join(f"{split} {count:,}" for split, count in told.items())),
+        (
+            "explanations",
+            f"{sum(explanations.values()):,}",
+            ", ".join(f"{split} {count:,}" for split, count in explanations.items()),
+        ),
         ("with explanation", f"{found.with_explanation:.1%}", "of interactions"),
         ("explanation length", f"{found.explanation_words:g}", "words, median"),
         ("aspects", f"{words:,}", ", ".join(frequent)),
-        ("features that came with it", str(len(manifest.features)), ", ".join(manifest.features)),
+        ("provided features", str(len(manifest.features)), ", ".join(manifest.features)),
         (
             "item ids",
             manifest.id_scheme,
-            "leaky: numbered with the held-out items" if manifest.ids_leak else "leak-free",
+            "leaky: numbered along histories that include the held-out items" if manifest.ids_leak else "leak-free",
         ),
         (
-            f"next number, HR@{ANSWERS}",
+            f"next ids, HR@{ANSWERS}",
             f"{found.leak.hit_rate:.4f}",
-            f"of test items, untrained; NDCG@{ANSWERS} {found.leak.ndcg:.4f}; chance {found.leak.chance:.4f}",
+            f"no model, ids after the history; NDCG@{ANSWERS} {found.leak.ndcg:.4f}; chance {found.leak.chance:.4f}",
         ),
         (
             "options",
@@ -102,10 +110,10 @@ def _histogram(found: Description) -> Table:
 
 
 def _drops(dataset: Dataset) -> Table:
-    table = Table(title="dropped or mended", box=box.SIMPLE_HEAVY, title_justify="left")
-    for name, justify in (("count", "right"), ("what", "left"), ("why", "left"), ("such as", "left")):
+    table = Table(title="dropped or repaired", box=box.SIMPLE_HEAVY, title_justify="left")
+    for name, justify in (("count", "right"), ("what", "left"), ("reason", "left"), ("examples", "left")):
         table.add_column(
-            name, justify="right" if justify == "right" else "left", style="dim" if name == "such as" else ""
+            name, justify="right" if justify == "right" else "left", style="dim" if name == "examples" else ""
         )
     for drop in dataset.manifest.drops:
         table.add_row(f"{drop.count:,}", drop.what, escape(drop.reason), escape("; ".join(drop.examples[:2])))
@@ -113,16 +121,16 @@ def _drops(dataset: Dataset) -> Table:
 
 
 def images_summary(added: AddedImages, downloads: Path) -> None:
-    """How many items have an image now, and why others have none."""
+    """Print how many items have an image now, and why others have none."""
     new = added.now - added.before
-    say(f"{added.now:,} items with image, {new:,} of them new; files and ledger: {escape(str(downloads))}")
+    say(f"{added.now:,} items with image, {new:,} of them new; files and ledger in {escape(str(downloads))}")
     if added.reasons.empty:
         return
     table = Table(title="no image", box=box.SIMPLE_HEAVY, title_justify="left")
     table.add_column("items", justify="right")
-    table.add_column("why")
-    table.add_column("such as", style="dim", overflow="fold")
+    table.add_column("reason")
+    table.add_column("example", style="dim", overflow="fold")
     for (reason, final), rows in added.reasons.groupby(["reason", "final"], sort=False):
-        again = "" if final else " (asked again by the next run)"
+        again = "" if final else " (retried by the next run)"
         table.add_row(f"{len(rows):,}", escape(f"{reason}{again}"), escape(rows["url"].iloc[0]))
     console.print(table)

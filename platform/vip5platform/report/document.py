@@ -1,4 +1,4 @@
-"""A report in its order: the answer first, then what it rests on."""
+"""The structure of a report: the answer first, then the evidence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vip5platform.analysis.results import StudyResults
 from vip5platform.report.blocks import Block, Drawings, Section, Text
-from vip5platform.report.formatting import count, dataset_name
+from vip5platform.report.formatting import dataset_name, pluralize
 from vip5platform.report.plots import cost as cost_plots
 from vip5platform.report.plots import factors as factor_plots
 from vip5platform.report.plots import levels as plots
@@ -20,13 +20,13 @@ from vip5platform.report.sections.search import StoredSearch
 
 @dataclass(frozen=True)
 class Document:
-    """A report, whatever it is written as.
+    """A report, independent of the output format.
 
     Attributes:
-        title: the question.
-        answer: in a sentence; one for each dataset.
-        about: what was asked about.
-        sections: below, in order.
+        title: The question of the study.
+        answer: One sentence per dataset.
+        about: The datasets and the number of trials.
+        sections: The sections in their order.
     """
 
     title: str
@@ -36,20 +36,21 @@ class Document:
 
 
 def document(study: StudyResults, found: StoredSearch | None = None) -> Document:
-    """The whole report.
+    """The report of a study or search.
 
     Args:
-        found: what a search's storage knows; None leaves out all plots as well, for text.
+        study: The results to report.
+        found: The content of a search's storage; None also omits all plots, for text output.
     """
     sections = [
-        Section("answer", "The answer in full", details(study)),
-        Section("search", "The best trials", search.blocks(study, found or StoredSearch())),
-        Section("table", "The table", _table(study)),
+        Section("answer", "Results by metric", details(study)),
+        Section("search", "Best trials", search.blocks(study, found or StoredSearch())),
+        Section("table", "Results", _table(study)),
         Section("plots", "Plots", _plots(study, found) if found is not None else []),
-        Section("pairs", "Two by two", pairs.blocks(study)),
-        Section("paper", "Beside the paper", paper.blocks(study)),
-        Section("cost", "What it cost", cost.blocks(study)),
-        Section("reproduce", "How to reproduce it", reproduce.blocks(study), folded=True),
+        Section("pairs", "Pairwise comparisons", pairs.blocks(study)),
+        Section("paper", "Compared with the paper", paper.blocks(study)),
+        Section("cost", "Cost", cost.blocks(study)),
+        Section("reproduce", "How to reproduce", reproduce.blocks(study), folded=True),
     ]
     return Document(
         study.record.question,
@@ -66,33 +67,33 @@ def _about(study: StudyResults) -> str:
         if group.dataset is not None:
             size = f" ({group.dataset.n_users:,} users, {group.dataset.n_items:,} items)"
         parts.append(f"{dataset_name(group)}{size}")
-    trials = count(len(study.record.trials), "trial")
+    trials = pluralize(len(study.record.trials), "trial")
     missing = sum(len(cell.failures) for cell in study.cells)
-    what = "not run to the end" if study.record.kind == "search" else "missing"
+    what = "stopped early or failed" if study.record.kind == "search" else "missing"
     return f"{', '.join(parts)} · {trials}" + (f", {missing} {what}" if missing else "")
 
 
 def _table(study: StudyResults) -> list[Block]:
-    if study.record.kind == "search":  # its trials stand in a table of their own
+    if study.record.kind == "search":  # its trials are in the section "Best trials"
         return []
     return [level_table(study)]
 
 
 def _plots(study: StudyResults, found: StoredSearch) -> list[Block]:
     if study.record.kind == "search":
-        made = search_plots.drawings(study, found)
+        made = search_plots.plot_search(study, found)
         return [Drawings(made)] if made else []
     blocks: list[Block] = []
-    by_level = plots.levels(study)
+    by_level = plots.plot_levels(study)
     if by_level:
-        blocks += [Drawings(by_level), Text(plots.key(study), "note")]
-    crossed = factor_plots.crossed(study)
+        blocks += [Drawings(by_level), Text(plots.explain_symbols(study), "note")]
+    crossed = factor_plots.plot_interactions(study)
     if crossed:
-        blocks += [Text(f"Do {' and '.join(study.record.factors[-2:])} go together?"), Drawings(crossed)]
-    by_cost = cost_plots.costs(study)
+        blocks += [Text(f"Interaction of {' and '.join(study.record.factors[-2:])}:"), Drawings(crossed)]
+    by_cost = cost_plots.plot_costs(study)
     if by_cost:
         blocks += [Text("Quality against cost:"), Drawings(by_cost)]
-    by_rank = factor_plots.ranks(study)
+    by_rank = factor_plots.plot_ranks(study)
     if by_rank:
-        blocks += [Text("Does the order hold on every dataset?"), Drawings(by_rank)]
+        blocks += [Text("Rank of each level on each dataset:"), Drawings(by_rank)]
     return blocks

@@ -1,4 +1,4 @@
-"""A report as files: a page, text, tables, a picture."""
+"""A report as files: a page, text, tables and a plot."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ _PLOT = "plot.png"
 
 
 def write_report(study: StudyResults, home: Home) -> list[Path]:
-    """Write `report.html`, `report.md`, `trials.csv`, `comparisons.csv` and `plot.png`, each whole.
+    """Write `report.html`, `report.md`, `trials.csv`, `comparisons.csv` and `plot.png`, each atomically.
 
     Returns:
-        Their paths, in the study's folder under `home`.
+        The paths of the files, in the study's folder under `home`.
     """
     folder = study.record.folder(home)
     found = search.load_stored_search(study, home)
     contents = {
         "report.html": html.render(document(study, found)),
         "report.md": markdown.render(document(study), _PLOT),
-        "trials.csv": trials(study).to_csv(index=False),
-        "comparisons.csv": pairs.table(study).to_csv(index=False),
+        "trials.csv": trial_rows(study).to_csv(index=False),
+        "comparisons.csv": pairs.comparison_rows(study).to_csv(index=False),
     }
     for name, text in contents.items():
-        with atomic_file(folder / name) as aside:
-            aside.write_text(text, "utf-8")
-    return [*(folder / name for name in contents), main_plot.save(study, found, folder / _PLOT)]
+        with atomic_file(folder / name) as file:
+            file.write_text(text, "utf-8")
+    return [*(folder / name for name in contents), main_plot.save_overview(study, found, folder / _PLOT)]
 
 
-def trials(study: StudyResults) -> pd.DataFrame:
-    """One line per trial: its levels, what it is known by, why it failed, and all its metrics."""
+def trial_rows(study: StudyResults) -> pd.DataFrame:
+    """One row per trial: dataset, levels, seed, fingerprint, the reason if it failed, and all metrics."""
     results = study.trial_results()
     lines: list[dict[str, Any]] = []
     for trial in study.record.trials:
         result = results.get(trial.fingerprint)
-        line: dict[str, Any] = {**trial.cell, "asked of": trial.group, "seed": trial.seed}
+        line: dict[str, Any] = {"dataset": trial.group, **trial.cell, "seed": trial.seed}
         line |= {"fingerprint": trial.fingerprint, "failure": _failure(trial, result)}
         lines.append(line | (result.metrics if result else {}))
     return pd.DataFrame(lines)
@@ -57,17 +57,17 @@ def _failure(trial: RecordedTrial, result: TrialResult | None) -> str:
 
 
 def summary(study: StudyResults) -> dict[str, float]:
-    """What stands in the study's own row among MLflow's runs.
+    """The metrics of the study's parent run in MLflow.
 
-    The best mean of each metric of the study (by dataset, if there are several), how many trials there are and how many
-    are missing, and the machine hours.
+    These are the best mean of each metric of the study (per dataset if there are several), the number of trials and of
+    missing trials, and the machine hours.
     """
     figures: dict[str, float] = {}
     for group in study.groups:
         for name in study.metrics:
             best = group.best(name) or next((cell for cell in group.cells if cell.values(name)), None)
             if best is not None:
-                where = f"/{_plain(group.name)}" if len(study.groups) > 1 else ""
+                where = f"/{_mlflow_name(group.name)}" if len(study.groups) > 1 else ""
                 figures[f"{name}{where}"] = best.mean(name)
     missing = sum(len(cell.failures) for cell in study.cells)
     return {
@@ -78,6 +78,6 @@ def summary(study: StudyResults) -> dict[str, float]:
     }
 
 
-def _plain(name: str) -> str:
-    """A name that MLflow takes."""
+def _mlflow_name(name: str) -> str:
+    """A name that MLflow accepts."""
     return "".join(letter if (letter.isalnum() and letter.isascii()) or letter in "-_." else "-" for letter in name)

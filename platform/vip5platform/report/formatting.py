@@ -1,4 +1,4 @@
-"""How levels, metrics and numbers are written, the same in every part of a report."""
+"""How levels, metrics and numbers are formatted, the same in every part of a report."""
 
 from __future__ import annotations
 
@@ -7,77 +7,94 @@ from collections.abc import Sequence
 from vip5core.metrics import Metric
 from vip5platform.analysis.results import CellResults, DatasetResults, Interval, StudyResults
 
-#: Factors that say on which data a cell stands: what a group is.
+#: The factor whose levels are datasets.
 _DATA = "dataset"
+#: Baselines whose displayed name is not their name on the command line.
+_BASELINE_NAMES = {"sasrec": "SASRec"}
 
 
-def unit(how: Metric) -> str:
+def unit_suffix(how: Metric) -> str:
+    """The unit of a metric in parentheses; empty if it has none or its label names it."""
     return f" ({how.unit})" if how.unit and how.unit not in how.label else ""
 
 
-def number(value: float | None, how: Metric) -> str:
-    """A value as tables write it, with a true minus."""
+def format_value(value: float | None, how: Metric) -> str:
+    """A value as tables show it, with a typographic minus sign."""
     return how.show(value).replace("-", "−")
 
 
-def with_sign(value: float, how: Metric) -> str:
-    text = number(value, how)
+def format_signed(value: float, how: Metric) -> str:
+    """A value with its sign."""
+    text = format_value(value, how)
     return text if text.startswith(("−", "–")) or value == 0 else f"+{text}"
 
 
-def span(low: float, high: float, how: Metric) -> str:
-    return f"[{number(low, how)}, {number(high, how)}]"
+def format_interval(low: float, high: float, how: Metric) -> str:
+    """`[low, high]`."""
+    return f"[{format_value(low, how)}, {format_value(high, how)}]"
 
 
-def with_half_width(interval: Interval, how: Metric) -> str:
-    """`0.0560 ± 0.0080`; the mean alone, where nothing tells how sure it is."""
-    text, half = number(interval.mean, how), (interval.high - interval.low) / 2
-    return f"{text} ± {how.show(half)}" if half > 0 else text  # nan is not, either
+def format_mean(interval: Interval, how: Metric) -> str:
+    """`0.0560 ± 0.0080`; the mean alone if it has no interval."""
+    text, half = format_value(interval.mean, how), (interval.high - interval.low) / 2
+    return f"{text} ± {how.show(half)}" if half > 0 else text  # also false for nan
 
 
-def p_value(value: float) -> str:
+def format_p_value(value: float) -> str:
+    """`p = 0.012` or `p < 0.001`."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.0f}\u00a0%" if share >= 0.095 else f"{100 * share:.2g}\u00a0%"  # unbroken
+def format_percent(share: float) -> str:
+    """A share in percent, with two significant digits if it is small."""
+    return f"{100 * share:.0f}\u00a0%" if share >= 0.095 else f"{100 * share:.2g}\u00a0%"  # a non-breaking space
 
 
 def join_words(words: Sequence[str], at_most: int = 6) -> str:
-    """`a, b and c`; the last are counted where there are too many."""
+    """`a, b and c`; beyond `at_most`, the last ones are counted."""
     if len(words) > at_most:
         words = [*words[: at_most - 1], f"{len(words) - at_most + 1} more"]
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def count(how_many: int, what: str) -> str:
+def pluralize(how_many: int, what: str) -> str:
+    """A count with its noun: `1 seed`, `3 seeds`."""
     return f"{how_many:,} {what}" + ("" if how_many == 1 else "s")
 
 
-def level(cell: CellResults, study: StudyResults) -> str:
-    """A cell's name within its group: the dataset need not be said again."""
+def level_name(cell: CellResults, study: StudyResults) -> str:
+    """The name of a cell within its dataset, without repeating the dataset."""
     whole = len(study.groups) == 1
     return " · ".join(text for factor, text in cell.levels.items() if whole or factor != _DATA) or cell.name
 
 
-def subject(name: str, study: StudyResults) -> str:
-    """A level at the head of a sentence: a bare number needs to be told what it is a number of."""
+def level_as_subject(name: str, study: StudyResults) -> str:
+    """The name of a level in a sentence; a bare number is preceded by its factor."""
     bare = name.replace(".", "", 1).isdecimal()
-    return f"{factors(study)} {name}" if bare else name
+    return f"{factor_names(study)} {name}" if bare else name
 
 
-def factors(study: StudyResults) -> str:
-    """What the levels are levels of."""
+def factor_names(study: StudyResults) -> str:
+    """The names of the factors, joined."""
     names = [name for name in study.record.factors if name != _DATA or len(study.groups) == 1]
     return " × ".join(names or study.record.factors)
 
 
-def display(study: StudyResults, group: DatasetResults) -> dict[str, str]:
-    """How each cell and baseline of a group is called, by its name in the comparisons."""
-    names = {cell.name: level(cell, study) for cell in group.cells}
-    return {**{baseline.name: baseline.name for baseline in group.baselines}, **names}
+def display_names(study: StudyResults, group: DatasetResults) -> dict[str, str]:
+    """The displayed name of each cell and baseline of a dataset, by its name in the comparisons."""
+    names = {cell.name: level_name(cell, study) for cell in group.cells}
+    return {**{baseline.name: baseline_name(baseline.name) for baseline in group.baselines}, **names}
+
+
+def baseline_name(name: str) -> str:
+    """The displayed name of a baseline.
+
+    >>> baseline_name("sasrec"), baseline_name("popularity")
+    ('SASRec', 'popularity')
+    """
+    return _BASELINE_NAMES.get(name, name)
 
 
 def dataset_name(group: DatasetResults) -> str:
-    """The group as it was asked for; of a folder, its last part."""
+    """The dataset as it was requested; of a folder, its last part."""
     return group.name.rstrip("/").rpartition("/")[2] or group.name

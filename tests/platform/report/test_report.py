@@ -178,25 +178,25 @@ def test_a_clear_winner_is_named_with_its_margin_interval_and_p(home):
     assert "a (0.4000) is best: it beats b by 0.0500 ([0.0400, 0.0600], p = 0.004) and 1 other level by more" in text
     assert "3 seeds, 20 users, p adjusted for 3 comparisons" in text
     assert "cheapest" not in text
-    assert "told" not in text
+    assert "distinguishable" not in text
 
 
-def test_a_tie_says_how_large_a_difference_could_hide_and_never_equal(home):
+def test_a_tie_says_how_large_a_difference_cannot_be_ruled_out_and_never_equal(home):
     text = answer(three(home, TIE))
-    assert "no two levels can be told apart, though a difference of up to 0.2200 could hide" in text
+    assert "no two levels are distinguishable (differences up to 0.2200 cannot be ruled out)" in text
     assert "is best" not in text
     assert "equal" not in text
 
 
-def test_a_cheaper_level_that_cannot_be_told_from_the_best_is_named_with_what_it_may_lose(home):
+def test_a_cheaper_level_not_distinguishable_from_the_best_is_named_with_what_it_may_lose(home):
     text = answer(three(home, CHEAP)).replace("\u00a0", " ")
-    assert "a (0.4000) is highest: it beats c by 0.1000 ([0.0900, 0.1100], p = 0.001) but cannot be told from b" in text
+    assert "a (0.4000) has the best mean: it beats c by 0.1000 ([0.0900, 0.1100], p = 0.001) but is not distinguishable from b" in text
     assert "is b, with 50 % of the trainable parameters of a, though it may be up to 25 % worse" in text
 
 
 @pytest.mark.parametrize(
     ("half", "said"),
-    [(0.02, "the cheapest that no metric can tell from its best is b"), (0.5, "a cheaper level would do is open")],
+    [(0.02, "the cheapest level that is not distinguishable from the best on any metric is b"), (0.5, "whether a cheaper level suffices is open")],
 )
 def test_a_level_that_may_be_far_worse_is_not_offered_as_cheap(home, half, said):
     tests = [compared("a", "b", 0.05, 0.3, half=half), compared("a", "c", 0.1, 0.3, half=0.3), compared("b", "c", 0, 1)]
@@ -217,22 +217,22 @@ def test_a_level_that_lacks_a_metrics_best_is_not_the_cheapest(home):
 def test_with_one_seed_no_level_is_declared_better(home):
     one = three(home, [replace(test, seeds=1) for test in CLEAR], seeds=1)
     text = answer(one)
-    assert text.startswith("One seed, so how far trainings differ by themselves is unknown")
+    assert text.startswith("With one seed, run-to-run variance is unknown, so no level is declared better")
     assert "--seeds 3" in text
-    assert "sequential NDCG@10 is highest with a (0.4000" in text
+    assert "sequential NDCG@10 is highest for a (0.4000" in text
     assert not re.search("beats|is best", text)
-    assert "no two are declared different" in written(one, home)["report.md"]
+    assert "no two levels are declared different" in written(one, home)["report.md"]
 
 
-def test_a_level_that_has_one_seed_only_is_not_told_apart(home):
+def test_a_level_with_one_seed_is_not_declared_different(home):
     text = answer(three(home, [CLEAR[0], replace(CLEAR[1], seeds=1), CLEAR[2]]))
-    assert "it beats b by 0.0500 ([0.0400, 0.0600], p = 0.004) but cannot be told from c" in text
+    assert "it beats b by 0.0500 ([0.0400, 0.0600], p = 0.004) but is not distinguishable from c" in text
 
 
 @pytest.mark.parametrize(("p", "weak"), [(0.01, False), (0.5, True)])
-def test_a_best_that_is_not_above_popularity_is_said(home, p, weak):
+def test_the_answer_says_if_the_best_level_does_not_beat_popularity(home, p, weak):
     text = answer(three(home, [*CLEAR, compared("a", "popularity", 0.2, p)]))
-    assert ("not above every baseline on sequential NDCG@10" in text) is weak
+    assert ("the best level does not beat every baseline on sequential NDCG@10" in text) is weak
 
 
 def test_levels_that_are_all_the_same_are_not_undecided_but_below_popularity(home):
@@ -241,11 +241,14 @@ def test_levels_that_are_all_the_same_are_not_undecided_but_below_popularity(hom
         "toy", None, cells, [Baseline("popularity", {NDCG: 0.2}, rows(0.2))], [compared("a", "b", 0.0, 1.0)]
     )
     text = answer(study([group]))
-    assert text.startswith("Sequential NDCG@10 looks the same with all; the best is not above every baseline on seq")
-    assert "could hide" not in text
+    assert text.startswith(
+        "Sequential NDCG@10 is the same for all levels at the precision shown; "
+        "the best level does not beat every baseline on seq"
+    )
+    assert "ruled out" not in text
 
 
-def test_numbers_as_levels_are_told_what_they_count(home):
+def test_numbers_as_levels_are_preceded_by_their_factor(home):
     cells = [cell(home, {"reduction_factor": n}, [{NDCG: v}] * 2) for n, v in (("2", 0.4), ("32", 0.2))]
     group = DatasetResults("toy", None, cells, [], [compared("2", "32", 0.2, 0.01)])
     text = answer(study([group], factors=("reduction_factor",)))
@@ -296,7 +299,7 @@ def test_levels_that_look_alike_are_not_ranked(home):
     assert not any(best for _, best, _ in table_cells(study([DatasetResults("toy", None, cells, [])])).values())
 
 
-def test_what_cannot_be_told_from_the_best_is_marked_as_the_comparisons_say(home):
+def test_levels_not_distinguishable_from_the_best_are_marked(home):
     found = table_cells(three(home, CHEAP))
     assert [found[level, "NDCG@10"][2] for level in "abc"] == ["", "≈", ""]
     assert [found[level, "train (s)"][2] for level in "abc"] == ["", "", ""]
@@ -311,7 +314,7 @@ def test_a_mean_over_seeds_has_half_of_its_interval_and_one_seed_of_costs_has_no
     assert table_cells(one)["b", "train (s)"][0] == "10.0"
 
 
-def test_holes_stand_in_every_form_with_their_reasons(home):
+def test_missing_trials_are_shown_with_their_reasons_in_every_format(home):
     results = three(home, CLEAR)
     broken = replace(results.cells[1], failures={3: failure("OutOfMemoryError: no room", "out_of_memory")})
     lost = CellResults("d", {"encoder": "d"}, {}, {0: failure("no weights")}, None)
@@ -335,7 +338,7 @@ def test_a_narrow_terminal_gets_a_table_for_each_group_of_columns(home):
     assert all(len(line) <= 60 for line in text.splitlines() if "±" in line or "─" in line)
     assert "trainable" in text
     assert "popularity" in text
-    assert "cannot be told from b" in text
+    assert "not distinguishable from b" in text
 
 
 def test_the_page_is_whole_escapes_what_users_named_and_fetches_nothing(home):
@@ -354,7 +357,7 @@ def test_the_page_is_whole_escapes_what_users_named_and_fetches_nothing(home):
     assert "&lt;script&gt;" in files["report.html"]
     assert "<script>" not in files["report.md"]
     assert "python sweeps/encoder_ablation.py --seeds 3" in files["report.html"]
-    assert "with changes that were not committed" in files["report.html"]
+    assert "with uncommitted changes" in files["report.html"]
 
 
 def test_markdown_tables_have_as_many_columns_in_every_row(home):
@@ -385,7 +388,7 @@ def test_tables_for_other_programs_come_back_as_they_were(home):
     assert trials[NDCG].tolist() == [0.4] * 3 + [0.35] * 3 + [0.3] * 3
     with (folder / "comparisons.csv").open() as file:
         tests = list(csv.DictReader(file))
-    assert [(t["first"], t["second"], t["told_apart"]) for t in tests] == [
+    assert [(t["first"], t["second"], t["distinguishable"]) for t in tests] == [
         ("a", "b", "False"),
         ("c", "a", "True"),
         ("b", "c", "True"),
@@ -418,8 +421,8 @@ def test_several_datasets_stand_side_by_side_and_their_orders_are_compared(home)
         )
     results = study(groups, factors=("dataset", "encoder"))
     said = answer(results)
-    assert "toys: on sequential NDCG@10 a (0.4000) is highest: it beats c" in said
-    assert "beauty: on sequential NDCG@10 c (0.4000) is highest: it beats a" in said
+    assert "toys: on sequential NDCG@10 a (0.4000) has the best mean: it beats c" in said
+    assert "beauty: on sequential NDCG@10 c (0.4000) has the best mean: it beats a" in said
     page = written(results, home)["report.html"]
     assert "toys and beauty: Kendall&#39;s tau −1.00 (p = 0.33)" in page
     assert summary(results).keys() >= {f"{NDCG}/toys", f"{NDCG}/data-beauty"}
@@ -441,12 +444,12 @@ def test_a_search_shows_its_best_by_validation_its_front_and_what_ended_early(ho
     group = DatasetResults("toy", None, cells, [])
     results = study([group], kind="search", metrics=(VALID, SIZE), factors=("learning_rate",))
     said = answer(results)
-    assert "Of 5 trials, 1 of which did not run to the end, the best has validation sequential NDCG@10 0.3000" in said
-    assert "with learning_rate 0.01; 3 trials cannot be improved on" in said
+    assert "Of 5 trials, 1 of which stopped early or failed, the best has validation sequential NDCG@10 0.3000" in said
+    assert "with learning_rate 0.01; 3 trials are Pareto-optimal in" in said
     assert "on the test set it has sequential NDCG@10 0.2000" in said
     files = written(results, home)
     assert [line[:6] for line in files["report.md"].splitlines() if "◆ |" in line] == ["| 2 ◆ ", "| 3 ◆ ", "| 1 ◆ "]
-    assert "Chosen on validation alone" in files["report.html"]
+    assert "Selected on validation only" in files["report.html"]
     assert Page(files["report.html"]).tags.count("svg") == 4  # two histories, the front, one setting
     console = Console(width=150, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     show(results, console)
@@ -471,7 +474,7 @@ def test_a_stored_search_adds_what_was_proposed_and_what_matters(home):
     )
     text = written(results, home)["report.html"]
     assert "Proposals: 10 complete." in text
-    assert "What moves validation sequential NDCG@10: learning_rate 100 %" in text
+    assert "Importance for validation sequential NDCG@10: learning_rate 100 %" in text
 
 
 def test_two_factors_are_drawn_as_lines_of_one_along_the_other(home):
@@ -482,7 +485,7 @@ def test_two_factors_are_drawn_as_lines_of_one_along_the_other(home):
     results = study([DatasetResults("toy", None, cells, [])], factors=("encoder", "image_tokens"))
     text = written(results, home)["report.html"]
     assert "sequential NDCG@10 by image_tokens, a line for each encoder" in text
-    assert "sequential NDCG@10 is highest with b · 1 (0.3000" in text
+    assert "sequential NDCG@10 is highest for b · 1 (0.3000" in text
 
 
 def beauty(shop: Dataset, **manifest) -> Dataset:
@@ -505,7 +508,7 @@ def test_the_papers_figures_stand_beside_ours_with_what_keeps_them_apart(home, s
         "direct_template B-5 (paper: B-8)",
         "a sample of 10 users",
         "excluded from the ranking",
-        "of characters here",
+        "on characters here",
         "40 users and",
     ):
         assert difference in text
@@ -515,7 +518,7 @@ def test_other_datasets_have_no_figures_in_the_paper(home, shop):
     assert paper_figures(shop) is None
     assert paper_figures(beauty(shop)) is not None
     results = study([DatasetResults("minimart", shop, [cell(home, {"encoder": "a"}, [{NDCG: 0.1}], dataset=shop)], [])])
-    assert "The paper has no figures for minimart." in written(results, home)["report.md"]
+    assert "The paper reports no results for minimart." in written(results, home)["report.md"]
 
 
 @pytest.mark.parametrize(

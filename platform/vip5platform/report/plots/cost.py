@@ -1,4 +1,4 @@
-"""Quality against cost."""
+"""Plots of quality against cost."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from vip5core.metrics import metric
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.verdict import verdict
 from vip5platform.report.blocks import Drawing
-from vip5platform.report.formatting import dataset_name, level, unit
-from vip5platform.report.plots.levels import looks, slug
+from vip5platform.report.formatting import dataset_name, level_name, unit_suffix
+from vip5platform.report.plots.levels import colour_and_marker, slug
 from vip5platform.report.plots.style import (
     INK,
     LEVEL,
-    canvas,
+    abbreviate_ticks,
     clip_name,
-    drawing,
-    dress,
-    few_ticks,
     label_points,
-    short_numbers,
+    limit_ticks,
+    new_figure,
+    style_axes,
+    to_drawing,
 )
 
-#: What quality is set against, where levels differ in it.
+#: The costs on the horizontal axis.
 _COSTS = ("cost/train_seconds", "model/trainable_parameters", "cost/peak_memory_mb")
-#: Costs that differ by less than this factor are not drawn: much of that is the machine's mood.
+#: Costs that differ by less than this factor are not plotted, because much of that is measurement noise.
 _DIFFER = 1.05
-#: So many points can have their names beside them.
+#: Up to so many points are all labelled.
 _NAMED = 8
 
 
-def costs(study: StudyResults) -> list[Drawing]:
-    """Quality against each cost in which levels differ; with several datasets, of the first metric."""
+def plot_costs(study: StudyResults) -> list[Drawing]:
+    """Quality against each cost in which levels differ; the first metric only if there are several datasets."""
     drawings = []
     for place, group in enumerate(study.groups):
         for name in study.metrics if len(study.groups) == 1 else study.metrics[:1]:
@@ -43,43 +43,43 @@ def costs(study: StudyResults) -> list[Drawing]:
                 if cost == name or len(shown) < 2 or max(means) < _DIFFER * min(means):
                     continue
                 where = f" on {clip_name(dataset_name(group))}" if len(study.groups) > 1 else ""
-                figure = _against(shown, group, name, cost, where, study)
+                figure = _draw_cost(shown, group, name, cost, where, study)
                 caption = f"{metric(name).title} against {metric(cost).title}{where}"
-                drawings.append(drawing(figure, f"cost-{place}-{slug(name)}-{slug(cost)}", caption))
+                drawings.append(to_drawing(figure, f"cost-{place}-{slug(name)}-{slug(cost)}", caption))
     return drawings
 
 
-def _against(
+def _draw_cost(
     shown: Sequence[CellResults], group: DatasetResults, name: str, cost: str, where: str, study: StudyResults
 ) -> Figure:
-    figure, found = canvas(2.9), verdict(group, name)
+    figure, found = new_figure(2.9), verdict(group, name)
     axes = figure.subplots()
     points, colours = [], []
     for cell in shown:
-        colour, shape = looks(cell, found, study)
+        colour, shape = colour_and_marker(cell, found, study)
         interval, x = group.interval(cell, name), cell.mean(cost)
         if interval.high > interval.low and len(shown) <= _NAMED:
             axes.plot([x, x], [interval.low, interval.high], color=colour, lw=1.2, alpha=0.45)
         axes.plot(x, interval.mean, shape, color=colour, ms=7)
-        points.append((x, interval.mean, clip_name(level(cell, study))))
+        points.append((x, interval.mean, clip_name(level_name(cell, study))))
         colours.append(colour if colour != LEVEL else INK)
     values = [x for x, _, _ in points]
     if max(values) > 8 * min(values) > 0:
         axes.set_xscale("log")
     else:
-        few_ticks(axes)
-    few_ticks(axes, "y")
+        limit_ticks(axes)
+    limit_ticks(axes, "y")
     axes.margins(x=0.22, y=0.12)
-    dress(axes, f"{metric(name).title}{unit(metric(name))}{where}")
-    axes.set_xlabel(f"{metric(cost).title}{unit(metric(cost))}")
-    short_numbers(axes)
-    named = _worth_naming(points, metric(name).higher_is_better)
+    style_axes(axes, f"{metric(name).title}{unit_suffix(metric(name))}{where}")
+    axes.set_xlabel(f"{metric(cost).title}{unit_suffix(metric(cost))}")
+    abbreviate_ticks(axes)
+    named = _labelled_points(points, metric(name).higher_is_better)
     label_points(axes, [points[place] for place in named], [colours[place] for place in named], points)
     return figure
 
 
-def _worth_naming(points: Sequence[tuple[float, float, str]], higher_is_better: bool) -> list[int]:
-    """The places of all points; of many, those that nothing cheaper surpasses."""
+def _labelled_points(points: Sequence[tuple[float, float, str]], higher_is_better: bool) -> list[int]:
+    """The indices of the points to label: all of them, or of many those that no cheaper point surpasses."""
     sign = 1 if higher_is_better else -1
     if len(points) <= _NAMED:
         return list(range(len(points)))

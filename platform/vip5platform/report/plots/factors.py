@@ -1,4 +1,4 @@
-"""How factors go together: levels of one in each level of another, and from dataset to dataset."""
+"""Plots of interactions between two factors, and of the ranks of levels across datasets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from vip5core.metrics import metric
 from vip5platform.analysis.results import StudyResults
 from vip5platform.analysis.significance import rank_agreement
 from vip5platform.report.blocks import Drawing
-from vip5platform.report.formatting import dataset_name, level, unit
+from vip5platform.report.formatting import dataset_name, level_name, unit_suffix
 from vip5platform.report.plots.levels import slug
-from vip5platform.report.plots.style import MARKERS, SERIES, canvas, clip_name, drawing, dress, few_ticks, legend
+from vip5platform.report.plots.style import (
+    MARKERS,
+    SERIES,
+    add_legend,
+    clip_name,
+    limit_ticks,
+    new_figure,
+    style_axes,
+    to_drawing,
+)
 
 
-def crossed(study: StudyResults) -> list[Drawing]:
-    """Of two factors, the second along x and a line for each level of the first."""
+def plot_interactions(study: StudyResults) -> list[Drawing]:
+    """Interaction plots of two factors: the second on the horizontal axis, a line for each level of the first."""
     names = [name for name in study.record.factors if name != "dataset"]
     if len(names) != 2:
         return []
@@ -35,7 +44,7 @@ def crossed(study: StudyResults) -> list[Drawing]:
             lines, along = (list(dict.fromkeys(levels[at] for levels in means)) for at in (0, 1))
             if len(lines) < 2 or len(along) < 2:
                 continue
-            figure = canvas(3.1)
+            figure = new_figure(3.1)
             axes = figure.subplots()
             handles: list[Artist] = []
             looks = zip(lines, itertools.cycle(SERIES), itertools.cycle(MARKERS), strict=False)
@@ -45,29 +54,31 @@ def crossed(study: StudyResults) -> list[Drawing]:
             axes.set_xticks(range(len(along)), [clip_name(text) for text in along])
             axes.margins(x=0.08)
             axes.set_xlabel(names[1])
-            few_ticks(axes, "y")
+            limit_ticks(axes, "y")
             where = f" on {clip_name(dataset_name(group))}" if len(study.groups) > 1 else ""
-            dress(axes, f"{metric(name).title}{unit(metric(name))}{where}")
-            legend(figure, handles)
+            style_axes(axes, f"{metric(name).title}{unit_suffix(metric(name))}{where}")
+            add_legend(figure, handles)
             caption = f"{metric(name).title} by {names[1]}, a line for each {names[0]}{where}"
-            drawings.append(drawing(figure, f"crossed-{place}-{slug(name)}", caption))
+            drawings.append(to_drawing(figure, f"crossed-{place}-{slug(name)}", caption))
     return drawings
 
 
-def ranks(study: StudyResults) -> list[Drawing]:
-    """The levels' places on each dataset, and whether datasets agree on them."""
+def plot_ranks(study: StudyResults) -> list[Drawing]:
+    """The rank of each level on each dataset, and how far the datasets agree."""
     if len(study.groups) < 2:
         return []
     drawings = []
     for name in study.metrics:
         having = [group for group in study.groups if any(cell.values(name) for cell in group.cells)]
-        means = [{level(cell, study): cell.mean(name) for cell in group.cells if cell.values(name)} for group in having]
+        means = [
+            {level_name(cell, study): cell.mean(name) for cell in group.cells if cell.values(name)} for group in having
+        ]
         shared = [text for text in (means[0] if means else {}) if all(text in other for other in means)]
         if len(having) < 2 or len(shared) < 2:
             continue
         sign = -1 if metric(name).higher_is_better else 1
         places = np.array([rankdata([sign * of[text] for text in shared]) for of in means])
-        figure = canvas(1.5 + 0.28 * len(shared))
+        figure = new_figure(1.5 + 0.28 * len(shared))
         axes = figure.subplots()
         looks = zip(shared, itertools.cycle(SERIES), itertools.cycle(MARKERS), strict=False)
         for line, (text, colour, marker) in enumerate(looks):
@@ -86,20 +97,20 @@ def ranks(study: StudyResults) -> list[Drawing]:
         axes.set_xlim(-0.2, len(having) - 0.5)
         axes.set_yticks(range(1, len(shared) + 1))
         axes.invert_yaxis()
-        agreement = agreements(study, name)
-        dress(axes, f"{metric(name).title}: place of each level", "y")
-        if len(having) == 2 and agreement:  # which two, the axis says
+        agreement = describe_agreement(study, name)
+        style_axes(axes, f"{metric(name).title}: rank of each level", "y")
+        if len(having) == 2 and agreement:  # the axis names the two
             axes.set_xlabel(agreement[0].partition(": ")[2])
-        drawings.append(drawing(figure, f"ranks-{slug(name)}", f"{metric(name).title}: {'; '.join(agreement)}"))
+        drawings.append(to_drawing(figure, f"ranks-{slug(name)}", f"{metric(name).title}: {'; '.join(agreement)}"))
     return drawings
 
 
-def agreements(study: StudyResults, name: str) -> list[str]:
-    """Kendall's tau of every two datasets, in words."""
+def describe_agreement(study: StudyResults, name: str) -> list[str]:
+    """Kendall's tau of every pair of datasets, in words."""
     said = []
     for first, second in itertools.combinations(study.groups, 2):
         means = [
-            {level(cell, study): cell.mean(name) for cell in group.cells if cell.values(name)}
+            {level_name(cell, study): cell.mean(name) for cell in group.cells if cell.values(name)}
             for group in (first, second)
         ]
         try:

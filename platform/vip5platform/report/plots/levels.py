@@ -1,4 +1,4 @@
-"""A study's plots: its levels by metric."""
+"""Plots of levels by metric."""
 
 from __future__ import annotations
 
@@ -14,52 +14,60 @@ from vip5core.metrics import metric
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.verdict import Verdict, verdict
 from vip5platform.report.blocks import Drawing
-from vip5platform.report.formatting import dataset_name, factors, level, number, span, unit
+from vip5platform.report.formatting import (
+    baseline_name,
+    dataset_name,
+    factor_names,
+    format_interval,
+    format_value,
+    level_name,
+    unit_suffix,
+)
 from vip5platform.report.plots.style import (
     ALIKE,
     BEST,
     DASHES,
     LEVEL,
     LINE,
-    canvas,
+    add_legend,
     clip_name,
-    drawing,
-    dress,
-    few_ticks,
-    legend,
+    limit_ticks,
+    new_figure,
+    style_axes,
+    to_drawing,
 )
 
-#: Baselines farther from the levels than this, in widths of the levels' range, are named but not drawn.
+#: A baseline farther from the levels than this many widths of their range is in the legend but not drawn.
 _FAR = 1.5
 
 
-def levels(study: StudyResults) -> list[Drawing]:
-    """A plot for each dataset and metric of the study."""
+def plot_levels(study: StudyResults) -> list[Drawing]:
+    """One plot per dataset and metric of the study."""
     drawings = []
     for place, group in enumerate(study.groups):
         for name in study.metrics:
             shown = [cell for cell in group.cells if cell.values(name)]
             if not shown:
                 continue
-            figure = canvas(1.25 + 0.3 * len(shown))
+            figure = new_figure(1.25 + 0.3 * len(shown))
             axes = figure.subplots()
             handles = draw_levels(axes, group, name, study)
-            legend(figure, handles)
+            add_legend(figure, handles)
             where = f" on {dataset_name(group)}" if len(study.groups) > 1 else ""
-            dress(axes, f"{metric(name).title}{unit(metric(name))}{clip_name(where)}", "x")
+            style_axes(axes, f"{metric(name).title}{unit_suffix(metric(name))}{clip_name(where)}", "x")
             axes.spines["left"].set_visible(False)
-            drawings.append(drawing(figure, f"levels-{place}-{slug(name)}", _caption(group, name, study)))
+            drawings.append(to_drawing(figure, f"levels-{place}-{slug(name)}", _caption(group, name, study)))
     return drawings
 
 
 def draw_levels(axes: Axes, group: DatasetResults, name: str, study: StudyResults, names: bool = True) -> list[Artist]:
-    """Levels as points with intervals, baselines as lines. Returns what a legend needs."""
+    """Draw levels as points with intervals and baselines as lines; return the handles of the legend."""
     shown, found = [cell for cell in group.cells if cell.values(name)], verdict(group, name)
     places = np.arange(len(shown))[::-1]
     lows, highs = [], []
     for place, cell in zip(places, shown, strict=True):
         interval = group.interval(cell, name)
-        colour, shape = looks(cell, found, study)
+        colour, shape = colour_and_marker(cell, found, study)
         if interval.high > interval.low:
             axes.plot([interval.low, interval.high], [place, place], color=colour, lw=2, solid_capstyle="butt")
         seeds = cell.values(name)
@@ -69,18 +77,18 @@ def draw_levels(axes: Axes, group: DatasetResults, name: str, study: StudyResult
         lows.append(min(value for value in (interval.low, interval.mean, *seeds) if not math.isnan(value)))
         highs.append(max(value for value in (interval.high, interval.mean, *seeds) if not math.isnan(value)))
     handles = _baseline_lines(axes, group, name, min(lows, default=0.0), max(highs, default=1.0))
-    axes.set_yticks(places, [clip_name(level(cell, study)) for cell in shown] if names else [""] * len(shown))
+    axes.set_yticks(places, [clip_name(level_name(cell, study)) for cell in shown] if names else [""] * len(shown))
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.margins(x=0.06)
-    few_ticks(axes)
+    limit_ticks(axes)
     return handles
 
 
-def looks(cell: CellResults, found: Verdict, study: StudyResults) -> tuple[str, str]:
-    """Colour and shape: the best, what cannot be told from it, the rest. With one seed nothing is told."""
+def colour_and_marker(cell: CellResults, found: Verdict, study: StudyResults) -> tuple[str, str]:
+    """The colour and marker of a cell: the best, those not distinguishable from it (with several seeds), the rest."""
     if cell is found.best:
         return BEST, "D"
-    return (ALIKE, "o") if cell in found.alike and found.tests and study.seeds > 1 else (LEVEL, "s")
+    return (ALIKE, "o") if cell in found.indistinguishable and found.tests and study.seeds > 1 else (LEVEL, "s")
 
 
 def _baseline_lines(axes: Axes, group: DatasetResults, name: str, low: float, high: float) -> list[Artist]:
@@ -91,7 +99,9 @@ def _baseline_lines(axes: Axes, group: DatasetResults, name: str, low: float, hi
         if math.isnan(value):
             continue
         far = value < low - reach or value > high + reach
-        label = f"{baseline.name} {number(value, metric(name))}" + (" (outside)" if far else "")
+        label = f"{baseline_name(baseline.name)} {format_value(value, metric(name))}" + (
+            " (off the scale)" if far else ""
+        )
         handles.append(Line2D([], [], color=LINE, ls=dash, lw=1.3, label=label))
         if not far:
             axes.axvline(value, color=LINE, ls=dash, lw=1.3)
@@ -103,17 +113,18 @@ def _caption(group: DatasetResults, name: str, study: StudyResults) -> str:
     for cell in group.cells:
         if cell.values(name):
             interval = group.interval(cell, name)
-            sure = f" {span(interval.low, interval.high, how)}" if interval.high > interval.low else ""
-            parts.append(f"{level(cell, study)} {number(interval.mean, how)}{sure}")
-    return f"{metric(name).title} by {factors(study)}: {', '.join(parts)}"
+            sure = f" {format_interval(interval.low, interval.high, how)}" if interval.high > interval.low else ""
+            parts.append(f"{level_name(cell, study)} {format_value(interval.mean, how)}{sure}")
+    return f"{metric(name).title} by {factor_names(study)}: {', '.join(parts)}"
 
 
-def key(study: StudyResults) -> str:
-    """What colours and shapes mean."""
-    told = "; blue circles: not to be told from it" if study.seeds > 1 else ""
-    seeds = "; small strokes are single seeds" if study.seeds > 1 else ""
-    return f"Orange diamond: the best mean{told}; grey squares: the rest. Bars are 95 % intervals{seeds}."
+def explain_symbols(study: StudyResults) -> str:
+    """The meaning of colours and markers."""
+    circles = "; blue circles: not distinguishable from it" if study.seeds > 1 else ""
+    strokes = "; small strokes: single seeds" if study.seeds > 1 else ""
+    return f"Orange diamond: best mean{circles}; grey squares: other levels. Bars: 95 % intervals{strokes}."
 
 
 def slug(name: str) -> str:
+    """A name of letters, digits and hyphens."""
     return "".join(letter if letter.isalnum() else "-" for letter in name)

@@ -1,4 +1,4 @@
-"""A search's plots: how it went, its front, what mattered, and where the best trials lie."""
+"""Plots of a search: its history, the Pareto front, importances, and the objective by each setting."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from matplotlib.lines import Line2D
 from vip5core.metrics import metric
 from vip5platform.analysis.results import CellResults, StudyResults
 from vip5platform.report.blocks import Drawing
-from vip5platform.report.formatting import unit
+from vip5platform.report.formatting import unit_suffix
 from vip5platform.report.plots.style import (
     ALIKE,
     BEST,
     INK,
     LEVEL,
-    canvas,
+    abbreviate_ticks,
+    add_legend,
     clip_name,
-    drawing,
-    dress,
-    few_ticks,
     label_points,
-    legend,
-    short_numbers,
+    limit_ticks,
+    new_figure,
+    style_axes,
+    to_drawing,
 )
-from vip5platform.report.sections.search import StoredSearch, finished_cells, pareto_cells, short
+from vip5platform.report.sections.search import StoredSearch, finished_cells, pareto_cells, shorten
 
-#: Values of a setting that stand in a plot as they are.
+#: Up to so many values of a setting are shown as categories.
 _VALUES = 8
 
 
-def drawings(study: StudyResults, found: StoredSearch) -> list[Drawing]:
+def plot_search(study: StudyResults, found: StoredSearch) -> list[Drawing]:
+    """All plots of a search; none if no trial has finished."""
     if study.record.kind != "search" or not finished_cells(study):
         return []
     made = []
     for place, name in enumerate(study.metrics):
-        figure = canvas(2.6)
+        figure = new_figure(2.6)
         axes = figure.subplots()
         draw_history(axes, study, name)
-        legend(figure, _history_legend(), 2)
-        made.append(drawing(figure, f"history-{place}", f"{metric(name).title} of each trial, and the best so far"))
+        add_legend(figure, _history_legend(), 2)
+        made.append(to_drawing(figure, f"history-{place}", f"{metric(name).title} of each trial and the best so far"))
     if len(study.metrics) > 1:
-        figure = canvas(3.0)
+        figure = new_figure(3.0)
         draw_front(figure.subplots(), study)
-        caption = (
-            f"Trials by {metric(study.metrics[0]).title} and {metric(study.metrics[1]).title}; the front is orange"
-        )
-        made.append(drawing(figure, "front", caption))
+        first, second = (metric(name).title for name in study.metrics[:2])
+        caption = f"Trials by {first} and {second}, the Pareto front in orange"
+        made.append(to_drawing(figure, "front", caption))
     for place, (name, shares) in enumerate(found.importances.items()):
         if shares:
-            figure = canvas(1.0 + 0.27 * len(shares))
+            figure = new_figure(1.0 + 0.27 * len(shares))
             draw_importances(figure.subplots(), shares, name)
             said = ", ".join(f"{key} {100 * share:.0f} %" for key, share in shares.items())
-            made.append(drawing(figure, f"importances-{place}", f"What moves {metric(name).title}: {said}"))
+            made.append(to_drawing(figure, f"importances-{place}", f"Importance for {metric(name).title}: {said}"))
     return [*made, *_slices(study)]
 
 
 def draw_history(axes: Axes, study: StudyResults, name: str) -> None:
-    """The trials in their order, and the best so far as a line."""
+    """Draw the trials in their order, and the best so far as a line."""
     how = metric(name)
     order = {trial.name: place for place, trial in enumerate(study.record.trials, start=1)}
     cells = sorted((cell for cell in finished_cells(study) if cell.values(name)), key=lambda cell: order[cell.name])
@@ -67,22 +67,22 @@ def draw_history(axes: Axes, study: StudyResults, name: str) -> None:
     best = (np.maximum if how.higher_is_better else np.minimum).accumulate(values)
     axes.plot(numbers, values, "o", color=LEVEL, ms=5, alpha=0.8)
     axes.step(numbers, best, where="post", color=BEST, lw=1.8)
-    dress(axes, f"{metric(name).title}{unit(how)}")
+    style_axes(axes, f"{metric(name).title}{unit_suffix(how)}")
     axes.set_xlabel("trial")
-    few_ticks(axes, "x", 6)
-    few_ticks(axes, "y")
-    short_numbers(axes)
+    limit_ticks(axes, "x", 6)
+    limit_ticks(axes, "y")
+    abbreviate_ticks(axes)
 
 
 def _history_legend() -> list:
     return [
-        Line2D([], [], marker="o", ls="", color=LEVEL, ms=5, label="a trial"),
-        Line2D([], [], color=BEST, lw=1.8, label="the best so far"),
+        Line2D([], [], marker="o", ls="", color=LEVEL, ms=5, label="trial"),
+        Line2D([], [], color=BEST, lw=1.8, label="best so far"),
     ]
 
 
 def draw_front(axes: Axes, study: StudyResults) -> None:
-    """Two objectives against each other."""
+    """Draw the first two objectives against each other."""
     first, second = study.metrics[:2]
     ahead = pareto_cells(study)
     rest = [cell for cell in finished_cells(study) if cell not in ahead and cell.values(second)]
@@ -93,12 +93,12 @@ def draw_front(axes: Axes, study: StudyResults) -> None:
     if values and max(values) > 8 * min(values) > 0:
         axes.set_xscale("log")
     else:
-        few_ticks(axes)
-    few_ticks(axes, "y")
+        limit_ticks(axes)
+    limit_ticks(axes, "y")
     axes.margins(x=0.12, y=0.14)
-    dress(axes, f"{metric(first).title}{unit(metric(first))}")
-    axes.set_xlabel(f"{metric(second).title}{unit(metric(second))}")
-    short_numbers(axes)
+    style_axes(axes, f"{metric(first).title}{unit_suffix(metric(first))}")
+    axes.set_xlabel(f"{metric(second).title}{unit_suffix(metric(second))}")
+    abbreviate_ticks(axes)
     order = {trial.name: place for place, trial in enumerate(study.record.trials, start=1)}
     points = [(cell.mean(second), cell.mean(first), str(order[cell.name])) for cell in along]
     others = [(cell.mean(second), cell.mean(first), "") for cell in rest]
@@ -106,25 +106,26 @@ def draw_front(axes: Axes, study: StudyResults) -> None:
 
 
 def draw_importances(axes: Axes, shares: dict[str, float], name: str) -> None:
+    """Draw the importance of each setting as a bar."""
     places = np.arange(len(shares))[::-1]
     axes.barh(places, [100 * share for share in shares.values()], color=ALIKE, height=0.6)
     axes.set_yticks(places, [clip_name(key) for key in shares])
-    dress(axes, f"What moves {metric(name).title}? (%)", "x")
-    few_ticks(axes)
+    style_axes(axes, f"Importance for {metric(name).title} (%)", "x")
+    limit_ticks(axes)
 
 
 def _slices(study: StudyResults) -> list[Drawing]:
-    """The first objective by each setting."""
+    """One plot per setting: the first objective by its values."""
     first, cells = study.metrics[0], finished_cells(study)
     made = []
     for place, setting in enumerate(study.record.factors):
         having = [cell for cell in cells if setting in cell.levels]
         if len({cell.levels[setting] for cell in having}) < 2:
             continue
-        figure = canvas(2.5)
+        figure = new_figure(2.5)
         axes = figure.subplots()
         _draw_slice(axes, having, setting, first)
-        made.append(drawing(figure, f"slice-{place}", f"{metric(first).title} by {setting}, one point per trial"))
+        made.append(to_drawing(figure, f"slice-{place}", f"{metric(first).title} by {setting}, one point per trial"))
     return made
 
 
@@ -139,17 +140,17 @@ def _draw_slice(axes: Axes, cells: list[CellResults], setting: str, name: str) -
         if min(numbers) > 0 and max(numbers) > 20 * min(numbers):
             axes.set_xscale("log")
         else:
-            few_ticks(axes)
+            limit_ticks(axes)
         places = numbers
     else:
         known = sorted(set(texts), key=lambda text: float(text) if numbers else 0) if numbers else sorted(set(texts))
         places = [known.index(text) for text in texts]
-        axes.set_xticks(range(len(known)), [clip_name(short(text)) for text in known])
+        axes.set_xticks(range(len(known)), [clip_name(shorten(text)) for text in known])
         axes.set_xlim(-0.5, len(known) - 0.5)
-        if sum(len(short(text)) for text in known) > 34:
+        if sum(len(shorten(text)) for text in known) > 34:
             axes.tick_params(axis="x", rotation=30)
     axes.plot(places, values, "o", color=LEVEL, ms=5.5, alpha=0.8)
-    axes.plot(places[0], values[0], "D", color=BEST, ms=7)  # they come the best first
-    few_ticks(axes, "y")
-    dress(axes, f"{metric(name).title}{unit(metric(name))}")
+    axes.plot(places[0], values[0], "D", color=BEST, ms=7)  # the cells are sorted, best first
+    limit_ticks(axes, "y")
+    style_axes(axes, f"{metric(name).title}{unit_suffix(metric(name))}")
     axes.set_xlabel(setting)

@@ -1,4 +1,4 @@
-"""How every plot looks: light ground, colours that the colour-blind tell apart, and shapes beside colours."""
+"""The common style of all plots: a light background, colour-blind safe colours, and markers in addition to colours."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 from vip5platform.report.blocks import Drawing
 
-# Okabe and Ito's palette, with greys.
+# The palette of Okabe and Ito, with greys.
 BEST, ALIKE, LEVEL, LINE, INK, FAINT = "#c04f00", "#0072b2", "#6b7280", "#4b5563", "#1f2937", "#e5e7eb"
 SERIES = ("#0072b2", "#c04f00", "#007a5a", "#a6548a", "#8a6d00", "#3a8fc4", "#1f2937")
 MARKERS = "osD^vPX"
 DASHES = ("--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
-#: Inches; a plot is about as wide on a phone as on paper, so its letters are read there.
+#: Width of a plot in inches, small enough for its text to be legible on a phone.
 WIDTH = 4.3
 _LONGEST = 26
 _FONT: Any = {"font.size": 9.5, "font.family": "sans-serif", "svg.fonttype": "path", "axes.edgecolor": "#9ca3af"}
 
 
-def canvas(height: float, width: float = WIDTH) -> Figure:
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure of this size in inches."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)  # it measures texts
+    FigureCanvasAgg(figure)  # needed to measure text
     return figure
 
 
-def dress(axes: Axes, title: str, grid: str = "both") -> None:
-    """The same frame for all."""
+def style_axes(axes: Axes, title: str, grid: str = "both") -> None:
+    """Apply the common style to axes and set their title."""
     axes.set_title(title, fontsize=10.5, loc="left", color=INK, weight="bold", wrap=True)
     axes.grid(axis=grid, color=FAINT, lw=0.8)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
@@ -45,12 +46,13 @@ def dress(axes: Axes, title: str, grid: str = "both") -> None:
     axes.yaxis.label.set(color=INK, fontsize=9.5)
 
 
-def few_ticks(axes: Axes, along: str = "x", most: int = 4) -> None:
+def limit_ticks(axes: Axes, along: str = "x", most: int = 4) -> None:
+    """Limit the number of ticks on one axis."""
     getattr(axes, f"{along}axis").set_major_locator(MaxNLocator(most))
 
 
-def short_numbers(axes: Axes) -> None:
-    """`250k` and `1.2M`, where the numbers are that large."""
+def abbreviate_ticks(axes: Axes) -> None:
+    """Abbreviate large tick labels: `250k`, `1.2M`."""
     for axis, end in ((axes.xaxis, axes.get_xlim()[1]), (axes.yaxis, axes.get_ylim()[1])):
         if end >= 10_000:
             axis.set_major_formatter(EngFormatter(sep=""))
@@ -58,7 +60,7 @@ def short_numbers(axes: Axes) -> None:
 
 
 def clip_name(name: str) -> str:
-    """A name that leaves room for the plot. A dollar would start a formula."""
+    """A name cut to fit into a plot, with dollar signs escaped, as they would start a formula."""
     name = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
     return name.replace("$", r"\$")
 
@@ -67,7 +69,7 @@ Point = tuple[float, float, str]
 
 
 def label_points(axes: Axes, points: Sequence[Point], colours: Sequence[str], others: Sequence[Point] = ()) -> None:
-    """Write each point's name beside it, where it hides neither a point (or one of `others`) nor another name."""
+    """Label each point where the label overlaps no point (of `points` or `others`) and no other label."""
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     assert isinstance(figure.canvas, FigureCanvasAgg)
@@ -119,7 +121,8 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return max(0.0, wide) * max(0.0, high)
 
 
-def legend(figure: Figure, handles: list[Artist], columns: int = 3) -> None:
+def add_legend(figure: Figure, handles: list[Artist], columns: int = 3) -> None:
+    """Add a legend below the plot."""
     if handles:
         figure.legend(
             handles=handles,
@@ -133,11 +136,13 @@ def legend(figure: Figure, handles: list[Artist], columns: int = 3) -> None:
         )
 
 
-def drawing(figure: Figure, name: str, caption: str) -> Drawing:
-    """The figure as an element for a page that holds several: its ids are its own.
+def to_drawing(figure: Figure, name: str, caption: str) -> Drawing:
+    """The figure as an SVG element whose ids are unique on the page.
 
     Args:
-        name: what its ids begin with; letters, digits and hyphens.
+        figure: The figure to convert.
+        name: The prefix of all ids; letters, digits and hyphens.
+        caption: What the plot shows.
     """
     out = io.StringIO()
     with rc_context({**_FONT, "svg.hashsalt": name}):
@@ -146,5 +151,5 @@ def drawing(figure: Figure, name: str, caption: str) -> Drawing:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", svg)
-    svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)  # the page says how wide
+    svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)  # the page sets the size
     return Drawing(svg, caption)

@@ -1,1 +1,1 @@
-"""A report as HTML, Markdown and terminal text."""
+"""Renderers of a report: HTML, Markdown and terminal text."""

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else."""
+"""A report as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vip5platform.report.document import Document
 
 @dataclass(frozen=True)
 class _Head:
-    """A common head of columns."""
+    """A header that spans several columns."""
 
     text: str
     columns: int
 
 
 def render(doc: Document) -> str:
-    """All text is escaped; the plots' elements alone are taken as they are."""
+    """Render a report as HTML. All text is escaped; only the SVG of plots is inserted as it is."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vip5platform.report.render", "."),
         autoescape=True,
@@ -35,7 +35,7 @@ def render(doc: Document) -> str:
     return environment.get_template("page.html.j2").render(doc=doc)
 
 
-def _heads(grid: Table) -> list[_Head]:
-    """The common heads, left to right; none if no column has one."""
-    groups = [_Head(text, len(list(columns))) for text, columns in groupby(column.group for column in grid.columns)]
+def _heads(table: Table) -> list[_Head]:
+    """The headers that span columns, from left to right; none if no column has one."""
+    groups = [_Head(text, len(list(columns))) for text, columns in groupby(column.group for column in table.columns)]
     return groups if any(head.text for head in groups) else []

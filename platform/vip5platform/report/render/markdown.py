@@ -1,4 +1,4 @@
-"""A report as Markdown: all of it but the plots."""
+"""A report as Markdown, without its plots."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from vip5platform.analysis.results import StudyResults
 from vip5platform.report.blocks import Block, Bullets, Cell, Code, Row, Table, Text
 from vip5platform.report.document import Document, document
 
-#: What MLflow's note of a run may hold.
+#: The largest number of characters in the note of an MLflow run.
 _NOTE = 8_000
 _SPECIAL = re.compile(r"([\\`*_|<>\[\]#])")
 
 
 def escape(text: str) -> str:
-    """Text that stays text; an underscore or a bracket within a word needs no sign before it."""
+    """Escape Markdown; an underscore within a word and a bracket that starts no link stay as they are."""
     text = re.sub(r"\s+", " ", text)
-    return _SPECIAL.sub(lambda found: found[1] if _harmless(text, found.start()) else rf"\{found[1]}", text)
+    return _SPECIAL.sub(lambda found: found[1] if _needs_no_escape(text, found.start()) else rf"\{found[1]}", text)
 
 
-def _harmless(text: str, place: int) -> bool:
+def _needs_no_escape(text: str, place: int) -> bool:
     sign, before, after = text[place], text[place - 1 : place], text[place + 1 : place + 2]
     if sign == "_":
         return before.isalnum() and after.isalnum()
@@ -30,10 +30,11 @@ def _harmless(text: str, place: int) -> bool:
 
 
 def render(doc: Document, plot: str = "") -> str:
-    """The document.
+    """Render a report as Markdown.
 
     Args:
-        plot: file name of the picture to show, if any.
+        doc: The report.
+        plot: The file name of a plot to show below the answer; empty for none.
     """
     rows = [
         f"# {escape(doc.title)}",
@@ -55,7 +56,7 @@ def render(doc: Document, plot: str = "") -> str:
 
 
 def note(study: StudyResults) -> str:
-    """As much of the report as MLflow's note of a run can hold: at least the answer."""
+    """As many sections of the report as fit into the note of an MLflow run, at least the answer."""
     doc = document(study)
     kept = len(doc.sections)
     while kept and len(render(Document(doc.title, doc.answer, doc.about, doc.sections[:kept]))) > _NOTE:

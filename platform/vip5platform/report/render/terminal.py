@@ -1,4 +1,4 @@
-"""A report on a terminal: the table, what is missing, the answer."""
+"""A report on a terminal: the table of results, missing trials, and the answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vip5platform.report.sections.search import StoredSearch
 
 
 def show(study: StudyResults, console: Console) -> None:
-    """Print the table (or one per group of columns, where the terminal is too narrow), warnings and the answer."""
+    """Print the table (one per group of columns if the terminal is too narrow), warnings and the answer."""
     missing = missing_trials(study)
     for table in _tables(study):
         for drawn in _fit(table, study.record.question, console):
@@ -38,11 +38,11 @@ def _tables(study: StudyResults) -> list[Table]:
 
 
 def _fit(table: Table, question: str, console: Console) -> list[RichTable]:
-    """The table as the console can show it: whole, or in parts."""
+    """The table as it fits on the console: whole or in parts."""
     whole = _draw(table, question)
     if Measurement.get(console, console.options.update(max_width=10_000), whole).maximum <= console.width:
         return [whole]
-    return [_draw(part, part.columns[0].group) for part in table.parts()]
+    return [_draw(part, part.columns[0].group) for part in table.split_by_group()]
 
 
 def _draw(table: Table, title: str) -> RichTable:

@@ -1,7 +1,7 @@
-"""The study's answer in a sentence, with its uncertainty, and then in full.
+"""The answer of a study in one sentence, with its uncertainty.
 
-"Cannot be told apart" is not "equal": the answer says how large a difference could hide. With one seed nothing is
-called better, for another training of the same level may differ by as much.
+"Not distinguishable" is not "equal": the answer says how large a difference cannot be ruled out. With one seed no level
+is called better, because another training run of the same level may differ by as much.
 """
 
 from __future__ import annotations
@@ -11,30 +11,28 @@ from collections.abc import Mapping, Sequence
 from vip5core.metrics import metric
 from vip5platform.analysis.results import DatasetResults, StudyResults
 from vip5platform.analysis.significance import Comparison
-from vip5platform.analysis.verdict import COSTS, TOO_MUCH, Cheapest, Verdict, cheapest, is_weak, possible_loss, verdicts
+from vip5platform.analysis.verdict import COSTS, MAX_LOSS, Cheapest, Verdict, cheapest, is_weak, possible_loss, verdicts
 from vip5platform.report.formatting import (
-    count,
     dataset_name,
-    display,
+    display_names,
+    format_interval,
+    format_p_value,
+    format_percent,
+    format_value,
     join_words,
-    number,
-    p_value,
-    percent,
-    span,
-    subject,
+    level_as_subject,
+    pluralize,
 )
 from vip5platform.report.sections import search
 
-_SEEDS = "say --seeds 3 to know it"
-
 
 def answer(study: StudyResults) -> str:
-    """One sentence; one for each dataset, if there are several."""
+    """The answer of a study: one sentence per dataset."""
     return " ".join(sentences(study))
 
 
 def sentences(study: StudyResults) -> list[str]:
-    """The answer of each dataset."""
+    """The answer for each dataset."""
     if not study.trial_results():
         reasons = [failure.message for cell in study.cells for failure in cell.failures.values()]
         return ["No trial has finished, so there is no answer" + (f" ({reasons[0]})." if reasons else ".")]
@@ -42,105 +40,113 @@ def sentences(study: StudyResults) -> list[str]:
         return [search.answer(study)]
     said = []
     for group in study.groups:
-        text = _of_group(study, group)
+        text = _answer_on_dataset(study, group)
         said.append(f"{dataset_name(group)}: {text}." if len(study.groups) > 1 else f"{text[0].upper()}{text[1:]}.")
     return said
 
 
-def _of_group(study: StudyResults, group: DatasetResults) -> str:
-    names, found = display(study, group), verdicts(study, group)
+def _answer_on_dataset(study: StudyResults, group: DatasetResults) -> str:
+    names, found = display_names(study, group), verdicts(study, group)
     finished = [cell for cell in group.cells if cell.results]
     if not finished:
         return "no trial has finished"
     if not found:
-        return "no trial has a metric that answers the question"
+        return "no trial has any of the study's metrics"
     if len(finished) == 1:
         return f"only {names[finished[0].name]} has finished, so there is nothing to compare"
     if study.seeds == 1:
-        tops = join_words([highest(one, group, study) for one in found])
-        unknown = "how far trainings differ by themselves is unknown and no level is declared better"
-        return f"one seed, so {unknown} ({_SEEDS}); {tops}"
-    clauses = [_winner(one, names, study) for one in found if one.beaten]
-    clauses += [_pair(one, names) for one in found if one.others and not one.beaten]
+        tops = join_words([describe_best(one, group, study) for one in found])
+        return f"with one seed, run-to-run variance is unknown, so no level is declared better (use --seeds 3); {tops}"
+    clauses = [_best_clause(one, names, study) for one in found if one.beaten]
+    clauses += [_pair_clause(one, names) for one in found if one.others and not one.beaten]
     undecided = [one for one in found if one.tests and not one.decided and one.best is not None]
     if undecided:
-        hidden = join_words([number(one.hidden, metric(one.metric)) for one in undecided])
+        bounds = join_words([format_value(one.undetected, metric(one.metric)) for one in undecided])
+        respectively = ", respectively," if len(undecided) > 1 else ""
         clauses.append(
-            f"on {join_words([metric(one.metric).title for one in undecided])} no two levels can be told apart, though "
-            f"{'a difference' if len(undecided) == 1 else 'differences'} of up to {hidden} could hide"
+            f"on {join_words([metric(one.metric).title for one in undecided])} no two levels are distinguishable "
+            f"(differences up to {bounds}{respectively} cannot be ruled out)"
         )
-    clauses += [highest(one, group, study) for one in found if one.best is None]
-    clauses += [f"{highest(one, group, study)} (not tested)" for one in found if not one.tests and one.best]
+    clauses += [describe_best(one, group, study) for one in found if one.best is None]
+    clauses += [f"{describe_best(one, group, study)} (not tested)" for one in found if not one.tests and one.best]
     saving = cheapest(group, found)
     if saving is not None:
-        clauses.append(_saving(saving, names, found, study))
+        clauses.append(_cheapest_clause(saving, names, found, study))
     weak = [metric(one.metric).title for one in found if is_weak(one, group)]
     if weak:
-        clauses.append(f"the best is not above every baseline on {join_words(weak)}")
-    return f"{'; '.join(clauses)} ({_basis(study, found)})"
+        clauses.append(f"the best level does not beat every baseline on {join_words(weak)}")
+    return f"{'; '.join(clauses)} ({_sample_sizes(study, found)})"
 
 
-def highest(one: Verdict, group: DatasetResults, study: StudyResults) -> str:
-    names, how = display(study, group), metric(one.metric)
+def describe_best(one: Verdict, group: DatasetResults, study: StudyResults) -> str:
+    """The level with the best mean, and that mean with its interval."""
+    names, how = display_names(study, group), metric(one.metric)
     if one.best is None:
-        return f"{metric(one.metric).title} looks the same with all"
+        return f"{metric(one.metric).title} is the same for all levels at the precision shown"
     interval = group.interval(one.best, one.metric)
-    sure = f" {span(interval.low, interval.high, how)}" if interval.high > interval.low else ""
+    sure = f" {format_interval(interval.low, interval.high, how)}" if interval.high > interval.low else ""
     word = "highest" if how.higher_is_better else "lowest"
-    who = subject(names[one.best.name], study)
-    return f"{metric(one.metric).title} is {word} with {who} ({number(interval.mean, how)}{sure})"
+    who = level_as_subject(names[one.best.name], study)
+    return f"{metric(one.metric).title} is {word} for {who} ({format_value(interval.mean, how)}{sure})"
 
 
-def _winner(one: Verdict, names: Mapping[str, str], study: StudyResults) -> str:
-    """The best level and the nearest that it beats."""
+def _best_clause(one: Verdict, names: Mapping[str, str], study: StudyResults) -> str:
+    """The best level, and the closest of the levels that it beats."""
     assert one.best is not None
     how, nearest = metric(one.metric), one.beaten[0]
-    beats = f"{names[nearest.second]} {by(nearest)}"
+    beats = f"{names[nearest.second]} {margin(nearest)}"
     if len(one.beaten) > 1:
-        beats += f" and {count(len(one.beaten) - 1, 'other level')} by more"
-    best = f"{subject(names[one.best.name], study)} ({number(one.best.mean(one.metric), how)})"
-    if not one.alike:
+        beats += f" and {pluralize(len(one.beaten) - 1, 'other level')} by more"
+    best = f"{level_as_subject(names[one.best.name], study)} ({format_value(one.best.mean(one.metric), how)})"
+    if not one.indistinguishable:
         return f"on {metric(one.metric).title} {best} is best: it beats {beats}"
-    alike = join_words([names[cell.name] for cell in one.alike])
-    return f"on {metric(one.metric).title} {best} is highest: it beats {beats} but cannot be told from {alike}"
-
-
-def _pair(one: Verdict, names: Mapping[str, str]) -> str:
-    """Where the best beats nothing, yet some level beats another."""
-    sharpest = min(one.others, key=lambda test: test.p_adjusted or 0.0)
+    alike = join_words([names[cell.name] for cell in one.indistinguishable])
     return (
-        f"on {metric(one.metric).title} the highest cannot be told from the rest, "
-        f"but {names[sharpest.first]} beats {names[sharpest.second]} {by(sharpest)}"
+        f"on {metric(one.metric).title} {best} has the best mean: it beats {beats} "
+        f"but is not distinguishable from {alike}"
     )
 
 
-def by(test: Comparison) -> str:
-    """By how much, how surely."""
+def _pair_clause(one: Verdict, names: Mapping[str, str]) -> str:
+    """The clearest difference between two other levels, where the best level beats none."""
+    sharpest = min(one.others, key=lambda test: test.p_adjusted or 0.0)
+    return (
+        f"on {metric(one.metric).title} the level with the best mean is not distinguishable from the others, "
+        f"but {names[sharpest.first]} beats {names[sharpest.second]} {margin(sharpest)}"
+    )
+
+
+def margin(test: Comparison) -> str:
+    """By how much the levels differ, with interval and p-value."""
     how = metric(test.metric)
     low, high = sorted((abs(test.low), abs(test.high)))
-    if (test.low < 0) != (test.high < 0):  # a test may find what its interval does not
+    if (test.low < 0) != (test.high < 0):  # the test may be significant while the interval contains 0
         low, high = test.low, test.high
-    return f"by {number(abs(test.difference), how)} ({span(low, high, how)}, {p_value(test.p_adjusted or 0.0)})"
+    sure = f"{format_interval(low, high, how)}, {format_p_value(test.p_adjusted or 0.0)}"
+    return f"by {format_value(abs(test.difference), how)} ({sure})"
 
 
-def _saving(saving: Cheapest, names: Mapping[str, str], found: Sequence[Verdict], study: StudyResults) -> str:
-    """What the cheapest saves, and what it may lose."""
-    shares = join_words([f"{percent(share)} of {COSTS[name]}" for name, share in saving.shares.items()])
-    cheap = f"{subject(names[saving.cell.name], study)}, with {shares} of {names[saving.than.name]}"
+def _cheapest_clause(saving: Cheapest, names: Mapping[str, str], found: Sequence[Verdict], study: StudyResults) -> str:
+    """The cheapest level, what it saves, and what it may lose."""
+    shares = join_words([f"{format_percent(share)} of {COSTS[name]}" for name, share in saving.shares.items()])
+    cheap = f"{level_as_subject(names[saving.cell.name], study)}, with {shares} of {names[saving.than.name]}"
     loss, name = max(((possible_loss(one, saving.cell), one.metric) for one in found), default=(0.0, ""))
-    if loss > TOO_MUCH:
-        much = f"more than {percent(TOO_MUCH)} worse on {metric(name).title}"
-        return f"whether a cheaper level would do is open: no metric tells {cheap}, from its best, but it may be {much}"
-    risk = f", though it may be up to {percent(loss)} worse on {metric(name).title}" if loss > 0 else ""
-    return f"the cheapest that no metric can tell from its best is {cheap}{risk}"
+    if loss > MAX_LOSS:
+        return (
+            f"whether a cheaper level suffices is open: {cheap}, is not distinguishable from the best on any metric, "
+            f"but may be more than {format_percent(MAX_LOSS)} worse on {metric(name).title}"
+        )
+    risk = f", though it may be up to {format_percent(loss)} worse on {metric(name).title}" if loss > 0 else ""
+    return f"the cheapest level that is not distinguishable from the best on any metric is {cheap}{risk}"
 
 
-def _basis(study: StudyResults, found: Sequence[Verdict]) -> str:
+def _sample_sizes(study: StudyResults, found: Sequence[Verdict]) -> str:
+    """What the answer rests on: seeds, units, and the number of comparisons."""
     units: dict[str, int] = {}
     for one in found:
         what = metric(one.metric).unit_name
         units[what] = max(units.get(what, 0), one.units)
-    asked = [count(size, what) for what, size in units.items() if size]
+    asked = [pluralize(size, what) for what, size in units.items() if size]
     family = sum(len(group.comparisons) for group in study.groups)
-    adjusted = [f"p adjusted for {count(family, 'comparison')}"] if family else []
-    return ", ".join([count(study.seeds, "seed"), *asked, *adjusted])
+    adjusted = [f"p adjusted for {pluralize(family, 'comparison')}"] if family else []
+    return ", ".join([pluralize(study.seeds, "seed"), *asked, *adjusted])

@@ -1,4 +1,4 @@
-"""What a study cost: in machine hours, by stage, in memory."""
+"""The cost of a study: machine hours, time per stage, memory."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from vip5core.metrics import metric
 from vip5platform.analysis.results import StudyResults
 from vip5platform.console import duration
 from vip5platform.report.blocks import Block, Bullets
-from vip5platform.report.formatting import count, number
+from vip5platform.report.formatting import format_value, pluralize
 
 
 def hours(study: StudyResults) -> float:
-    """Hours of CPU cores, or of GPUs where trials had some, that all trials took."""
+    """The CPU core hours, or GPU hours if trials had GPUs, of all trials."""
     record = study.record
     each = record.gpus or record.cpus
     total = 0.0
@@ -20,32 +20,39 @@ def hours(study: StudyResults) -> float:
 
 
 def blocks(study: StudyResults) -> list[Block]:
+    """Machine hours, time per trial, peak memory, stages of the last run, and devices."""
     results = list(study.trial_results().values())
     if not results:
         return []
     record = study.record
     spent, unit = hours(study), "GPU-hours" if record.gpus else "CPU-hours"
-    asked = len(record.trials)
-    trained = f"{count(len(results), 'training')} for {count(asked, 'trial')}" if asked != len(results) else ""
-    trained = trained or count(asked, "trial")
-    share = f"{count(record.workers, 'worker')} of {f'{record.gpus:g} GPU' if record.gpus else f'{record.cpus:g} CPU'}"
+    planned = len(record.trials)
+    trained = (
+        f"{pluralize(len(results), 'training run')} for {pluralize(planned, 'trial')}"
+        if planned != len(results)
+        else ""
+    )
+    trained = trained or pluralize(planned, "trial")
+    share = (
+        f"{pluralize(record.workers, 'worker')} of {f'{record.gpus:g} GPU' if record.gpus else f'{record.cpus:g} CPU'}"
+    )
     seconds = sorted(result.metrics["cost/seconds"] for result in results if "cost/seconds" in result.metrics)
-    items = [("Machine time", f"{_short(spent)} {unit}: {trained}, {share} each.")]
+    items = [("Machine time", f"{_short(spent)} {unit}: {trained}, each with {share}.")]
     if seconds:
         middle, longest = seconds[len(seconds) // 2], seconds[-1]
-        items.append(("A trial", f"{duration(middle)} (median), {duration(longest)} at most."))
+        items.append(("Time per trial", f"{duration(middle)} (median), {duration(longest)} (longest)."))
     peaks = [result.metrics.get("cost/peak_memory_mb", 0.0) for result in results]
     if max(peaks) > 0:
         how = metric("cost/peak_memory_mb")
-        items.append(("Peak memory", f"{number(max(peaks), how)} {how.unit}, the hungriest worker."))
+        items.append(("Peak memory", f"{format_value(max(peaks), how)} {how.unit}, highest of all workers."))
     stages = {name: took for name, took in record.seconds.items() if took >= 0.5}
     if stages:
         whole = f"{duration(sum(stages.values()))}: " if len(stages) > 1 else ""
         text = ", ".join(f"{name} {duration(took)}" for name, took in stages.items())
-        items.append(("The last run", f"{whole}{text}; what was there already was not made again."))
+        items.append(("Last run", f"{whole}{text}; existing results were reused."))
     devices = sorted({result.record.device for result in results} - {""})
     if devices:
-        items.append(("On", ", ".join(devices)))
+        items.append(("Devices", ", ".join(devices)))
     return [Bullets(items)]
 
 

@@ -1,17 +1,24 @@
-"""What the sentence left out: every metric of every dataset."""
+"""Results by metric: what the answer leaves out."""
 
 from __future__ import annotations
 
 from vip5core.metrics import metric
 from vip5platform.analysis.results import DatasetResults, StudyResults
-from vip5platform.analysis.verdict import Verdict, above, verdicts
+from vip5platform.analysis.verdict import Verdict, beats_baseline, verdicts
 from vip5platform.report.blocks import Block, Bullets, Text
-from vip5platform.report.formatting import dataset_name, display, join_words, number, p_value, span
-from vip5platform.report.sections.answer import by, highest
+from vip5platform.report.formatting import (
+    dataset_name,
+    display_names,
+    format_interval,
+    format_p_value,
+    format_value,
+    join_words,
+)
+from vip5platform.report.sections.answer import describe_best, margin
 
 
 def details(study: StudyResults) -> list[Block]:
-    """What the sentence left out: every metric of every dataset."""
+    """Every metric of every dataset, in words."""
     blocks: list[Block] = []
     if study.record.kind == "search":
         return blocks
@@ -23,8 +30,8 @@ def details(study: StudyResults) -> list[Block]:
     if study.seeds == 1:
         blocks.append(
             Text(
-                "Intervals and p-values with one seed are about these very trained models and other users: "
-                "they say nothing of the next training.",
+                "With one seed, intervals and p-values generalise over users only: they are about these trained models "
+                "and say nothing about another training run.",
                 "note",
             )
         )
@@ -32,23 +39,27 @@ def details(study: StudyResults) -> list[Block]:
 
 
 def _detail(one: Verdict, group: DatasetResults, study: StudyResults) -> tuple[str, str]:
-    names, how = display(study, group), metric(one.metric)
-    parts = [highest(one, group, study).removeprefix(f"{metric(one.metric).title} ")]
+    names, how = display_names(study, group), metric(one.metric)
+    parts = [describe_best(one, group, study).removeprefix(f"{metric(one.metric).title} ")]
     if one.beaten:
-        parts.append("above " + join_words([f"{names[test.second]} {by(test)}" for test in one.beaten]))
-    if one.alike and one.tests and study.seeds > 1:
-        parts.append(f"not to be told from {join_words([names[cell.name] for cell in one.alike])}")
+        parts.append("better than " + join_words([f"{names[test.second]} {margin(test)}" for test in one.beaten]))
+    if one.indistinguishable and one.tests and study.seeds > 1:
+        parts.append(f"not distinguishable from {join_words([names[cell.name] for cell in one.indistinguishable])}")
     if one.others:
-        shown = [f"{names[test.first]} above {names[test.second]} {by(test)}" for test in one.others]
+        shown = [f"{names[test.first]} better than {names[test.second]} {margin(test)}" for test in one.others]
         parts.append(join_words(shown, at_most=4))
-    if one.hidden and study.seeds > 1:
-        parts.append(f"a difference of up to {number(one.hidden, how)} could hide between levels not told apart")
+    if one.undetected and study.seeds > 1:
+        parts.append(
+            f"differences up to {format_value(one.undetected, how)} between levels that are not distinguishable "
+            "cannot be ruled out"
+        )
     for test in one.against:
-        told = above(test) if study.seeds > 1 else None
-        unsure = "not to be told from" if study.seeds > 1 else "beside"
-        side = unsure if told is None else "above" if told else "below"
-        gap = f"{number(test.difference, how)} {span(test.low, test.high, how)}, {p_value(test.p_adjusted or 0.0)}"
-        parts.append(f"{side} {test.second} ({number(test.second_mean, how)}; difference {gap})")
+        beats = beats_baseline(test) if study.seeds > 1 else None
+        undecided = "not distinguishable from" if study.seeds > 1 else "compared with"
+        side = undecided if beats is None else "better than" if beats else "worse than"
+        sure = f"{format_interval(test.low, test.high, how)}, {format_p_value(test.p_adjusted or 0.0)}"
+        gap = f"{format_value(test.difference, how)} {sure}"
+        parts.append(f"{side} {names[test.second]} ({format_value(test.second_mean, how)}; difference {gap})")
     if not one.tests:
-        parts.append("not tested: it is no mean over users")
+        parts.append("not tested: it is not a mean over users")
     return metric(one.metric).title, "; ".join(parts) + "."

@@ -1,4 +1,4 @@
-"""The table: levels against task metrics, costs and sizes, best in bold, baselines below."""
+"""The table of results: levels by task metrics, costs and sizes, the best in bold, baselines below."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from vip5platform.analysis.baselines import Baseline
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.verdict import verdict
 from vip5platform.report.blocks import Cell, Column, Row, Table
-from vip5platform.report.formatting import dataset_name, factors, level, number, unit, with_half_width
+from vip5platform.report.formatting import (
+    baseline_name,
+    dataset_name,
+    factor_names,
+    format_mean,
+    format_value,
+    level_name,
+    unit_suffix,
+)
 
 #: Groups of columns, in the table's order.
 _GROUPS = (*TASKS, "probe", "cost", "size", "validation")
@@ -19,7 +27,7 @@ ALIKE = "≈"
 
 
 def columns(study: StudyResults) -> dict[str, list[str]]:
-    """The metrics that some trial has and the table shows, by group; those that the study asks for among them."""
+    """The measured metrics of the table, by column group: those of the study and those that every report shows."""
     measured = {name for result in study.trial_results().values() for name in result.metrics}
     asked = tuple(study.metrics)
     shown: dict[str, list[str]] = {group: [] for group in _GROUPS}
@@ -30,16 +38,16 @@ def columns(study: StudyResults) -> dict[str, list[str]]:
 
     for name in sorted(measured, key=place):
         known = _known(name)
-        # What CLIP and chance come to in a probe is shown where the probe is what was asked.
-        beside_asked = name.startswith("probe/") and name.startswith(asked)
-        if known is not None and (name in asked or beside_asked or _is_usual(known)):
+        # The references of a probe (CLIP, chance) are shown if the study asks for that probe.
+        is_reference = name.startswith("probe/") and name.startswith(asked)
+        if known is not None and (name in asked or is_reference or _is_usual(known)):
             shown.setdefault(_group(known), []).append(name)
-    first = sorted(shown, key=lambda group: not set(shown[group]) & set(asked))  # what was asked, then the rest
+    first = sorted(shown, key=lambda group: not set(shown[group]) & set(asked))  # the metrics of the question first
     return {group: shown[group] for group in first if shown[group]}
 
 
 def _known(name: str) -> Metric | None:
-    """A metric, unless a trial of other code has one that this code does not know."""
+    """The metric of this name; None if only another version of the code knows it."""
     try:
         return metric(name)
     except UserError:
@@ -47,7 +55,7 @@ def _known(name: str) -> Metric | None:
 
 
 def _is_usual(known: Metric) -> bool:
-    """Has it a column in every report? Probes have, for they are measured only where they were asked for."""
+    """Does it have a column in every report? Probes do, because they are measured only on request."""
     return (known.in_table and known.split != "valid") or (known.group == "probe" and known.is_testable)
 
 
@@ -58,7 +66,7 @@ def _group(known: Metric) -> str:
 
 
 def level_table(study: StudyResults) -> Table:
-    """One table for all datasets: those of one below those of another."""
+    """One table for all datasets, one below the other."""
     shown = [(group, name) for group, names in columns(study).items() for name in names]
     names = [name for _, name in shown]
     rows = []
@@ -67,12 +75,12 @@ def level_table(study: StudyResults) -> Table:
             rows.append(Row(dataset_name(group), kind="group"))
         rows += [_row(cell, group, names, study) for cell in group.cells]
         rows += [_baseline(baseline, names) for baseline in group.baselines]
-    heads = [Column(f"{metric(name).label}{unit(metric(name))}", group) for group, name in shown]
-    return Table(factors(study), heads, rows, _legend(study, rows))
+    heads = [Column(f"{metric(name).label}{unit_suffix(metric(name))}", group) for group, name in shown]
+    return Table(factor_names(study), heads, rows, _legend(study, rows))
 
 
 def _row(cell: CellResults, group: DatasetResults, names: list[str], study: StudyResults) -> Row:
-    name = level(cell, study)
+    name = level_name(cell, study)
     if not cell.results:
         name += " (failed)"
     elif cell.failures:
@@ -82,22 +90,22 @@ def _row(cell: CellResults, group: DatasetResults, names: list[str], study: Stud
 
 def _cell(cell: CellResults, group: DatasetResults, name: str, study: StudyResults) -> Cell:
     how, best = metric(name), group.best(name)
-    text = with_half_width(group.interval(cell, name), how)
+    text = format_mean(group.interval(cell, name), how)
     if best is None or not cell.values(name):
         return Cell(text)
     is_best = how.show(cell.mean(name)) == how.show(best.mean(name))
     found = verdict(group, name) if name in study.metrics and study.seeds > 1 else None
-    alike = found is not None and found.tests and cell in found.alike
+    alike = found is not None and found.tests and cell in found.indistinguishable
     return Cell(text, is_best, ALIKE if alike else "")
 
 
 def _baseline(baseline: Baseline, names: list[str]) -> Row:
-    cells = [Cell(number(baseline.metrics.get(name, math.nan), metric(name))) for name in names]
-    return Row(baseline.name, cells, "aside")
+    cells = [Cell(format_value(baseline.metrics.get(name, math.nan), metric(name))) for name in names]
+    return Row(baseline_name(baseline.name), cells, "aside")
 
 
 def missing_trials(study: StudyResults) -> list[str]:
-    """Which trials are missing, and why: one row for each cell and reason."""
+    """Which trials are missing, and why: one line per cell and reason."""
     rows = []
     for cell in study.cells:
         for failure in dict.fromkeys(cell.failures.values()):
@@ -110,12 +118,12 @@ def missing_trials(study: StudyResults) -> list[str]:
 def _legend(study: StudyResults, rows: list[Row]) -> list[str]:
     if not study.trial_results():
         return missing_trials(study)
-    notes = ["Bold: the best mean." + (" ± is half of the 95 % interval" if _has(rows, " ± ") else "")]
+    notes = ["Bold: best mean."]
     if _has(rows, " ± "):
-        over = "users and seeds; of costs and of BLEU-4 over the corpus, over seeds"
-        notes[0] += f", over {over if study.seeds > 1 else 'users alone, for there is one seed'}."
+        over = "users and seeds (for costs and corpus BLEU-4, over seeds)"
+        notes[0] += f" ±: half-width of the 95 % interval over {over if study.seeds > 1 else 'users only (one seed)'}."
     if any(cell.mark for row in rows for cell in row.cells):
-        notes.append(f"{ALIKE} cannot be told from the best (adjusted p ≥ 0.05), which does not mean that it is equal.")
+        notes.append(f"{ALIKE}: not distinguishable from the best (adjusted p ≥ 0.05), which does not mean equal.")
     return [*notes, *missing_trials(study)]
 
 

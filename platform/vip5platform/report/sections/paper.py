@@ -1,4 +1,4 @@
-"""The paper's own figures beside a study's, and what keeps the two from being compared."""
+"""The results of the paper next to those of a study, and why they are not directly comparable."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from vip5core.presets import PAPER
 from vip5core.vocabulary import PROVIDED
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.report.blocks import Block, Bullets, Cell, Column, Row, Table, Text
-from vip5platform.report.formatting import count, dataset_name, level, number, unit
+from vip5platform.report.formatting import dataset_name, format_value, level_name, pluralize, unit_suffix
 from vip5platform.report.sections.paper_figures import METRICS, PaperFigures, paper_figures
 from vip5platform.report.sections.paper_sizes import paper_share, paper_tuning_costs
 
-#: Cells that are shown beside the paper; the best, where there are more.
+#: How many cells are shown next to the paper; the best ones if there are more.
 _SHOWN = 8
 
 
 def blocks(study: StudyResults) -> list[Block]:
+    """The paper's results on each dataset that it covers, and its shares of trainable parameters."""
     found: list[Block] = []
     without = []
     for group in study.groups:
@@ -30,10 +31,10 @@ def blocks(study: StudyResults) -> list[Block]:
             without.append(dataset_name(group))
             continue
         assert group.dataset is not None
-        found += [_table(theirs, finished, group, study), Text("Not comparable as they stand, for:", "note")]
+        found += [_table(theirs, finished, group, study), Text("These results are not directly comparable:", "note")]
         found.append(Bullets(differences(theirs, group.dataset, finished)))
     if without:
-        found.append(Text(f"The paper has no figures for {' and '.join(without)}."))
+        found.append(Text(f"The paper reports no results for {' and '.join(without)}."))
     return [*found, *_sizes(study)]
 
 
@@ -43,20 +44,22 @@ def _table(theirs: PaperFigures, finished: list[CellResults], group: DatasetResu
     if len(cells) > _SHOWN:
         best = {group.best(name) for name in study.metrics}
         cells = [cell for cell in finished if cell in best][:_SHOWN]
-        notes = [f"Of {count(len(finished), 'level')}, those that are best on a metric of the study."]
+        notes = [
+            f"Of {pluralize(len(finished), 'level')}, only those that are best on a metric of the study are shown."
+        ]
     figures = dict(zip(METRICS, theirs.vip5, strict=True))
-    rows = [Row("VIP5 (paper)", [Cell(number(figures[name], metric(name))) for name in names], "aside")]
+    rows = [Row("VIP5 (paper)", [Cell(format_value(figures[name], metric(name))) for name in names], "aside")]
     for other, values in theirs.others.items():
         known = dict(zip(METRICS, values, strict=False))
-        rows.append(Row(f"{other} (paper)", [Cell(number(known.get(n), metric(n))) for n in names], "aside"))
+        rows.append(Row(f"{other} (paper)", [Cell(format_value(known.get(n), metric(n))) for n in names], "aside"))
     for cell in cells:
-        rows.append(Row(level(cell, study), [Cell(number(cell.mean(name), metric(name))) for name in names]))
-    heads = [Column(f"{metric(name).label}{unit(metric(name))}", name.split("/")[1]) for name in names]
+        rows.append(Row(level_name(cell, study), [Cell(format_value(cell.mean(name), metric(name))) for name in names]))
+    heads = [Column(f"{metric(name).label}{unit_suffix(metric(name))}", name.split("/")[1]) for name in names]
     return Table(f"Amazon {theirs.name}", heads, rows, notes)
 
 
 def differences(theirs: PaperFigures, dataset: Dataset, cells: list[CellResults]) -> list[tuple[str, str]]:
-    """What is not as in the paper: a lead, and by how much."""
+    """What differs from the paper: a keyword and a description."""
     configs = [next(iter(cell.results.values())).config for cell in cells]
     first, manifest = configs[0], dataset.manifest
     found = []
@@ -73,24 +76,24 @@ def differences(theirs: PaperFigures, dataset: Dataset, cells: list[CellResults]
     settings = [_difference(key, value, configs) for key, value in PAPER.items()]
     found.append(("Settings", f"{', '.join(text for text in settings if text)}."))
     if first.exclude_history:
-        found.append(("History", "what a user had already is excluded from the ranking (paper: ranked, too)."))
+        found.append(("History", "the items of a user's history are excluded from the ranking (paper: ranked too)."))
     if first.test_users is not None:
         found.append(("Test", f"a sample of {first.test_users:,} users (paper: all)."))
     if "direct" in first.tasks:
         found.append(
             (
                 "Candidates",
-                f"{manifest.candidates} for each user, drawn once (paper's code: 100, drawn at each access).",
+                f"{manifest.candidates} per user, drawn once (official code: 100, drawn anew at each access).",
             )
         )
     if "explanation" in first.tasks:
         found.append(
             (
                 "BLEU",
-                f"of characters here, as in the paper's code; {metric('test/explanation/bleu_4').title} is of words.",
+                f"on characters here, as in the official code; {metric('test/explanation/bleu_4').title} is on words.",
             )
         )
-    found.append(("Trainings", "the paper's figures are of one training, without an interval."))
+    found.append(("Runs", "the paper reports a single training run, without an interval."))
     return found
 
 
@@ -100,7 +103,7 @@ def _difference(key: str, value: Any, configs: list[TrialConfig]) -> str:
 
 
 def _sizes(study: StudyResults) -> list[Block]:
-    """The paper's parameter shares, for studies of what is trained on T5-small."""
+    """The shares of trainable parameters in the official code, for studies on T5-small that vary them."""
     rows, share = [], "model/trainable_percent"
     varied = {"reduction_factor", "image_tokens", "tuning", "adapter_positions", "encoder"}
     for cell in {cell.name: cell for cell in study.cells if cell.results}.values():
@@ -112,6 +115,6 @@ def _sizes(study: StudyResults) -> list[Block]:
         return []
     notes = [paper_tuning_costs()] if {"tuning", "adapter_positions"} & set(study.record.factors) else []
     return [
-        Text("TrialResources of parameters that are trained, on T5-small:"),
+        Text("Share of trainable parameters on T5-small:"),
         Table(" × ".join(study.record.factors), [Column("ours (%)"), Column("official code (%)")], rows, notes),
     ]

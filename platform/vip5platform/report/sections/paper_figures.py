@@ -1,4 +1,4 @@
-"""The paper's figures: arXiv 2305.14302, templates A-3, B-8 and C-12, one training each."""
+"""The results reported in the paper (arXiv 2305.14302): templates A-3, B-8 and C-12, one training run each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.data.readers.amazon import CATEGORIES
 
 _SOURCES = ("amazon-2014", "vip5-release")
-#: The paper's BLEU is of characters, so that ours beside it is that one, too.
+#: BLEU in the paper is on characters, so ours is shown on characters as well.
 METRICS = (
     *(f"test/sequential/{name}" for name in ("hit_rate_at_5", "ndcg_at_5", "hit_rate_at_10", "ndcg_at_10")),
     *(
@@ -21,13 +21,14 @@ METRICS = (
 
 @dataclass(frozen=True)
 class PaperFigures:
-    """One test set of the paper.
+    """The results on one dataset of the paper.
 
     Attributes:
-        name: as the paper writes it.
-        users, items: how many.
-        vip5: in the order of `METRICS`.
-        others: likewise, sequential figures of its baselines.
+        name: The name of the dataset in the paper.
+        users: The number of users.
+        items: The number of items.
+        vip5: The results of VIP5, in the order of `METRICS`.
+        others: The sequential results of the paper's baselines, in the same order.
     """
 
     name: str
@@ -70,7 +71,7 @@ FIGURES = {
 
 
 def paper_figures(dataset: Dataset | None) -> PaperFigures | None:
-    """The paper's figures of a dataset; None if it has none."""
+    """The paper's results on a dataset; None if it reports none."""
     if dataset is None or dataset.manifest.source.get("name") not in _SOURCES:
         return None
     category = dataset.manifest.source.get("category", "").lower()

@@ -1,20 +1,20 @@
-"""How many parameters the official code trains on T5-small, by its own arithmetic."""
+"""The share of parameters that the official code trains on T5-small, computed from its layer sizes."""
 
 from __future__ import annotations
 
 from vip5core.config import TrialConfig
 from vip5core.vocabulary import ENCODERS
 
-#: T5-small with VIP5's extra embeddings, without adapters and mapping network.
+#: Parameters of T5-small with the extra embeddings of VIP5, without adapters and mapping network.
 _FROZEN = 61_024_768
 _NORMS = 16_384
-#: Adapters at each place: 6 + 6 layers, the decoder's with cross-attention.
+#: The number of adapters at each position: 6 + 6 layers, cross-attention in the decoder only.
 _PLACES = {"self": 12, "cross": 6, "feed_forward": 12}
 _WIDTH = 512
 
 
 def paper_share(config: TrialConfig) -> float | None:
-    """Percent of the parameters that such a trial trains in the official code; None if it has none like it."""
+    """The percentage of parameters that the official code trains with these settings; None if it lacks them."""
     if config.backbone.rstrip("/").rpartition("/")[2] != "t5-small":
         return None
     if config.tuning == "full":
@@ -30,8 +30,9 @@ def paper_share(config: TrialConfig) -> float | None:
 
 
 def paper_tuning_costs() -> str:
-    """What the paper says of the cost of tuning."""
+    """The cost of tuning as reported in the paper."""
     return (
-        "The paper on Toys (RN101, 1 image token, reduction factor 8, 4 A100): adapters after self-attention 2.97 %, "
-        "10.55 min per epoch, 27.4 GB; with cross-attention 3.58 %, 11.10 min, 29.0 GB; full 100 %, 14.08 min, 35.6 GB."
+        "The paper reports for Toys (RN101, 1 image token, reduction factor 8, 4 A100): adapters after self-attention "
+        "2.97 %, 10.55 min per epoch, 27.4 GB; with cross-attention 3.58 %, 11.10 min, 29.0 GB; full tuning 100 %, "
+        "14.08 min, 35.6 GB."
     )

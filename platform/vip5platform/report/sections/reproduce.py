@@ -1,4 +1,4 @@
-"""How to run it again, and what exactly was run."""
+"""How to run the study again, and what exactly was run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from vip5platform.report.blocks import Block, Bullets, Cell, Code, Column, Row, 
 
 
 def blocks(study: StudyResults) -> list[Block]:
+    """The command, the identity of code and data, and the fingerprint of every trial."""
     record = study.record
-    dirty = ", with changes that were not committed" if record.dirty else ""
-    facts = [("Commit", f"{record.commit}{dirty}" if record.commit else "unknown: not run from a checkout")]
+    dirty = ", with uncommitted changes" if record.dirty else ""
+    facts = [("Commit", f"{record.commit}{dirty}" if record.commit else "unknown: not run from a Git checkout")]
     facts.append(("Study", f"{record.name}, key {record.key}"))
     if record.settings:
         facts.append(("Settings of all trials", ", ".join(f"{k}={v}" for k, v in record.settings.items())))
@@ -32,7 +33,7 @@ def blocks(study: StudyResults) -> list[Block]:
         text = ", ".join(f"{package} {' and '.join(sorted(found))}" for package, found in versions.items())
         facts.append(("Versions", text))
     rows = [
-        Row(trial.name or "a searched trial", [Cell(str(trial.seed)), Cell(trial.fingerprint or "–")])
+        Row(trial.name or "trial of the search", [Cell(str(trial.seed)), Cell(trial.fingerprint or "–")])
         for trial in record.trials
     ]
     heads = [Column("seed"), Column("fingerprint", number=False)]

@@ -1,4 +1,4 @@
-"""What a search found: its answer, its best trials, its front."""
+"""The result of a search: its answer, its best trials and its Pareto front."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from vip5core.home import Home
 from vip5core.metrics import answer_names, metric, pareto_front
 from vip5platform.analysis.results import CellResults, StudyResults
 from vip5platform.report.blocks import Block, Cell, Column, Row, Table, Text
-from vip5platform.report.formatting import count, join_words, number, span, unit
+from vip5platform.report.formatting import format_interval, format_value, join_words, pluralize, unit_suffix
 
-#: Trials that the table of the best shows.
+#: How many of the best trials the table shows.
 _TOP = 12
 
 
 @dataclass(frozen=True)
 class StoredSearch:
-    """What the search's own storage knows beside the trials.
+    """What the storage of a search knows in addition to the trials.
 
     Attributes:
-        states: how many proposals came to what.
-        importances: of the settings for each objective; empty while there are too few trials.
+        states: The number of proposals in each state.
+        importances: The importance of each setting by objective; empty while there are too few trials.
     """
 
     states: dict[str, int] = field(default_factory=dict)
@@ -30,8 +30,8 @@ class StoredSearch:
 
 
 def load_stored_search(study: StudyResults, home: Home) -> StoredSearch:
-    """Empty if the storage is not there: trials and reports may have been moved without it."""
-    # Imported here: a study's report does without Optuna.
+    """The content of a search's storage; empty if the storage is gone, as after moving only trials and reports."""
+    # Imported here because the report of a study does not need Optuna.
     from vip5platform.search import history, importances, load_search
 
     if study.record.kind != "search":
@@ -46,7 +46,7 @@ def load_stored_search(study: StudyResults, home: Home) -> StoredSearch:
 
 
 def finished_cells(study: StudyResults) -> list[CellResults]:
-    """The trials that have the first objective, the best first; of equals, the earlier."""
+    """The trials that have the first objective, the best first; ties in the order of the trials."""
     if not study.metrics:
         return []
     first = study.metrics[0]
@@ -58,7 +58,7 @@ def finished_cells(study: StudyResults) -> list[CellResults]:
 
 
 def pareto_cells(study: StudyResults) -> list[CellResults]:
-    """The trials that no other improves on without being worse in some objective, the best first objective first."""
+    """The Pareto-optimal trials, the best first objective first."""
     objectives = {name: metric(name) for name in study.metrics}
     complete = [cell for cell in finished_cells(study) if all(cell.values(name) for name in objectives)]
     points = [{name: cell.mean(name) for name in objectives} for cell in complete]
@@ -66,39 +66,42 @@ def pareto_cells(study: StudyResults) -> list[CellResults]:
 
 
 def answer(study: StudyResults) -> str:
+    """The best trial in one sentence."""
     cells, record = finished_cells(study), study.record
     if not cells:
-        return "No trial has the objective, so there is no answer."
+        return "No trial has a value of the objective, so there is no answer."
     first, best = study.metrics[0], cells[0]
     how = metric(first)
     early = len(record.trials) - len(cells)
-    ended = f", {early} of which did not run to the end," if early else ""
+    ended = f", {early} of which stopped early or failed," if early else ""
     said = (
-        f"of {count(len(record.trials), 'trial')}{ended} the best has {metric(first).title} "
-        f"{number(best.mean(first), how)} with {_settings(best)}"
+        f"of {pluralize(len(record.trials), 'trial')}{ended} the best has {metric(first).title} "
+        f"{format_value(best.mean(first), how)} with {_settings(best)}"
     )
     if len(study.metrics) > 1:
         titles = join_words([metric(name).title for name in study.metrics])
-        said += f"; {count(len(pareto_cells(study)), 'trial')} cannot be improved on in all of {titles}"
+        said += f"; {pluralize(len(pareto_cells(study)), 'trial')} are Pareto-optimal in {titles}"
     group = study.groups[0]
     tested = []
     for name in answer_names():
         if best.values(name):
             interval = group.interval(best, name)
-            sure = f" {span(interval.low, interval.high, metric(name))}" if interval.high > interval.low else ""
-            tested.append(f"{metric(name).title} {number(interval.mean, metric(name))}{sure}")
+            sure = (
+                f" {format_interval(interval.low, interval.high, metric(name))}" if interval.high > interval.low else ""
+            )
+            tested.append(f"{metric(name).title} {format_value(interval.mean, metric(name))}{sure}")
     if tested:
         said += f"; on the test set it has {join_words(tested)}"
-    warning = "chosen among many after one training each, it flatters itself on validation: repeat it with other seeds"
+    warning = "selected from many single runs, so its validation score is optimistic: repeat it with other seeds"
     return f"{said[0].upper()}{said[1:]} ({warning})."
 
 
 def _settings(cell: CellResults) -> str:
-    return join_words([f"{key} {short(value)}" for key, value in cell.levels.items()], at_most=12)
+    return join_words([f"{key} {shorten(value)}" for key, value in cell.levels.items()], at_most=12)
 
 
-def short(value: str) -> str:
-    """A setting as a person writes it: four digits of a number are enough."""
+def shorten(value: str) -> str:
+    """A setting with numbers rounded to four significant digits."""
     try:
         return f"{float(value):.4g}" if not value.lstrip("-").isdecimal() else value
     except ValueError:
@@ -106,7 +109,7 @@ def short(value: str) -> str:
 
 
 def blocks(study: StudyResults, found: StoredSearch) -> list[Block]:
-    """The best trials with their settings, the front first where there are several objectives."""
+    """The best trials with their settings, the Pareto front first if there are several objectives."""
     if study.record.kind != "search" or not finished_cells(study):
         return []
     finished, ahead = finished_cells(study), pareto_cells(study) if len(study.metrics) > 1 else []
@@ -116,21 +119,23 @@ def blocks(study: StudyResults, found: StoredSearch) -> list[Block]:
     numbers = [*study.metrics, *tested, *costs]
     settings = [key for key in study.record.factors if any(key in cell.levels for cell in shown)]
     heads = [Column(key, "settings") for key in settings]
-    heads += [Column(f"{metric(name).label}{unit(metric(name))}", _group(name, study)) for name in numbers]
+    heads += [Column(f"{metric(name).label}{unit_suffix(metric(name))}", _group(name, study)) for name in numbers]
     order = {trial.name: place for place, trial in enumerate(study.record.trials, start=1)}
     top = {name: min if not metric(name).higher_is_better else max for name in study.metrics}
     best = {name: pick(c.mean(name) for c in finished if c.values(name)) for name, pick in top.items()}
     rows = []
     for cell in shown:
-        cells = [Cell(short(cell.levels.get(key, "–"))) for key in settings]
+        cells = [Cell(shorten(cell.levels.get(key, "–"))) for key in settings]
         cells += [
-            Cell(number(cell.mean(name), metric(name)), math.isclose(cell.mean(name), best.get(name, math.nan)))
+            Cell(format_value(cell.mean(name), metric(name)), math.isclose(cell.mean(name), best.get(name, math.nan)))
             for name in numbers
         ]
         rows.append(Row(f"{order[cell.name]}{' ◆' if cell in ahead else ''}", cells))
-    notes = ["Chosen on validation alone. Do not choose by the test columns: they would no longer be a test."]
+    notes = [
+        "Selected on validation only. Do not select by the test columns: the test set would no longer be held out."
+    ]
     if ahead:
-        notes.append("◆ on the Pareto front: no trial is better in every objective.")
+        notes.append("◆: Pareto-optimal (any trial that is better in one objective is worse in another).")
     if len(finished) > len(shown):
         notes.append(f"{len(finished) - len(shown)} more are in trials.csv.")
     made: list[Block] = [Table("trial", heads, rows, notes)]
@@ -140,8 +145,8 @@ def blocks(study: StudyResults, found: StoredSearch) -> list[Block]:
     for name, shares in found.importances.items():
         if shares:
             said = ", ".join(f"{key} {100 * share:.0f} %" for key, share in shares.items())
-            hint = "by fANOVA, where the search looked; a hint, not a test"
-            made.append(Text(f"What moves {metric(name).title}: {said} ({hint}).", "note"))
+            hint = "fANOVA on the trials of this search; a hint, not a test"
+            made.append(Text(f"Importance for {metric(name).title}: {said} ({hint}).", "note"))
     return made
 
 
