@@ -70,31 +70,37 @@ def hash_code(package: Path, roots: tuple[str, ...]) -> str:
         roots: Full names of modules.
     """
     parts = []
-    for name, tree in sorted(reached_modules(package, roots).items()):
+    for name, digest in sorted(reached_modules(package, roots).items()):
         files = sorted(_file_of(package, name).parent.glob(DATA_FILES[name])) if name in DATA_FILES else []
-        code = hashlib.sha256(_dump(tree).encode()).hexdigest()
-        parts.append([name, code, [[path.name, sha256_file(path)] for path in files]])
+        parts.append([name, digest, [[path.name, sha256_file(path)] for path in files]])
     return fingerprint(parts)
 
 
-def reached_modules(package: Path, roots: tuple[str, ...]) -> dict[str, ast.Module]:
-    """The syntax trees of `roots` and of the modules of `vip5core` that they import, directly or not.
+def reached_modules(package: Path, roots: tuple[str, ...]) -> dict[str, str]:
+    """`roots` and the modules of `vip5core` that they import, directly or not, with the hash of each one's code.
 
     Imports inside functions count, imports for type checkers alone do not; nor do modules that no number depends on
     (`_NO_EFFECT`).
     """
-    trees: dict[str, ast.Module] = {}
+    reached: dict[str, str] = {}
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
-        if name in trees or name in _NO_EFFECT:
+        if name in reached or name in _NO_EFFECT:
             continue
-        trees[name] = ast.parse(_file_of(package, name).read_bytes())
-        for imported in _imports(trees[name]):
-            parts = imported.split(".")
+        reached[name], imported = _read_module(_file_of(package, name).read_bytes())
+        for full_name in imported:
+            parts = full_name.split(".")
             packages_and_module = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
             waiting += [module for module in packages_and_module if _file_of(package, module).is_file()]
-    return trees
+    return reached
+
+
+@functools.cache
+def _read_module(source: bytes) -> tuple[str, tuple[str, ...]]:
+    """The hash of a module's code, and what it imports of `vip5core`."""
+    tree = ast.parse(source)
+    return hashlib.sha256(_dump(tree).encode()).hexdigest(), tuple(_imports(tree))
 
 
 def _file_of(package: Path, module: str) -> Path:

@@ -12,12 +12,12 @@ import pytest
 import vip5core
 from vip5core.baselines.simple import SIMPLE_BASELINES
 from vip5core.config import TrialConfig
-from vip5core.setting_docs import setting_descriptions
 from vip5core.data import ids
 from vip5core.errors import UserError
 from vip5core.model import LENGTH_POWERS, POSITIONS, TUNING_METHODS
 from vip5core.presets import PRESETS, preset
 from vip5core.prompts import WINDOWS
+from vip5core.setting_docs import setting_descriptions
 from vip5core.templates import default_templates
 from vip5core.vocabulary import (
     ADAPTER_POSITIONS,
@@ -90,7 +90,7 @@ def test_every_setting_is_covered_here() -> None:
 
 
 @pytest.mark.parametrize("field", OTHERS)
-def test_the_identity_changes_with_what_matters_and_only_with_it(field: str) -> None:
+def test_the_identity_changes_with_every_setting_but_names_of_content(field: str) -> None:
     changed = identity(**{field: OTHERS[field]}) != identity()
     assert changed == (field not in BY_CONTENT)
 
@@ -103,9 +103,9 @@ def test_the_identity_changes_with_the_inputs() -> None:
 
 
 def test_image_settings_do_not_matter_without_images() -> None:
-    blind = TrialConfig(image_tokens=0).fingerprint("d", "b", None)
+    text_only = TrialConfig(image_tokens=0).fingerprint("d", "b", None)
     for field in ("encoder", "mapping_norm", "feature_scaling", "images", "probe"):
-        assert TrialConfig(image_tokens=0, **{field: OTHERS[field]}).fingerprint("d", "b", None) == blind
+        assert TrialConfig(image_tokens=0, **{field: OTHERS[field]}).fingerprint("d", "b", None) == text_only
 
 
 @pytest.mark.parametrize(
@@ -192,14 +192,14 @@ def test_the_names_of_a_choice_are_those_that_are_implemented(names: tuple[str, 
     assert len(names) == len(set(names))
 
 
-def test_every_encoder_has_a_tiny_twin_and_stands_in_the_help() -> None:
+def test_every_encoder_has_a_tiny_twin_and_is_in_the_help() -> None:
     folder = Path(vip5core.__file__).parent / "encoders" / "tiny"
     assert {path.stem for path in folder.glob("*.json")} == {f"tiny-{spec.architecture}" for spec in ENCODERS.values()}
     assert all(name == spec.name for name, spec in ENCODERS.items())
     assert all(name in str(TrialConfig.model_fields["encoder"].description) for name in ENCODERS)
 
 
-def test_the_built_in_backbones_stand_in_the_help() -> None:
+def test_the_built_in_backbones_are_in_the_help() -> None:
     assert all(name in str(TrialConfig.model_fields["backbone"].description) for name in BUILT_IN)
 
 

@@ -1,4 +1,4 @@
-"""Several workers compute what one computes."""
+"""Several workers compute the same as one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vip5core.data.dataset import Dataset
 from vip5core.distributed import WorkerGroup
 
 
-def test_a_worker_alone_has_all_the_rows() -> None:
+def test_a_single_worker_has_all_rows() -> None:
     group = WorkerGroup()
     assert list(group.share([1, 2, 3])) == [1, 2, 3]
     assert group.gather("x") == ["x"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-def test_every_row_is_dealt_to_one_worker(size: int) -> None:
+def test_every_row_goes_to_one_worker(size: int) -> None:
     rows = list(range(5))
     shares = []
     for rank in range(size):

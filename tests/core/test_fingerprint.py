@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vip5core
-from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import (
     DATA_FILES,
     PREPARATION_ROOTS,
@@ -82,7 +81,18 @@ def test_the_identity_is_that_of_the_sources_wherever_they_lie(copy: Path) -> No
         ("presets.py", '"epochs": 5', '"epochs": 6'),
         ("__init__.py", "__version__ =", "__version__ = VERSION ="),
     ],
-    ids=["comment", "module", "method", "blank lines", "layout", "setting", "new comment", "message", "preset", "version"],
+    ids=[
+        "comment",
+        "module",
+        "method",
+        "blank lines",
+        "layout",
+        "setting",
+        "new comment",
+        "message",
+        "preset",
+        "version",
+    ],
 )
 def test_what_changes_no_number_keeps_the_identity(copy: Path, file: str, old: str, new: str) -> None:
     edit(copy / file, old, new)
@@ -164,11 +174,3 @@ def test_every_data_file_of_the_package_belongs_to_a_module_that_trials_run() ->
         for path in PACKAGE.joinpath(*module.split(".")[1:-1]).glob(pattern)
     }
     assert {path for path in PACKAGE.rglob("*.*") if path.suffix not in (".py", ".pyc")} == known
-
-
-def test_an_error_is_one_line_with_the_nearest_name() -> None:
-    assert str(UserError("two\n   lines ")) == "two lines"
-    assert str(unknown_name("fruit", "aple", ["apple", "pear"])) == (
-        "unknown fruit 'aple': did you mean 'apple'? known: apple, pear"
-    )
-    assert str(unknown_name("fruit", "zzz", ["apple"])) == "unknown fruit 'zzz': known: apple"

@@ -1,4 +1,4 @@
-"""Under its final name a folder or file is whole; a failure leaves nothing behind."""
+"""Under its final name a file or folder is complete; a failure leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from vip5core.errors import UserError
-from vip5core.storage import atomic_file, atomic_folder, remove_leftovers, replaced_folder, writable_folder
+from vip5core.storage import (
+    atomic_file,
+    atomic_folder,
+    exclusive_lock,
+    remove_leftovers,
+    replaced_folder,
+    writable_folder,
+)
 
 
 def test_a_folder_takes_its_name_only_when_the_block_ends(tmp_path: Path) -> None:
@@ -82,7 +89,7 @@ def test_a_folder_that_cannot_be_written_is_a_users_error(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("make", [atomic_folder, atomic_file, replaced_folder])
-def test_a_full_disk_is_told_in_a_line_and_leaves_what_was_there(
+def test_a_full_disk_is_reported_in_one_line_and_leaves_what_was_there(
     make: Callable[[Path], AbstractContextManager[Path]], tmp_path: Path
 ) -> None:
     target = tmp_path / "there"
@@ -114,14 +121,14 @@ def test_a_folder_is_replaced_in_one_step_or_stays(tmp_path: Path) -> None:
         RuntimeError("[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing file data/3"),
     ],
 )
-def test_a_full_disk_is_known_in_the_words_of_other_libraries(tmp_path: Path, error: Exception) -> None:
+def test_a_full_disk_is_recognised_in_the_errors_of_other_libraries(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(UserError, match="has no room for weights"), atomic_file(tmp_path / "weights"):
         raise error
     with pytest.raises(RuntimeError, match="something else"), atomic_file(tmp_path / "weights"):
         raise RuntimeError("something else")
 
 
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+def test_leftovers_of_killed_processes_are_removed_and_files_of_running_ones_kept(tmp_path: Path) -> None:
     write = (
         "import os, sys; from pathlib import Path; from vip5core.storage import atomic_file, atomic_folder\n"
         "with atomic_folder(Path(sys.argv[1]) / 'folder.1') as f, atomic_file(Path(sys.argv[1]) / 'file') as g:\n"
@@ -137,7 +144,9 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
         assert {path.name for path in tmp_path.iterdir()} == {aside.name, elsewhere.name}
 
 
-def test_leftovers_are_known_on_a_machine_whose_name_has_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leftovers_are_recognised_if_the_machine_has_dots_in_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "node1.cluster.local")
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
@@ -145,3 +154,26 @@ def test_leftovers_are_known_on_a_machine_whose_name_has_dots(tmp_path: Path, mo
     (tmp_path / f".x.npy.local-{gone.pid}-0123abcd.part").touch()
     remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f".x.npy.local-{gone.pid}-0123abcd.part"]
+
+
+def test_a_lock_is_exclusive_until_its_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    for _ in range(2):
+        with exclusive_lock(path, "in use"), pytest.raises(UserError, match="in use"), exclusive_lock(path, "in use"):
+            pass
+
+
+def test_a_file_system_without_locks_is_used_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(error: Exception) -> Callable[..., None]:
+        def acquire(*_: object, **__: object) -> None:
+            raise error
+
+        return acquire
+
+    for error in (OSError(errno.ENOLCK, "no locks"), NotImplementedError()):
+        monkeypatch.setattr("filelock.FileLock.acquire", refuse(error))
+        with exclusive_lock(tmp_path / "lock", "in use"):
+            pass
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse(OSError(errno.EACCES, "denied")))
+    with pytest.raises(OSError, match="denied"), exclusive_lock(tmp_path / "lock", "in use"):
+        pass

@@ -1,4 +1,4 @@
-"""Finished trials that nobody trained: folders with the numbers that a test needs."""
+"""Finished trials without training: folders with the numbers that a test needs."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Golden:
         return {k.removeprefix(prefix): self.tensor(k) for k in self.arrays if k.startswith(prefix)}
 
     def batch(self, prefix: str = "in/") -> Batch:
-        """The official batch in our form: pictures flat, each with the positions of its tokens."""
+        """The official batch in our form: a flat list of images, with the positions of their tokens."""
         category_ids = self.tensor(prefix + "category_ids")
         n = self.config["n_vis_tokens"]
         positions = category_ids.flatten().nonzero().flatten().view(-1, n)
@@ -52,7 +52,7 @@ class Golden:
             image_positions=positions,
             labels=self.tensor(prefix + "target_ids"),
             rows=np.arange(users),
-            task=self.batch_tasks[0],  # the official code routes the whole batch by its first row
+            task=self.batch_tasks[0],  # the official code uses the adapters of the first row's task for all rows
         )
 
     def features(self, prefix: str = "in/") -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Searches without Ray: trials that are finished by writing what they are said to have given."""
+"""Searches without Ray: trials are finished by writing results with known values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECRET = 0.123454321
 
 
 def trial_of(settings: Mapping[str, Any]) -> TrialSpec:
-    """The trial of `settings` on inputs that nobody looks at."""
+    """The trial of `settings`, on inputs that are never read."""
     config = small(**settings)
     return TrialSpec(config, Path("dataset"), Path("backbone"), None, config.fingerprint("data", "backbone", None))
 
@@ -51,13 +51,13 @@ def finish(spec: TrialSpec, home: Home, **metrics: float) -> None:
 
 
 def asked(searcher: TrialSearcher, trial_id: str) -> TrialSpec | None:
-    """What the searcher proposes; None when it is done."""
+    """The trial that the searcher proposes; None when it is done."""
     point = searcher.suggest(trial_id)
     return spec_of(point) if isinstance(point, dict) else None
 
 
 def run(searcher: TrialSearcher, limit: int = 1000) -> list[TrialSpec]:
-    """Run what is proposed one by one, as Tune would, up to `limit`; returns it."""
+    """Run proposed trials one by one, as Tune would, up to `limit` of them; returns them."""
     done: list[TrialSpec] = []
     while len(done) < limit and (spec := asked(searcher, f"t{len(done)}")) is not None:
         finish(spec, searcher.home)

@@ -18,7 +18,7 @@ from vip5core.templates import Template, default_templates
 from vip5core.trial.components import TrialComponents
 from vip5core.trial.p5_stage import fresh_tiny
 
-WITHOUT_IMAGE = (3, 17)  # items whose picture could not be read
+WITHOUT_IMAGE = (3, 17)  # items whose image could not be read
 
 _SMALL: dict[str, Any] = {
     "encoder_weights": "tiny",
@@ -49,7 +49,7 @@ def random_features(dataset: Dataset, width: int = 12, seed: int = 0) -> Feature
 
 
 def small_components(dataset: Dataset, dropout: float = 0.0, seed: int = 0) -> TrialComponents:
-    """Fresh inputs of one trial: an untrained tiny backbone and random features."""
+    """The components of a new trial: an untrained tiny backbone and random features."""
     return TrialComponents(dataset, fresh_backbone(dataset, dropout, seed), random_features(dataset))
 
 
@@ -63,7 +63,7 @@ def _tokenizer_of(texts: tuple[str, ...]) -> Any:
 
 
 def shop_tokenizer(dataset: Dataset) -> Any:
-    """An embedded tokenizer with few pieces, so that many words fall apart."""
+    """A tokenizer of our own with few pieces, so that many words are split."""
     return _tokenizer_of(tuple(text for texts in dataset_texts(dataset).values() for text in texts))
 
 
@@ -72,7 +72,7 @@ def shop_tables(dataset: Dataset) -> PromptTables:
 
 
 def random_sample(template: Template, dataset: Dataset, rng: np.random.Generator, longest: int = 12) -> Sample:
-    """Any prompt of a template: user, items, lists and answer drawn at random."""
+    """A random prompt of a template: user, items, lists and answer are drawn."""
 
     def items() -> np.ndarray:
         return rng.integers(1, dataset.n_items + 1, rng.integers(1, longest + 1))

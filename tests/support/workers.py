@@ -18,12 +18,12 @@ from vip5core.training.loop import fit
 
 
 def group_config() -> TrialConfig:
-    # A large epsilon: where a gradient is nothing but rounding, Adam would make a whole step of it.
+    # A large epsilon: otherwise Adam would turn gradients that are rounding errors into full steps.
     return small_config(epochs=1, learning_rate=1e-3, adam_epsilon=1e-3, extra_embeddings="trained", test_users=9)
 
 
 def train_in(group: WorkerGroup, dataset: Path) -> dict:
-    """What one worker of `group` ends with."""
+    """Train as one worker of `group`; returns the results."""
     config, shop = group_config(), Dataset.load(dataset)
     inputs = small_components(shop)
     model, evaluator = inputs.model(config), inputs.evaluator(config, group)
@@ -40,8 +40,8 @@ def train_in(group: WorkerGroup, dataset: Path) -> dict:
     }
 
 
-def summed_gradients(group: WorkerGroup) -> list[torch.Tensor]:
-    """Gradients after summing, where each worker lacks one of them."""
+def sum_gradients(group: WorkerGroup) -> list[torch.Tensor]:
+    """The gradients after summing, where each worker lacks one of them."""
     parameters = [nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(3))]
     parameters[group.rank].grad = torch.full_like(parameters[group.rank], 1.0 + group.rank)
     group.sum_gradients(parameters)
@@ -49,14 +49,14 @@ def summed_gradients(group: WorkerGroup) -> list[torch.Tensor]:
 
 
 def work(rank: int, size: int, dataset: Path, out: Path) -> None:
-    """One of `size` workers; writes what it ends with to `out/rank.pt`."""
+    """One of `size` workers; writes its results to `out/rank.pt`."""
     torch.set_num_threads(1)
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     dist.init_process_group("gloo", init_method=f"file://{out / 'meeting'}", rank=rank, world_size=size)
     try:
         group = DistributedGroup()
-        result = {"gradients": summed_gradients(group), **train_in(group, dataset)}
+        result = {"gradients": sum_gradients(group), **train_in(group, dataset)}
         torch.save(result, out / f"{rank}.pt")
     finally:
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""SASRec sees no future and no test item, is the same every time, learns sequences, and is kept whole."""
+"""SASRec sees neither the future nor test items, is deterministic, learns sequences, and is stored completely."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def questions(shop: Dataset) -> dict[str, list[Sample]]:
 
 
 def with_histories(dataset: Dataset, histories: list[np.ndarray]) -> Dataset:
-    """The dataset with other items bought, the numbers of interactions kept."""
+    """The dataset with other items in its histories, which keep their lengths."""
     interactions = dataset.interactions.copy()
     interactions["item"] = np.concatenate(histories).astype(np.int32)
     return dataclasses.replace(dataset, interactions=interactions)
@@ -68,7 +68,7 @@ def test_a_later_item_does_not_change_what_follows_earlier_ones() -> None:
     assert not torch.allclose(one[3:], other[3:])
 
 
-def test_padding_does_not_matter() -> None:
+def test_padding_makes_no_difference() -> None:
     model = SasrecModel(30, FEW)
     alone = states(model, [[3, 7, 9]])[0]
     beside = states(model, [[3, 7, 9], list(range(1, 16))])[0]
@@ -85,7 +85,7 @@ def test_only_the_newest_items_count_and_padding_cannot_be_recommended(fitted: F
 
 
 def test_the_gradient_is_that_of_the_plain_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks of positions and micro-batches of like length change the memory, not the numbers."""
+    """Chunks of positions and micro-batches of similar length change the memory, not the numbers."""
     model = SasrecModel(30, dataclasses.replace(FEW, dropout=0.0))
     sequences = [np.array([3, 7, 9, 11]), np.array([4, 5]), np.array([1, 2, 3, 4, 5, 6, 7])]
     plain = [
@@ -105,14 +105,16 @@ def test_the_gradient_is_that_of_the_plain_loss(monkeypatch: pytest.MonkeyPatch)
         torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-6)
 
 
-def test_the_loss_falls_and_every_epoch_is_told(shop: Dataset) -> None:
-    told: list[tuple[int, int, str]] = []
+def test_the_loss_falls_and_every_epoch_is_reported(shop: Dataset) -> None:
+    reported: list[tuple[int, int, str]] = []
     fitted = train_sasrec(
-        shop, dataclasses.replace(FEW, epochs=6), progress=lambda done, total, news: told.append((done, total, news))
+        shop,
+        dataclasses.replace(FEW, epochs=6),
+        progress=lambda done, total, news: reported.append((done, total, news)),
     )
     losses = [epoch["train/loss"] for epoch in fitted.history]
     assert losses[-1] < losses[0]
-    assert [(done, total) for done, total, _ in told] == [(epoch, 6) for epoch in range(1, 7)]
+    assert [(done, total) for done, total, _ in reported] == [(epoch, 6) for epoch in range(1, 7)]
 
 
 def test_the_same_seed_gives_the_same_numbers_and_leaves_the_generator_alone(
@@ -138,7 +140,7 @@ def test_the_test_items_are_never_read(shop: Dataset, fitted: FittedSasrec) -> N
         assert torch.equal(value, blind.model.state_dict()[name])
 
 
-def test_the_validation_items_choose_the_epoch_and_train_nothing(shop: Dataset) -> None:
+def test_validation_items_select_the_epoch_and_are_not_trained_on(shop: Dataset) -> None:
     histories = [shop.history(user).copy() for user in range(1, shop.n_users + 1)]
     for history in histories:
         history[-2] = history[-2] % shop.n_items + 1
@@ -156,8 +158,8 @@ def test_the_validation_items_choose_the_epoch_and_train_nothing(shop: Dataset) 
         assert torch.equal(value, until_best.model.state_dict()[name])
 
 
-def test_it_learns_a_sequence_that_popularity_cannot_know(shop: Dataset) -> None:
-    """Each user walks the catalogue from a place of their own: what follows is known, and no item is popular."""
+def test_it_learns_a_sequence_that_popularity_cannot(shop: Dataset) -> None:
+    """Each user goes through the catalogue from a random start: the next item is certain, and no item is popular."""
     rng = np.random.default_rng(0)
     lengths = [len(shop.history(user)) for user in range(1, shop.n_users + 1)]
     walks = [(rng.integers(shop.n_items) + np.arange(n)) % shop.n_items + 1 for n in lengths]
@@ -177,7 +179,7 @@ def test_it_learns_a_sequence_that_popularity_cannot_know(shop: Dataset) -> None
     assert popular["test/sequential/hit_rate_at_10"] < 0.6
 
 
-def test_it_answers_the_models_questions(
+def test_it_answers_the_same_questions_as_models(
     shop: Dataset, fitted: FittedSasrec, questions: dict[str, list[Sample]]
 ) -> None:
     metrics, rows = evaluate_sasrec(fitted, shop, questions, small_config())
@@ -196,7 +198,7 @@ def test_it_answers_the_models_questions(
 
 
 @pytest.mark.parametrize("test_users", [None, 7])
-def test_a_run_asks_what_an_evaluator_asks_and_is_found_again(
+def test_a_run_answers_an_evaluators_questions_and_is_not_repeated(
     shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_users: int | None
 ) -> None:
     config = small_config(test_users=test_users)
@@ -216,7 +218,7 @@ def test_a_run_asks_what_an_evaluator_asks_and_is_found_again(
     assert sha256_file(out / "result.json") == written
 
 
-def test_only_what_changes_the_answers_makes_another_folder(shop: Dataset, tmp_path: Path) -> None:
+def test_only_settings_that_change_the_answers_give_another_folder(shop: Dataset, tmp_path: Path) -> None:
     def folder(options: SasrecOptions = FEW, **settings: object) -> Path:
         return sasrec_folder(shop, small_config(**settings), Home(tmp_path), options)
 
@@ -228,18 +230,18 @@ def test_only_what_changes_the_answers_makes_another_folder(shop: Dataset, tmp_p
     assert len({folder(), *others}) == 1 + len(others)
 
 
-def test_nothing_half_written_is_left(shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut_off(*args: object, **kwargs: object) -> None:
+def test_a_run_that_fails_leaves_no_folder(shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("cut off")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", cut_off)  # the table is written by then
+        patch.setattr(Path, "write_text", fail)  # the table is written by then
         with pytest.raises(RuntimeError, match="cut off"):
             run_sasrec(shop, small_config(), Home(tmp_path), dataclasses.replace(FEW, epochs=1))
     assert list((tmp_path / "baselines").iterdir()) == []
 
 
-def test_what_it_cannot_do_is_said_before_it_trains(shop: Dataset, tmp_path: Path) -> None:
+def test_impossible_requests_are_refused_before_training(shop: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="tasks=explanation"):
         run_sasrec(shop, small_config(tasks=("explanation",)), Home(tmp_path))
     with pytest.raises(ValueError, match="width=10"):

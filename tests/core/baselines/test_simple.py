@@ -1,4 +1,4 @@
-"""Popularity and random answer the models' own questions, and score what theory says."""
+"""Popularity and random answer the same questions as models, and score as theory predicts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def questions(shop: Dataset) -> dict[str, list[Sample]]:
     return small_components(shop).evaluator(small_config()).questions("test", None)
 
 
-def test_random_meets_the_target_as_often_as_chance(shop: Dataset, questions: dict[str, list[Sample]]) -> None:
+def test_random_hits_the_target_as_often_as_expected(shop: Dataset, questions: dict[str, list[Sample]]) -> None:
     ranking = {task: questions[task] for task in ("sequential", "direct")}
     scores = [evaluate_baseline("random", shop, ranking, small_config(seed=seed))[0] for seed in range(40)]
     for task, samples in ranking.items():
@@ -29,9 +29,7 @@ def test_random_meets_the_target_as_often_as_chance(shop: Dataset, questions: di
         assert abs(measured - chance) < 4 * error
 
 
-def test_popularity_ranks_by_how_often_an_item_was_bought_in_training(
-    shop: Dataset, questions: dict[str, list[Sample]]
-) -> None:
+def test_popularity_ranks_by_frequency_in_the_training_split(shop: Dataset, questions: dict[str, list[Sample]]) -> None:
     training = shop.interactions[shop.interactions["split"] == "train"]["item"].value_counts()
     _, rows = evaluate_baseline("popularity", shop, {"sequential": questions["sequential"]}, small_config())
     for row, sample in zip(rows.itertuples(), questions["sequential"], strict=True):
@@ -41,7 +39,7 @@ def test_popularity_ranks_by_how_often_an_item_was_bought_in_training(
         assert 1 + (counts > mine).sum() <= row.rank <= (counts >= mine).sum()
 
 
-def test_popularity_writes_the_commonest_training_explanation(
+def test_popularity_writes_the_most_frequent_training_explanation(
     shop: Dataset, questions: dict[str, list[Sample]]
 ) -> None:
     _, rows = evaluate_baseline("popularity", shop, {"explanation": questions["explanation"]}, small_config())
@@ -53,7 +51,7 @@ def test_popularity_writes_the_commonest_training_explanation(
 
 
 @pytest.mark.parametrize("name", ["popularity", "random"])
-def test_a_baseline_is_the_same_every_time_and_its_metrics_have_names(
+def test_a_baseline_is_deterministic_and_its_metrics_are_declared(
     shop: Dataset, questions: dict[str, list[Sample]], name: str
 ) -> None:
     metrics, rows = evaluate_baseline(name, shop, questions, small_config())
@@ -64,7 +62,7 @@ def test_a_baseline_is_the_same_every_time_and_its_metrics_have_names(
     assert rows.groupby("task").size().to_dict() == {task: len(samples) for task, samples in questions.items()}
 
 
-def test_random_writes_explanations_of_the_training_part(shop: Dataset, questions: dict[str, list[Sample]]) -> None:
+def test_random_writes_training_explanations(shop: Dataset, questions: dict[str, list[Sample]]) -> None:
     _, rows = evaluate_baseline("random", shop, {"explanation": questions["explanation"]}, small_config())
     assert set(rows["prediction"]) <= set(shop.explanations_of("train")["explanation"])
     assert len(set(rows["prediction"])) > 1

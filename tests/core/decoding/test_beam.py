@@ -1,4 +1,4 @@
-"""Our beam search is transformers' own, constrained and free, and the official code's."""
+"""Our beam search gives the results of transformers, constrained and free, and of the official code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vip5core.decoding import BeamOptions, FreeExpansion, StepDecoder, Trie, Tri
 EOS = 1
 
 
-def encoded(backbone: T5ForConditionalGeneration, users: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def encode(backbone: T5ForConditionalGeneration, users: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Random encoder states and a mask with rows of different length."""
     generator = torch.Generator().manual_seed(seed)
     states = torch.randn(users, 7, backbone.config.d_model, generator=generator)
@@ -99,7 +99,7 @@ def test_constrained_search_equals_generate(
     rng = np.random.default_rng(seed)
     users = 3
     backbone = random_backbone(seed)
-    states, mask = encoded(backbone, users, seed)
+    states, mask = encode(backbone, users, seed)
     sequences = catalogue(rng, n_items)
     trie = Trie.build(sequences, range(1, n_items + 1), EOS)
     allowed = torch.ones(users, n_items + 1, dtype=torch.bool)
@@ -120,8 +120,8 @@ def test_constrained_search_equals_generate(
         items = trie.item[ours.nodes[user][valid]].tolist()
         assert len(set(items)) == len(items)
         if early_stopping and len(ids[user]) < num_beams:
-            # Where a trie offers fewer than 2K continuations, transformers fills up with copies scored -1e9, which
-            # finish, count, and stop the search early: items are missing there.
+            # Where a trie has fewer than 2K continuations, transformers fills up with copies scored -1e9, which count
+            # as finished and stop the search early: its results lack items there.
             if len(per_user[user]) <= num_beams:
                 assert len(items) == len(per_user[user])
             continue
@@ -133,7 +133,7 @@ def test_constrained_search_equals_generate(
 @pytest.mark.parametrize("early_stopping", [True, False])
 def test_free_search_equals_generate(num_beams: int, early_stopping: bool) -> None:
     backbone = random_backbone(5)
-    states, mask = encoded(backbone, 4, 5)
+    states, mask = encode(backbone, 4, 5)
     options = BeamOptions(num_beams, 1.0, early_stopping, max_new_tokens=9)
     ours = beam_search(StepDecoder(backbone, states, mask), FreeExpansion(), options)
     from transformers.modeling_outputs import BaseModelOutput
@@ -156,7 +156,7 @@ def test_free_search_equals_generate(num_beams: int, early_stopping: bool) -> No
         torch.testing.assert_close(ours.scores.flatten(), theirs.sequences_scores, rtol=0, atol=2e-5)
 
 
-def official_search(name: str, num_beams: int, max_length: int) -> tuple[np.ndarray, np.ndarray]:
+def run_official_protocol(name: str, num_beams: int, max_length: int) -> tuple[np.ndarray, np.ndarray]:
     """Our search in the official protocol, in the layout of the golden files."""
     golden = load_golden(name)
     model, batch = golden.model(), golden.batch()
@@ -168,8 +168,8 @@ def official_search(name: str, num_beams: int, max_length: int) -> tuple[np.ndar
     return np.concatenate([np.zeros((len(tokens), 1), dtype=np.int64), tokens], axis=1), found.scores.flatten().numpy()
 
 
-def test_published_search_reproduces_the_official_beams() -> None:
-    ids, scores = official_search("beam_eos", 20, 50)
+def test_the_papers_search_reproduces_the_official_beams() -> None:
+    ids, scores = run_official_protocol("beam_eos", 20, 50)
     golden = load_golden("beam_eos").arrays
     expected = golden["gen/beam20/ids"]
     np.testing.assert_array_equal(ids[:, : expected.shape[1]], expected)
@@ -193,7 +193,7 @@ def test_greedy_reproduces_the_official_texts(name: str) -> None:
 def test_search_as_wide_as_the_catalogue_is_the_exact_ranking() -> None:
     rng = np.random.default_rng(3)
     backbone = random_backbone(3)
-    states, mask = encoded(backbone, 2, 3)
+    states, mask = encode(backbone, 2, 3)
     sequences = catalogue(rng, 50)
     trie = Trie.build(sequences, range(1, 51), EOS)
     exact = beam_search(StepDecoder(backbone, states, mask), TrieExpansion(trie), BeamOptions(num_beams=50))
@@ -208,7 +208,7 @@ def test_search_as_wide_as_the_catalogue_is_the_exact_ranking() -> None:
                 attention_mask=mask[user : user + 1],
                 labels=labels,
             )
-            likelihood.append(float(out.logits[0].log_softmax(-1).gather(1, labels.T).sum()))
+            likelihood.append(float(out.logits.detach()[0].log_softmax(-1).gather(1, labels.T).sum()))
         order = 1 + np.argsort(-np.array(likelihood))
         assert trie.item[exact.nodes[user]].tolist() == order.tolist()
         assert exact.scores[user].tolist() == pytest.approx(sorted(likelihood, reverse=True), abs=2e-5)

@@ -1,4 +1,4 @@
-"""Evaluation of a model: who is asked what, what may be answered, and how it is summed up."""
+"""Evaluation of a model: which users are asked what, which answers are possible, and how they are summarised."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def lists_of(evaluator: Evaluator, model: VIP5, samples: list[Sample]) -> list[l
     return [lists[row] for row in range(len(samples))]
 
 
-def test_what_the_user_has_is_left_out_where_asked(shop: Dataset, inputs: TrialComponents, model: VIP5) -> None:
+def test_items_of_the_history_are_left_out_on_request(shop: Dataset, inputs: TrialComponents, model: VIP5) -> None:
     everything = set(range(1, shop.n_items + 1))
     for exclude in (True, False):
         config = small_config(exclude_history=exclude, num_beams=shop.n_items)
@@ -53,7 +53,7 @@ def test_what_the_user_has_is_left_out_where_asked(shop: Dataset, inputs: TrialC
             assert sample.item in items
 
 
-def test_a_choice_ranks_its_candidates_and_nothing_else(shop: Dataset, inputs: TrialComponents, model: VIP5) -> None:
+def test_a_choice_ranks_exactly_its_candidates(shop: Dataset, inputs: TrialComponents, model: VIP5) -> None:
     evaluator = inputs.evaluator(small_config(num_beams=shop.n_items))
     samples = evaluator.questions("test", 6)["direct"]
     for sample, items in zip(samples, lists_of(evaluator, model, samples), strict=True):
@@ -77,7 +77,7 @@ def test_the_same_users_are_asked_every_time(inputs: TrialComponents, shop: Data
     assert users(7, seed=1) == users(7)  # a seed changes the trial, not who is asked: results of seeds are paired
 
 
-def test_rows_say_who_was_asked_what_and_sum_up_to_the_metrics(
+def test_rows_have_every_question_and_add_up_to_the_metrics(
     inputs: TrialComponents, model: VIP5, shop: Dataset
 ) -> None:
     config = small_config(test_users=9)
@@ -98,7 +98,7 @@ def test_rows_say_who_was_asked_what_and_sum_up_to_the_metrics(
     pd.testing.assert_frame_equal(rows, rows_again)
 
 
-def test_every_metric_has_a_direction_and_validation_never_names_the_test(inputs: TrialComponents, model: VIP5) -> None:
+def test_validation_gives_declared_valid_metrics_only(inputs: TrialComponents, model: VIP5) -> None:
     valid = inputs.evaluator(small_config(validation_users=4)).validate(model)
     assert all(key.startswith("valid/") and metric(key).label for key in valid)
     assert valid["valid/loss"] == pytest.approx(
@@ -106,7 +106,7 @@ def test_every_metric_has_a_direction_and_validation_never_names_the_test(inputs
     )
 
 
-def test_the_batch_does_not_change_the_answer(
+def test_batching_does_not_change_the_answers(
     inputs: TrialComponents, model: VIP5, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluator = inputs.evaluator(small_config(validation_users=6))
@@ -115,7 +115,7 @@ def test_the_batch_does_not_change_the_answer(
     assert evaluator.validate(model) == pytest.approx(together, abs=1e-5)
 
 
-def test_the_published_protocol_counts_beams_that_name_nothing(inputs: TrialComponents, model: VIP5) -> None:
+def test_the_papers_protocol_counts_invalid_and_duplicate_beams(inputs: TrialComponents, model: VIP5) -> None:
     config = small_config(protocol="paper", exclude_history=False, test_users=3, tasks=("sequential",))
     metrics, rows = inputs.evaluator(config).test(model)
     assert {"test/sequential/invalid_share", "test/sequential/duplicate_share"} <= set(metrics)
@@ -123,7 +123,7 @@ def test_the_published_protocol_counts_beams_that_name_nothing(inputs: TrialComp
     assert metrics["test/sequential/invalid_share"] == pytest.approx(rows["invalid"].mean() / config.num_beams)
 
 
-def test_free_beams_are_read_as_items_invalid_ones_and_duplicates(inputs: TrialComponents) -> None:
+def test_free_beams_are_items_invalid_or_duplicates(inputs: TrialComponents) -> None:
     ranked = PaperRanker(inputs.backbone.tokenizer, n_items=60, num_beams=5)._read(["7", "x", "9", "7", "61"])
     assert (ranked.invalid, ranked.duplicates) == (2, 1)
     assert [item for item in ranked.items if item <= 60] == [9, 7]  # a repeated item keeps its last place

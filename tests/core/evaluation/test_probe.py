@@ -1,4 +1,4 @@
-"""Probes find what is in the image tokens and nothing else, and leave out what cannot be asked."""
+"""Probes find what is in the image tokens and nothing else, and are left out where they cannot be run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vip5core.trial.run import run_trial
 from vip5core.trial.spec import TrialSpec
 
 
-def labelled(n: int, classes: int, seed: int = 0) -> pd.Series:
+def draw_labels(n: int, classes: int, seed: int = 0) -> pd.Series:
     names = np.array([f"class {number}" for number in range(classes)])
     return pd.Series(names[np.random.default_rng(seed).integers(0, classes, n)])
 
@@ -39,32 +39,32 @@ def one_hot(labels: pd.Series) -> np.ndarray:
     return pd.get_dummies(labels).to_numpy(dtype=np.float32)
 
 
-def test_tokens_that_are_the_attribute_give_it_away_and_random_ones_do_not() -> None:
-    labels, n = labelled(400, 4), 400
+def test_an_attribute_is_read_off_tokens_that_encode_it_and_not_off_random_ones() -> None:
+    labels, n = draw_labels(400, 4), 400
     items = np.arange(1, n + 1)
-    told, rows = probe_tokens(one_hot(labels), noise(n, 8), items, {"colour": labels})
-    assert told["probe/colour"] == 100.0
-    assert told["probe/colour_clip"] == pytest.approx(25, abs=8)
-    assert told["probe/colour_chance"] == pytest.approx(100 * labels.value_counts().max() / n)
-    silent, _ = probe_tokens(noise(n, 8), one_hot(labels), items, {"colour": labels})
-    assert silent["probe/colour"] == pytest.approx(25, abs=8)
-    assert silent["probe/colour_clip"] == 100.0
+    clear, rows = probe_tokens(one_hot(labels), noise(n, 8), items, {"colour": labels})
+    assert clear["probe/colour"] == 100.0
+    assert clear["probe/colour_clip"] == pytest.approx(25, abs=8)
+    assert clear["probe/colour_chance"] == pytest.approx(100 * labels.value_counts().max() / n)
+    noisy, _ = probe_tokens(noise(n, 8), one_hot(labels), items, {"colour": labels})
+    assert noisy["probe/colour"] == pytest.approx(25, abs=8)
+    assert noisy["probe/colour_clip"] == 100.0
     colour = rows[rows["template"] == "colour"]
     assert colour["item"].tolist() == items.tolist()
     assert (colour["value"] == 100.0).all()
 
 
-def test_neighbours_of_the_same_space_are_the_same_and_of_a_random_one_are_chance() -> None:
+def test_equal_spaces_share_all_neighbours_and_random_ones_as_many_as_expected() -> None:
     n, tokens = 300, noise(300, 16)
-    assert (shared_neighbours(tokens, 3 * tokens) == 100.0).all()  # a cosine knows no length
+    assert (shared_neighbours(tokens, 3 * tokens) == 100.0).all()  # cosine ignores length
     metrics, rows = probe_tokens(tokens, noise(n, 16, seed=2), np.arange(1, n + 1), {})
     assert metrics["probe/neighbours_chance"] == pytest.approx(100 * 10 / 299)
     assert metrics["probe/neighbours"] == pytest.approx(metrics["probe/neighbours_chance"], abs=1)
     assert rows["value"].mean() == pytest.approx(metrics["probe/neighbours"])
 
 
-def test_the_answer_is_the_same_every_time_and_the_items_too() -> None:
-    labels = {"shape": labelled(60, 3), "colour": labelled(60, 2, seed=5)}
+def test_probes_are_deterministic() -> None:
+    labels = {"shape": draw_labels(60, 3), "colour": draw_labels(60, 2, seed=5)}
     items = np.arange(11, 71)
     first, rows = probe_tokens(noise(60, 40), noise(60, 20, seed=2), items, labels)
     again, rows_again = probe_tokens(noise(60, 40), noise(60, 20, seed=2), items, labels)
@@ -85,7 +85,7 @@ def test_the_answer_is_the_same_every_time_and_the_items_too() -> None:
     ],
     ids=["one class", "a small second", "unknown", "a small third", "some unknown"],
 )
-def test_classes_that_fill_no_folds_are_left_out(labels: pd.Series, asked: list[str]) -> None:
+def test_classes_too_small_for_the_folds_are_left_out(labels: pd.Series, asked: list[str]) -> None:
     metrics, rows = probe_tokens(noise(20, 4), noise(20, 4), np.arange(1, 21), {"colour": labels})
     probed = rows.loc[rows["template"] == "colour", "item"]
     assert sorted(set(labels[probed.to_numpy() - 1])) == sorted(asked)
@@ -93,18 +93,18 @@ def test_classes_that_fill_no_folds_are_left_out(labels: pd.Series, asked: list[
 
 
 @pytest.mark.parametrize("n", [0, 1, 9, 11])
-def test_few_items_are_asked_nothing(n: int) -> None:
-    metrics, rows = probe_tokens(noise(n, 4), noise(n, 4), np.arange(1, n + 1), {"colour": labelled(n, 3)})
+def test_a_few_items_are_not_probed(n: int) -> None:
+    metrics, rows = probe_tokens(noise(n, 4), noise(n, 4), np.arange(1, n + 1), {"colour": draw_labels(n, 3)})
     assert metrics == {}
     assert len(rows) == 0
     assert {"task", "template", "split", "user", "item", "value"} == set(rows)
 
 
-def test_a_solver_that_does_not_converge_says_nothing() -> None:
+def test_a_solver_that_does_not_converge_does_not_warn() -> None:
     scales = np.logspace(-6, 6, 30, dtype=np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        probe_tokens(noise(300, 30) * scales, np.ones((300, 3), np.float32), np.arange(300), {"x": labelled(300, 4)})
+        probe_tokens(noise(300, 30) * scales, np.ones((300, 3), np.float32), np.arange(300), {"x": draw_labels(300, 4)})
 
 
 def with_categories(shop: Dataset, *paths: list[str]) -> Dataset:
@@ -123,14 +123,14 @@ def with_categories(shop: Dataset, *paths: list[str]) -> Dataset:
         ([[], []], None),
     ],
 )
-def test_the_category_is_the_first_level_that_tells_items_apart(
+def test_the_category_is_the_first_level_with_several_classes(
     shop: Dataset, paths: list[list[str]], expected: set[str] | None
 ) -> None:
     found = attributes(with_categories(shop, *paths), np.arange(1, shop.n_items + 1)).get("category")
     assert (set(found.dropna()) if found is not None else None) == expected
 
 
-def test_the_truth_is_keyed_by_the_datasets_own_numbers(shop: Dataset) -> None:
+def test_planted_attributes_belong_to_the_datasets_item_numbers(shop: Dataset) -> None:
     items = np.arange(7, shop.n_items + 1)
     truth = pd.read_parquet(shop.folder / "truth" / "items.parquet").set_index("id")
     found = attributes(shop, items)
@@ -140,19 +140,19 @@ def test_the_truth_is_keyed_by_the_datasets_own_numbers(shop: Dataset) -> None:
     assert found["category"].tolist() == [shop.items["categories"][item - 1][0] for item in items]
 
 
-def test_a_dataset_that_knows_nothing_of_its_items_has_neighbours_only(shop: Dataset, tmp_path: Path) -> None:
+def test_a_dataset_without_attributes_has_the_neighbours_probe_only(shop: Dataset, tmp_path: Path) -> None:
     bare = dataclasses.replace(with_categories(shop, []), folder=tmp_path)
     inputs = small_components(shop)
     metrics, _ = probe(inputs.model(small_config()), bare, inputs.layout(small_config()).has_image)
     assert set(metrics) == {"probe/neighbours", "probe/neighbours_chance"}
 
 
-def test_pictured_items_are_probed_and_of_many_a_sample(shop: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_with_images_are_probed_or_a_fixed_sample_of_many(shop: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = small_components(shop)
     model, has_image = inputs.model(small_config()), inputs.layout(small_config()).has_image
     _, rows = probe(model, shop, has_image)
-    pictured = set(range(1, shop.n_items + 1)) - set(WITHOUT_IMAGE)
-    assert set(rows.loc[rows["template"] == "neighbours", "item"]) == pictured
+    with_image = set(range(1, shop.n_items + 1)) - set(WITHOUT_IMAGE)
+    assert set(rows.loc[rows["template"] == "neighbours", "item"]) == with_image
     monkeypatch.setattr(probes, "MOST_ITEMS", 25)
     samples = []
     for seed in (0, 1):
@@ -160,7 +160,7 @@ def test_pictured_items_are_probed_and_of_many_a_sample(shop: Dataset, monkeypat
         samples.append(rows.loc[rows["template"] == "neighbours", "item"].tolist())
     assert len(samples[0]) == 25
     assert samples[0] == samples[1]
-    assert set(samples[0]) < pictured
+    assert set(samples[0]) < with_image
 
 
 def probed_spec(shop: Dataset, folder: Path, image_tokens: int) -> TrialSpec:
@@ -199,7 +199,7 @@ def test_a_probed_trial_writes_metrics_and_rows(shop: Dataset, tmp_path: Path, i
     assert again == pytest.approx({name: value for name, value in metrics.items() if name.startswith("test/")})
 
 
-def test_of_a_group_the_worker_that_writes_probes(
+def test_only_the_worker_that_writes_the_result_probes(
     shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = WorkerGroup()
@@ -219,10 +219,10 @@ def test_of_a_group_the_worker_that_writes_probes(
         ("test/explanation/rouge_2", "ROUGE-2"),
     ],
 )
-def test_probes_are_in_the_table_of_metrics(name: str, label: str) -> None:
+def test_probes_are_declared_metrics(name: str, label: str) -> None:
     assert metric(name).label == label
 
 
-def test_a_better_probe_is_a_higher_one() -> None:
+def test_a_higher_probe_is_better() -> None:
     assert metric("probe/shape").better(60.0, than=50.0)
     assert not metric("cost/probe_seconds").better(60.0, than=50.0)

@@ -1,4 +1,4 @@
-"""Metrics: our own, the libraries', and the official notebook's with its error cases."""
+"""Metrics: our own, those of libraries, and those of the official notebook with its error cases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.golden import GOLDEN
 
 from vip5core.evaluation.rank import parse_item_list
-from vip5core.metrics import metric, ranking, text
+from vip5core.metrics import metric, pareto_front, ranking, text
 from vip5core.parity import metrics as official
 
 CASES = json.loads((GOLDEN / "metrics.json").read_text("utf-8"))
@@ -113,3 +113,15 @@ def test_a_metric_of_no_rows_is_an_error(name: str) -> None:
     nothing = pd.DataFrame({"rank": [], "reference": [], "prediction": []})
     with pytest.raises(ValueError, match="no rows"):
         metric(name).value(nothing)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=8))
+def test_the_pareto_front_has_the_points_that_none_dominates(values: list[tuple[int, int]]) -> None:
+    accuracy, cost = "test/sequential/ndcg_at_10", "cost/train_seconds"
+    points = [{accuracy: float(a), cost: float(c)} for a, c in values]
+    expected = [
+        place
+        for place, (a, c) in enumerate(values)
+        if not any(a2 >= a and c2 <= c and (a2, c2) != (a, c) for a2, c2 in values)
+    ]
+    assert pareto_front(points, {name: metric(name) for name in (accuracy, cost)}) == expected

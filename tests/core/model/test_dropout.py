@@ -1,4 +1,4 @@
-"""The fast dropout is dropout: its rate, scale and gradient, repeatable; attention without it is transformers'."""
+"""Fast dropout has the right rate, scale and gradient, and repeats; without it attention is that of transformers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_rate_scale_and_gradient(rate: float) -> None:
     torch.testing.assert_close(x.grad, y.detach())
 
 
-def test_a_seed_repeats_it() -> None:
+def test_a_seed_repeats_the_dropout() -> None:
     x, drawn = torch.randn(64, 33), []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
@@ -31,7 +31,7 @@ def test_a_seed_repeats_it() -> None:
 
 
 @pytest.mark.parametrize("masked", [True, False])
-def test_attention_in_training_is_that_of_transformers(masked: bool) -> None:
+def test_attention_in_training_equals_that_of_transformers(masked: bool) -> None:
     torch.manual_seed(0)
     query, key, value = (torch.randn(3, 2, 5, 4, requires_grad=True) for _ in range(3))
     bias = torch.randn(1, 2, 5, 5, requires_grad=True)

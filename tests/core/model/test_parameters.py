@@ -1,4 +1,4 @@
-"""What trains, counted: the numbers of the official code at T5-small."""
+"""The numbers of trainable parameters are those of the official code at T5-small."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OFFICIAL = {
 
 
 def t5_small(options: ModelOptions, feature_width: int = 512) -> torch.nn.Module:
-    """VIP5 on a T5-small without memory: the vocabulary of the official code, T5's own 32,100."""
+    """VIP5 on a T5-small that takes no memory, with the vocabulary of the official code, T5's own 32,100."""
     with torch.device("meta"):
         backbone = T5ForConditionalGeneration(T5Config(vocab_size=32_100, decoder_start_token_id=0))
         return build_vip5(backbone, options, torch.zeros(1, feature_width))
@@ -87,7 +87,7 @@ def test_each_method_trains_its_own_part_and_the_mapping_network() -> None:
     assert trained["frozen"] < trained["ia3"] < trained["lora"] < trained["adapter"] < trained["full"]
 
 
-def test_adapters_start_as_the_identity_unless_the_published_start_is_asked_for() -> None:
+def test_adapters_start_as_the_identity_unless_the_papers_start_is_chosen() -> None:
     ids = torch.arange(3, 9)[None]
     before = random_backbone.__wrapped__(7)(input_ids=ids, labels=ids).logits
     for start, same in (("identity", True), ("paper", False)):

@@ -66,7 +66,7 @@ def test_forward_and_gradients_equal_the_official_code(variant: str) -> None:
         parameter = parameters[our_name(name.removeprefix("grad/"), model)]
         expected = golden.tensor(name)[: len(parameter)]
         ours = parameter.grad
-        if ours is None:  # a prompt without pictures does not reach our mapping network; officially it gets zeros
+        if ours is None:  # without images our mapping network is not used; in the official code its gradient is zero
             ours = torch.zeros_like(parameter)
         assert (ours - expected).abs().max() <= 1e-3 * expected.abs().max(), name
     norm = torch.sqrt(sum(p.grad.square().sum() for p in model.parameters() if p.grad is not None))

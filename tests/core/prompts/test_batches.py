@@ -64,7 +64,7 @@ def test_micro_batches_give_the_gradient_of_one_padded_batch(shop: Dataset) -> N
         )
 
 
-def test_tasks_stay_apart_where_each_has_its_adapter(shop: Dataset) -> None:
+def test_tasks_are_kept_apart_if_each_has_its_adapter(shop: Dataset) -> None:
     inputs = small_components(shop)
     rng = np.random.default_rng(0)
     samples = [random_sample(template, shop, rng) for template in default_templates().templates.values()]

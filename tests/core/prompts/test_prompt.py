@@ -1,4 +1,4 @@
-"""A prompt put together from tokenised segments is the tokenised prompt."""
+"""A prompt assembled from tokenised segments equals the tokenised prompt."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.slow
 TEMPLATES = default_templates()
 
 
-@pytest.fixture(scope="module", params=["embedded", "t5"])
+@pytest.fixture(scope="module", params=["own", "t5"])
 def tokenizer(request: pytest.FixtureRequest, shop: Dataset) -> Any:
-    if request.param == "embedded":
+    if request.param == "own":
         return shop_tokenizer(shop)
     return load_tokenizer(request.getfixturevalue("real_data") / "t5-small-vocabulary")
 
@@ -77,7 +77,7 @@ def test_titles_in_any_script_compile_as_they_read(shop: Dataset, tokenizer: Any
 
 
 @pytest.mark.parametrize("template_id", TEMPLATES.templates)
-def test_each_picture_stands_behind_its_item(shop: Dataset, tables: PromptTables, template_id: str) -> None:
+def test_each_image_stands_behind_its_item(shop: Dataset, tables: PromptTables, template_id: str) -> None:
     sample = random_sample(TEMPLATES[template_id], shop, np.random.default_rng(5))
     how = layout(shop, 2)
     batch = pad(compile_samples([sample], tables, how), np.arange(1), tables, how)
@@ -93,7 +93,7 @@ def test_each_picture_stands_behind_its_item(shop: Dataset, tables: PromptTables
 
 
 @pytest.mark.parametrize("template_id", TEMPLATES.templates)
-def test_text_only_prompts_are_the_same_without_pictures(shop: Dataset, tables: PromptTables, template_id: str) -> None:
+def test_text_only_prompts_are_the_same_without_images(shop: Dataset, tables: PromptTables, template_id: str) -> None:
     rows = [random_sample(TEMPLATES[template_id], shop, np.random.default_rng(seed)) for seed in range(4)]
     compiled = {n: compile_samples(rows, tables, layout(shop, n)) for n in (0, 2)}
     assert not compiled[0].items.any()
@@ -123,13 +123,13 @@ def test_a_long_history_loses_its_oldest_items_and_nothing_else(
 
 def test_a_target_is_cut_to_its_limit_and_still_ends(shop: Dataset, tables: PromptTables) -> None:
     sample = random_sample(TEMPLATES["C-1"], shop, np.random.default_rng(0))
-    whole = compile_samples([sample], tables, layout(shop, 0))
+    full = compile_samples([sample], tables, layout(shop, 0))
     cut = compile_samples([sample], tables, layout(shop, 0, max_target_tokens=4))
-    assert whole.target_lengths[0] > 4
-    assert cut.target_tokens.tolist() == [*whole.target_tokens[:3], tables.eos]
+    assert full.target_lengths[0] > 4
+    assert cut.target_tokens.tolist() == [*full.target_tokens[:3], tables.eos]
 
 
-def test_numbers_of_items_and_users_are_told_apart(shop: Dataset) -> None:
+def test_numbers_of_items_and_users_are_distinct(shop: Dataset) -> None:
     tables = shop_tables(shop)
     for section, count in (("item", shop.n_items), ("user", shop.n_users)):
         texts = {tuple(tables.ids(tables.segment(section, n))) for n in range(1, count + 1)}

@@ -1,4 +1,4 @@
-"""What an epoch trains on and what an evaluation asks: never the answer."""
+"""The prompts of training and evaluation never reveal the answer."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ OFFICIAL = json.loads((GOLDEN / "train_windows.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("line", OFFICIAL)
-def test_the_published_window_draws_what_the_official_code_draws(line: str) -> None:
+def test_the_papers_window_draws_what_the_official_code_draws(line: str) -> None:
     training = np.array(line.split()[1:-2])
     rng = np.random.default_rng(0)
     window = WINDOWS["paper"]
-    drawn = {(tuple(history), target) for history, target in (_drawn(window, rng, training) for _ in range(400))}
+    drawn = {(tuple(history), target) for history, target in (_draw(window, rng, training) for _ in range(400))}
     assert drawn == {(tuple(case["history"]), case["target"]) for case in OFFICIAL[line]}
 
 
-def _drawn(window, rng: np.random.Generator, training: np.ndarray) -> tuple[list[str], str]:
+def _draw(window, rng: np.random.Generator, training: np.ndarray) -> tuple[list[str], str]:
     """The window works on numbers: positions in, items out."""
     history, target = window(rng, np.arange(len(training)))
     return training[history].tolist(), training[target]
@@ -35,7 +35,7 @@ def _drawn(window, rng: np.random.Generator, training: np.ndarray) -> tuple[list
 
 @pytest.mark.parametrize("length", [2, 3, 4, 9])
 @pytest.mark.parametrize("name", WINDOWS)
-def test_a_window_shows_what_comes_right_before_its_target(name: str, length: int) -> None:
+def test_a_window_shows_the_items_right_before_its_target(name: str, length: int) -> None:
     rng = np.random.default_rng(1)
     targets = Counter()
     for _ in range(200):
@@ -57,7 +57,7 @@ def epoch(shop: Dataset, options: SamplingOptions, number: int = 0, seed: int = 
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_training_never_shows_or_asks_a_held_out_item_as_right(shop: Dataset, window: str) -> None:
+def test_training_never_shows_a_held_out_item_nor_has_it_as_the_answer(shop: Dataset, window: str) -> None:
     for number in range(3):
         for sample in epoch(shop, SamplingOptions(history_window=window, train_candidates=20), number):
             training = set(shop.history(sample.user)[:-2].tolist())
@@ -66,7 +66,7 @@ def test_training_never_shows_or_asks_a_held_out_item_as_right(shop: Dataset, wi
                 assert sample.item in training
                 assert sample.item not in held_out
             else:
-                assert sample.item not in training  # a held-out item may be a negative: sparing it would tell it
+                assert sample.item not in training  # a held-out item may be a negative: its absence would reveal it
             if sample.history is not None:
                 assert set(sample.history.tolist()) <= training
                 assert sample.item not in sample.history
@@ -96,21 +96,21 @@ def test_an_epoch_has_the_papers_number_of_samples_of_each_group(shop: Dataset) 
     assert 0.35 < np.mean(checks) < 0.65
 
 
-def test_only_the_tasks_that_were_asked_for_are_drawn(shop: Dataset) -> None:
+def test_only_the_chosen_tasks_are_drawn(shop: Dataset) -> None:
     for task in ("sequential", "direct", "explanation"):
         assert {sample.template.task for sample in epoch(shop, SamplingOptions(tasks=(task,)))} == {task}
 
 
-def told(samples: list[Sample]) -> list[str]:
+def describe(samples: list[Sample]) -> list[str]:
     return [repr(sample) for sample in samples]
 
 
 def test_the_same_seed_and_epoch_draw_the_same_and_others_differ(shop: Dataset) -> None:
     options = SamplingOptions(samples_per_user=(1, 1, 1, 1))
-    first = told(epoch(shop, options))
-    assert told(epoch(shop, options)) == first
-    assert told(epoch(shop, options, number=1)) != first
-    assert told(epoch(shop, options, seed=1)) != first
+    first = describe(epoch(shop, options))
+    assert describe(epoch(shop, options)) == first
+    assert describe(epoch(shop, options, number=1)) != first
+    assert describe(epoch(shop, options, seed=1)) != first
 
 
 def test_a_history_is_cut_to_its_newest_items(shop: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""The embedded tokenizer: the same on every run, whole words, numbers apart."""
+"""Our own tokenizer is the same on every run, restores words and keeps numbers apart."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ TEXTS = ["the oak kettle is lovely", "a striped kettle 57", "user_ yes no", "die
 TOKENIZER = train_tokenizer(TEXTS, vocabulary=80)
 
 
-def test_it_comes_out_the_same_every_time() -> None:
+def test_training_is_deterministic() -> None:
     again = train_tokenizer(TEXTS, vocabulary=80)
     assert again.get_vocab() == TOKENIZER.get_vocab()
     assert train_tokenizer(TEXTS[:1], vocabulary=80).get_vocab() != TOKENIZER.get_vocab()
 
 
 @pytest.mark.parametrize("text", [*TEXTS, "user_57 oak 999 1000 12345", "lovely striped kettle"])
-def test_known_words_are_read_back_as_written(text: str) -> None:
+def test_known_words_are_decoded_as_written(text: str) -> None:
     assert TOKENIZER.decode(TOKENIZER(text)["input_ids"], skip_special_tokens=True) == text
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=6, unique=True))
-def test_numbers_keep_their_identity_as_items_and_as_users(numbers: list[int]) -> None:
+def test_different_numbers_have_different_tokens_as_items_and_as_users(numbers: list[int]) -> None:
     for texts in ([str(n) for n in numbers], [f"user_{n}" for n in numbers]):
         ids = encode(TOKENIZER, texts)
         assert len({tuple(row.tolist()) for row in ids}) == len(numbers)
@@ -46,7 +46,7 @@ def test_pieces_never_cross_white_space() -> None:
     assert joined == [token for ids in encode(TOKENIZER, words) for token in ids.tolist()]
 
 
-def test_the_place_of_an_image_is_one_token_and_a_text_ends() -> None:
+def test_the_placeholder_of_an_image_is_one_token_and_texts_end() -> None:
     ids = TOKENIZER(f"oak {PLACEHOLDER} {PLACEHOLDER} kettle")["input_ids"]
     placeholder = TOKENIZER.convert_tokens_to_ids(PLACEHOLDER)
     assert ids.count(placeholder) == 2
@@ -54,7 +54,7 @@ def test_the_place_of_an_image_is_one_token_and_a_text_ends() -> None:
     assert TOKENIZER.pad_token_id == 0
 
 
-def test_it_survives_its_folder(tmp_path: Path) -> None:
+def test_a_saved_tokenizer_is_loaded_as_it_was(tmp_path: Path) -> None:
     TOKENIZER.save_pretrained(tmp_path)
     again = load_tokenizer(tmp_path)
     for text in (*TEXTS, "user_57 oak 999 1000", f"7 {PLACEHOLDER} or 8"):

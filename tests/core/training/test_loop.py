@@ -1,4 +1,4 @@
-"""The training loop: the same every time, able to go on where it stopped, and honest when it fails."""
+"""The training loop is deterministic, resumes where it stopped, and reports when it fails."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ CONFIG = small_config(dropout=0.1, epochs=3, samples_per_user=(1, 1, 1, 1), task
 
 
 @pytest.fixture(scope="module")
-def whole(shop: Dataset) -> tuple[VIP5, FitResult, list[dict[str, float]]]:
+def uninterrupted(shop: Dataset) -> tuple[VIP5, FitResult, list[dict[str, float]]]:
     """A training without interruption, and what it reported."""
     reported: list[dict[str, float]] = []
     return *train(shop, CONFIG, reported.append), reported
 
 
 @pytest.mark.slow
-def test_the_same_config_gives_the_same_bits(shop: Dataset, whole: Any) -> None:
-    model, fitted, reported = whole
-    torch.manual_seed(12345)  # what ran before must not matter
+def test_the_same_config_gives_the_same_bits(shop: Dataset, uninterrupted: Any) -> None:
+    model, fitted, reported = uninterrupted
+    torch.manual_seed(12345)  # what ran before must make no difference
     np.random.default_rng().random()
     again, fitted_again = train(shop, CONFIG)
     assert fitted_again.history == fitted.history == reported
@@ -59,8 +59,8 @@ def test_the_same_config_gives_the_same_bits(shop: Dataset, whole: Any) -> None:
 
 
 @pytest.mark.slow
-def test_training_goes_on_where_it_was_interrupted(shop: Dataset, whole: Any, tmp_path: Path) -> None:
-    model, fitted, _ = whole
+def test_training_resumes_where_it_was_interrupted(shop: Dataset, uninterrupted: Any, tmp_path: Path) -> None:
+    model, fitted, _ = uninterrupted
     checkpoint = tmp_path / "state.pt"
 
     def killed_in_epoch_two(metrics: dict[str, float]) -> None:
@@ -72,7 +72,7 @@ def test_training_goes_on_where_it_was_interrupted(shop: Dataset, whole: Any, tm
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
     reported: list[dict[str, float]] = []
     resumed, fitted_again = train(shop, CONFIG, reported.append, checkpoint)
-    assert reported == fitted_again.history == fitted.history  # what was reported before is told again
+    assert reported == fitted_again.history == fitted.history  # earlier epochs are reported again
     assert same(state_of(resumed), state_of(model))
     assert same(fitted_again.best_state, fitted.best_state)
     assert (fitted_again.best_epoch, fitted_again.samples) == (fitted.best_epoch, fitted.samples)
@@ -100,7 +100,7 @@ def test_the_best_epoch_is_the_one_that_validates_best(shop: Dataset) -> None:
 
 
 @pytest.mark.parametrize("tuning", ["adapter", "frozen", "lora", "ia3"])
-def test_only_what_trains_moves(shop: Dataset, tuning: str) -> None:
+def test_only_trainable_parameters_move(shop: Dataset, tuning: str) -> None:
     config = small_config(tuning=tuning, epochs=1, adapter_start="paper", tasks=("sequential",))
     inputs = small_components(shop)
     model = inputs.model(config)
@@ -109,7 +109,7 @@ def test_only_what_trains_moves(shop: Dataset, tuning: str) -> None:
     moved = {name for name, value in state_of(model).items() if not torch.equal(value, before[name])}
     assert moved <= trains
     assert {name for name in trains if name.startswith("mapping.")} <= moved
-    if tuning == "adapter":  # in adapters and layer norms, too
+    if tuning == "adapter":  # adapters and layer norms too
         assert any("bank" in name for name in moved)
         assert any("layer_norm" in name for name in moved)
 
@@ -122,14 +122,14 @@ def test_the_loss_falls(shop: Dataset) -> None:
     assert fitted.history[-1]["valid/loss"] < fitted.history[0]["valid/loss"]
 
 
-def test_a_training_that_diverges_says_so_and_reports_nothing(shop: Dataset) -> None:
+def test_a_training_that_diverges_raises_and_reports_nothing(shop: Dataset) -> None:
     reported: list[dict[str, float]] = []
     with pytest.raises(DivergedError, match=r"training loss is (nan|inf) in epoch 1: try a lower learning_rate"):
         train(shop, small_config(learning_rate=1e30, epochs=1, tasks=("sequential",)), reported.append)
     assert reported == []
 
 
-def test_features_that_are_no_numbers_are_noticed(shop: Dataset) -> None:
+def test_features_that_are_not_numbers_are_noticed(shop: Dataset) -> None:
     inputs = small_components(shop)
     features = random_features(shop)
     features.features[5:] = np.nan

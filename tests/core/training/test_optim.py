@@ -1,4 +1,4 @@
-"""The loss and the optimiser: what is weighed how, and what moves by how much."""
+"""The loss and the optimiser: how prompts are weighted, and how far parameters move."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Parts(nn.Module):
         self.still = nn.Linear(3, 3).requires_grad_(False)
 
 
-def decayed(options: OptimOptions) -> set[str]:
-    """What moves without any gradient: by weight decay alone."""
+def find_decayed(options: OptimOptions) -> set[str]:
+    """The parameters that weight decay changes: those that move without any gradient."""
     model = Parts()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -59,14 +59,14 @@ def decayed(options: OptimOptions) -> set[str]:
     }
 
 
-def test_biases_are_spared_from_weight_decay_and_norms_where_asked() -> None:
+def test_biases_are_exempt_from_weight_decay_and_norms_on_request() -> None:
     base = {"warmup": 0.0, "weight_decay": 0.1}
-    assert decayed(OptimOptions(**base)) == {"linear.weight", "norm.weight", "table.weight"}
-    assert decayed(OptimOptions(**base, decay_norms=False)) == {"linear.weight", "table.weight"}
-    assert decayed(OptimOptions(warmup=0.0, weight_decay=0.0)) == set()
+    assert find_decayed(OptimOptions(**base)) == {"linear.weight", "norm.weight", "table.weight"}
+    assert find_decayed(OptimOptions(**base, decay_norms=False)) == {"linear.weight", "table.weight"}
+    assert find_decayed(OptimOptions(warmup=0.0, weight_decay=0.0)) == set()
 
 
-def test_the_rate_rises_over_the_warm_up_and_falls_to_nothing() -> None:
+def test_the_rate_rises_during_warm_up_and_falls_to_zero() -> None:
     optimizer = Optimizer(Parts(), OptimOptions(learning_rate=2.0, warmup=0.2), total_steps=10)
     rates = []
     for _ in range(10):
@@ -90,7 +90,7 @@ def test_embedding_tables_have_a_rate_of_their_own() -> None:
     assert moved["still.weight"] == 0.0
 
 
-def test_a_long_gradient_is_clipped_and_its_norm_told() -> None:
+def test_a_large_gradient_is_clipped_and_its_norm_returned() -> None:
     model = Parts()
     optimizer = Optimizer(model, OptimOptions(clip=1.0), 10)
     for parameter in optimizer.parameters:

@@ -1,4 +1,4 @@
-"""Shuffled pictures: every item shows another item's, always the same one, and nothing else changes."""
+"""Shuffled images: every item gets the image of another one, always the same, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def features_of(inputs: TrialComponents, config: TrialConfig) -> np.ndarray:
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(0, 2**32))
-def test_every_pictured_item_shows_another_items_picture(pictured: list[bool], seed: int) -> None:
-    has_image = np.array([False, *pictured])
+def test_every_item_with_an_image_gets_that_of_another_one(with_image: list[bool], seed: int) -> None:
+    has_image = np.array([False, *with_image])
     features = np.where(has_image, np.arange(len(has_image)), 0).astype(np.float32)[:, None]
     before = features.copy()
     mixed = shuffle_images(features, has_image, seed)
@@ -33,27 +33,27 @@ def test_every_pictured_item_shows_another_items_picture(pictured: list[bool], s
         assert (mixed[has_image] != features[has_image]).all()
 
 
-def test_the_seed_decides_which(shop: Dataset) -> None:
+def test_the_seed_decides_the_shuffle(shop: Dataset) -> None:
     inputs = small_components(shop)
     own = features_of(inputs, small_config())
     first, again, other = (features_of(inputs, small_config(images="shuffled", seed=seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
-    pictured = inputs.layout(small_config()).has_image
+    with_image = inputs.layout(small_config()).has_image
     for mixed in (first, other):
-        assert (mixed[pictured] != own[pictured]).any(axis=1).all()
+        assert (mixed[with_image] != own[with_image]).any(axis=1).all()
         assert not mixed[[0, *WITHOUT_IMAGE]].any()
         np.testing.assert_array_equal(np.sort(mixed, axis=0), np.sort(own, axis=0))
 
 
-def test_the_control_differs_in_the_pictures_only(shop: Dataset) -> None:
+def test_the_control_differs_in_the_images_only(shop: Dataset) -> None:
     own, control = (small_components(shop).model(small_config(images=how)) for how in ("own", "shuffled"))
     for (name, ours), (_, theirs) in zip(own.state_dict().items(), control.state_dict().items(), strict=True):
         assert torch.equal(ours, theirs), name
 
 
 @pytest.mark.parametrize("scaling", ["standard", "raw"])
-def test_it_mixes_what_the_mapping_network_would_get(shop: Dataset, scaling: str) -> None:
+def test_the_inputs_of_the_mapping_network_are_shuffled(shop: Dataset, scaling: str) -> None:
     inputs = small_components(shop)
     own = features_of(inputs, small_config(feature_scaling=scaling))
     mixed = features_of(inputs, small_config(feature_scaling=scaling, images="shuffled"))
