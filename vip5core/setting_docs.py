@@ -59,17 +59,8 @@ _GROUPS: list[type[BaseModel]] = [
 
 def setting_descriptions() -> list[SettingDescription]:
     """Every setting of `TrialConfig`, group by group, in the order of their declaration."""
-    groups: list[type[BaseModel]] = [
-        TaskOptions,
-        ImageOptions,
-        ModelOptions,
-        OptimOptions,
-        TrainingOptions,
-        SamplingOptions,
-        EvaluationOptions,
-    ]
     described: dict[str, SettingDescription] = {}
-    for group in [*groups, TrialConfig]:
+    for group in _GROUPS:
         about = "Other settings." if group is TrialConfig else (group.__doc__ or "").strip()
         for name, field in group.model_fields.items():
             default = _as_text(field.default)
