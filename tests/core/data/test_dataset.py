@@ -21,7 +21,7 @@ HISTORIES = {"u": "abcde", "v": "badc"}
 EXPLANATIONS = [
     ("u", "a", 4.0, "good", "colour", "lovely <extra_id_0> red", None),  # a training pair
     ("u", "e", 2.0, "bad", "price", "too dear", None),  # the tested pair
-    ("u", "e", 2.0, "bad", "price", "an answer told beforehand", "train"),
+    ("u", "e", 2.0, "bad", "price", "an answer given beforehand", "train"),
     ("v", "a", 2.0, "bad", "price", "  ", None),
 ]
 
@@ -44,8 +44,8 @@ def test_what_was_built_is_read_back(folder: Path) -> None:
     assert items.loc["a", "title"] == f"item {items.loc['a', 'item']}"
     assert (dataset.folder / items.loc["c", "image"]).read_bytes() == b"bytes of c"
     assert items["image"].notna().sum() == dataset.manifest.counts["items_with_image"] == 1
-    told = dataset.explanations[["explanation", "split"]].to_numpy().tolist()
-    assert sorted(told) == [["lovely red", "train"], ["too dear", "test"]]
+    explanations = dataset.explanations[["explanation", "split"]].to_numpy().tolist()
+    assert sorted(explanations) == [["lovely red", "train"], ["too dear", "test"]]
     reasons = {(drop.what, drop.reason): drop.count for drop in dataset.manifest.drops}
     assert reasons[("explanation", "in training, but about a held-out interaction")] == 1
     assert reasons[("explanation", "empty text")] == 1

@@ -19,8 +19,11 @@ HISTORIES = {"u": ["a", "b", "c", "d"], "v": ["a", "b", "c", "d", "e", "f", "g",
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    told = [("u", "a", 5.0, "so good", "fit", "the fit is great", None), ("v", "b", 4.0, "", "fit", "nice fit", None)]
-    raw = raw_histories(HISTORIES, told, title={"a": ""}, image_urls={"b": ["http://images.example/b.jpg"]})
+    explanations = [
+        ("u", "a", 5.0, "so good", "fit", "the fit is great", None),
+        ("v", "b", 4.0, "", "fit", "nice fit", None),
+    ]
+    raw = raw_histories(HISTORIES, explanations, title={"a": ""}, image_urls={"b": ["http://images.example/b.jpg"]})
     return Dataset.load(build_dataset(raw, tmp_path / "out"))
 
 

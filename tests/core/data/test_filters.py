@@ -49,9 +49,9 @@ def naive_core(rows: Sequence[Row], k: int) -> list[Row]:
 
 
 def test_of_duplicates_the_first_row_is_kept() -> None:
-    told = table([("u", "a", 1), ("u", "b", 1), ("u", "a", 1), ("v", "a", 1), ("u", "a", 2), ("u", "a", 1)])
+    rows = table([("u", "a", 1), ("u", "b", 1), ("u", "a", 1), ("v", "a", 1), ("u", "a", 2), ("u", "a", 1)])
     ledger = DropLedger()
-    kept = drop_duplicates(told, ledger)
+    kept = drop_duplicates(rows, ledger)
     assert rows_of(kept) == [("u", "a", 1), ("u", "b", 1), ("v", "a", 1), ("u", "a", 2)]
     assert kept["row"].tolist() == [0, 1, 3, 4]
     drop = only_drop(ledger)

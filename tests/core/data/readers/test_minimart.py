@@ -42,15 +42,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_shop(shop: 
 
 
 def test_explanations_agree_with_the_look_that_was_planted(shop: Dataset, truth: dict[str, pd.DataFrame]) -> None:
-    told = shop.explanations.join(truth["items"], on="item")
+    explanations = shop.explanations.join(truth["items"], on="item")
     for aspect, words in (("colour", tuple(COLOURS)), ("pattern", PATTERNS), ("material", MATERIALS)):
-        rows = told[told["aspect"] == aspect]
+        rows = explanations[explanations["aspect"] == aspect]
         assert len(rows) > 10
         for row in rows.itertuples():
             assert [word for word in row.explanation.split() if word in words] == [getattr(row, aspect)]
-    shapes = told[told["aspect"] == "shape"]
+    shapes = explanations[explanations["aspect"] == "shape"]
     assert all(row.shape in row.explanation.split() for row in shapes.itertuples())
-    uses = told[told["aspect"] == "use"]
+    uses = explanations[explanations["aspect"] == "use"]
     assert all(KINDS[row.kind] in row.explanation.split() for row in uses.itertuples())
 
 

@@ -285,7 +285,7 @@ def test_times_that_do_not_fit_the_column_are_dropped_counted_and_located(tmp_pa
 def test_ambiguous_dates_are_rejected(tmp_path: Path) -> None:
     write(orders(time="03/04/2021"), tmp_path / "source" / "interactions.csv")
     error = refusal(tmp_path / "source")
-    assert "interactions.csv line 2: '03/04/2021' cannot be read as a time: its day and month may be either" in error
+    assert "interactions.csv line 2: '03/04/2021' cannot be read as a time: its day and month are ambiguous" in error
     assert "time_format: '%d/%m/%Y'" in error
 
 
@@ -417,13 +417,13 @@ def test_items_under_other_ids_are_rejected(source: Path) -> None:
     write(products().assign(item=[str(int(item)) for item in ITEMS]), source / "items.csv")
     error = refusal(source)
     assert "has none of the items in the interactions, whose ids look like '010'" in error
-    assert "its column 'item' holds such as '10'" in error
+    assert "its column 'item' look like '10'" in error
 
 
 def test_explanations_need_an_interaction_and_keep_their_own_split_and_rating(source: Path) -> None:
     held_out = in_time(0)[-1]
     rows = [
-        ("001", in_time(0)[0], "told", "2", "validation"),
+        ("001", in_time(0)[0], "explained", "2", "validation"),
         ("001", held_out, "leak", "", "train"),
         ("001", held_out, "test as its interaction", "bad", ""),
         ("001", in_time(0)[1], "lost", "3", "later"),
@@ -435,12 +435,12 @@ def test_explanations_need_an_interaction_and_keep_their_own_split_and_rating(so
     frame = pd.DataFrame(rows, columns=["user", "item", "explanation", "rating", "split"])
     write(frame.assign(summary="in short"), source / "explanations.csv")
     dataset = built(source)
-    told = dataset.explanations.set_index("explanation")
-    assert told[["split", "rating"]].to_dict("index") == {
-        "told": {"split": "valid", "rating": 2.0},
+    explained = dataset.explanations.set_index("explanation")
+    assert explained[["split", "rating"]].to_dict("index") == {
+        "explained": {"split": "valid", "rating": 2.0},
         "test as its interaction": {"split": "test", "rating": 4.0},
     }
-    assert set(told["summary"]) == {"in short"}
+    assert set(explained["summary"]) == {"in short"}
     assert drops(dataset, "explanation") == {
         "rating is not a number: that of the interaction is used": (1, ["explanations.csv line 4"]),
         "split is not one of train, valid, test": (1, ["explanations.csv line 5"]),
@@ -454,8 +454,8 @@ def test_explanations_need_an_interaction_and_keep_their_own_split_and_rating(so
 def test_an_explanation_of_a_pair_that_met_twice_has_the_rating_of_the_last_time(source: Path) -> None:
     again = orders().head(1).assign(rating="1", time=str(NOON + 9000))
     write(pd.concat([again, orders()]), source / "interactions.csv")
-    told = built(source, repeats="keep").explanations.set_index("explanation")
-    assert told["rating"].to_dict() == {f"because {user}": 1.0 if user == USERS[0] else 4.0 for user in USERS}
+    explained = built(source, repeats="keep").explanations.set_index("explanation")
+    assert explained["rating"].to_dict() == {f"because {user}": 1.0 if user == USERS[0] else 4.0 for user in USERS}
 
 
 def test_a_quoted_line_end_is_part_of_its_cell(source: Path) -> None:
@@ -540,7 +540,7 @@ def test_files_that_are_not_tables_are_rejected(source: Path) -> None:
         "user;item\n1;2\n": "but has no 'user': did you mean 'user;item'?: or is the separator",
         "user,item,user\n1,2,3\n": "has 2 columns called 'user'",
         "user,item\n1\n2\n3\n": "3 of 3 rows cannot be read as interaction (line 2: 1 fields",
-        "user,item\n,1\n,2\n3,4\n": "2 of 3 rows cannot be used, most for 'no user' (interactions.csv line 2)",
+        "user,item\n,1\n,2\n3,4\n": "2 of 3 rows cannot be used, mostly for: no user (interactions.csv line 2)",
         "user\0,item\n1,2\n": "does not name columns",
         'user,"item\n1,2\n': "does not name columns",
         "user,item\r1,2\r": "does not name columns",
@@ -574,7 +574,7 @@ def test_parquet_files_that_cannot_be_read_are_rejected(source: Path) -> None:
 
 def test_one_table_in_two_files_is_rejected_and_none_too(source: Path) -> None:
     write(orders(), source / "interactions.tsv")
-    assert "has interactions.csv and interactions.tsv: keep one, or say in columns.yaml" in refusal(source)
+    assert "has interactions.csv and interactions.tsv: keep one, or name the file in columns.yaml" in refusal(source)
     (source / "columns.yaml").write_text("interactions: {file: interactions.tsv}")
     assert histories(built(source)) == expected()
 
@@ -590,7 +590,7 @@ def test_a_folder_without_interactions_is_rejected_with_what_it_needs(source: Pa
         ("interactions: {usr: x}", "unknown key in columns.yaml, interactions: 'usr': did you mean 'user'?"),
         ("item: {title: x}", "unknown key in columns.yaml: 'item': did you mean 'items'?"),
         ("interactions: {time_unit: m}", "interactions.time_unit='m': Input should be 's', 'ms', 'us', 'ns' or 'date'"),
-        ("interactions: {time_unit: s, time_format: '%Y'}", "time_format is for dates, and time_unit says s"),
+        ("interactions: {time_unit: s, time_format: '%Y'}", "time_format is for dates, but time_unit is s"),
         ("interactions: {time_format: '%q'}", "time_format='%q': 'q' is a bad directive"),
         ("interactions: {time_format: mixed}", "interactions.time_format='mixed'"),
         ("interactions: {user: }", "interactions.user='': String should have at least 1 character"),
@@ -602,11 +602,11 @@ def test_a_folder_without_interactions_is_rejected_with_what_it_needs(source: Pa
         ("interactions: {file: ../out.csv}", "interactions.file='../out.csv': outside the source's folder"),
         ("interactions: {file: /etc/passwd}", "interactions.file='/etc/passwd': absolute path"),
         ("interactions: {file: columns.yaml}", "its name must end in .csv, "),
-        ("interactions: {user: x", "is not YAML (while parsing a flow mapping"),
+        ("interactions: {user: x", "is not valid YAML: while parsing a flow mapping"),
         ("- user", "is not a mapping"),
         ("", "is not a mapping"),
-        ("[" * 1000, "is not YAML"),
-        ("name: " + "x" * 70_000, "has more than 64 KiB"),
+        ("[" * 1000, "is not valid YAML"),
+        ("name: " + "x" * 70_000, "is larger than 64 KiB"),
         ("a: !!python/object/apply:os.getpid []", "unknown key in columns.yaml: 'a'"),
     ],
 )

@@ -121,12 +121,12 @@ def test_titles_genres_and_summaries_come_in_the_encoding_of_the_release(tmp_pat
 
 def test_a_summary_has_one_viewer_who_rated_it_in_the_training_split(release: str, tmp_path: Path) -> None:
     dataset = built(release, source_of(release, tmp_path))
-    told = dataset.explanations
-    assert told["item"].is_unique
-    assert len(told) >= FILMS - 2
-    assert set(told["split"]) == {"train", "valid", "test"}
-    shown = dataset.interactions.merge(told, on=["user", "item"])
-    assert len(shown) == len(told)
+    explained = dataset.explanations
+    assert explained["item"].is_unique
+    assert len(explained) >= FILMS - 2
+    assert set(explained["split"]) == {"train", "valid", "test"}
+    shown = dataset.interactions.merge(explained, on=["user", "item"])
+    assert len(shown) == len(explained)
     assert set(shown["split_x"]) == {"train"}
 
 
@@ -190,8 +190,8 @@ def test_a_duplicate_or_broken_film_is_dropped_and_takes_its_ratings_with_it(rel
     }
     assert "2" not in set(dataset.items["raw_id"])
     assert drops(dataset, "interaction")[0].examples == ["2"]
-    told = dataset.interactions.merge(dataset.explanations, on=["user", "item"])
-    assert set(told["split_x"]) == {"train"}
+    explained = dataset.interactions.merge(dataset.explanations, on=["user", "item"])
+    assert set(explained["split_x"]) == {"train"}
 
 
 def test_posters_go_by_the_films_id(release: str, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_summary_occurs_once_in_one_split(source: Path) -> None:
     assert rows["item"].is_unique
     assert set(rows["split"]) == {"train", "valid", "test"}
     shown = dataset.interactions.merge(rows, on=["user", "item"])
-    assert set(shown["split_x"]) == {"train"}  # told to a viewer who rated it in the training part
+    assert set(shown["split_x"]) == {"train"}  # shown to a viewer who rated it in the training part
 
 
 def test_broken_rating_lines_are_dropped_counted_and_located(source: Path) -> None:

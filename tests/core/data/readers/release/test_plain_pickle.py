@@ -130,7 +130,7 @@ def test_a_reference_to_something_outside_is_rejected(protocol: int, tmp_path: P
     [
         b"cbuiltins\nset.__class__\n.",
         b"c__builtin__\neval\n.",
-        b"cvip5core.data.readers.plain_pickle\nPath\n.",
+        b"cvip5core.data.readers.release.plain_pickle\nPath\n.",
         b"cos\nsystem\n(S'true'\ntR.",
         b"(S'true'\nios\nsystem\n.",
         b"(cos\nsystem\nS'true'\no.",

@@ -263,7 +263,10 @@ def test_of_several_categories_of_features_one_must_be_named(tmp_path: Path, fil
         dataset = built(tmp_path, files | beauty, category=category)
         found = tuple(store(dataset, encoder).features.shape[1] for encoder in ("RN50", "ViT-B/32"))
         assert found == widths
-    for category, answer in (("", "say vip5-release:CATEGORY"), ("tosy", "holds beauty, toys; say one of these")):
+    for category, answer in (
+        ("", "choose one as vip5-release:CATEGORY"),
+        ("tosy", "has only beauty, toys: choose one of these"),
+    ):
         place = write_files(tmp_path / f"asked {category}", files | beauty)
         with pytest.raises(UserError, match=answer):
             read_release(ReadRequest("vip5-release", category, place))

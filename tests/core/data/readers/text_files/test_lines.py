@@ -193,7 +193,7 @@ def test_a_line_of_300_megabytes_takes_the_memory_of_one_line(tmp_path: Path) ->
     script = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from vip5core.data.readers.lines import MAX_LINE, read_lines\n"
+        "from vip5core.data.readers.text_files.lines import MAX_LINE, read_lines\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
         "before = peak()\n"
         "print(list(read_lines(Path(sys.argv[1]), int, None, 'number')), (peak() - before) / MAX_LINE)\n"
