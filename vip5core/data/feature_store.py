@@ -70,7 +70,7 @@ def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path
     missing = {item for items in rows.values() for item in items}
     reason_of = {item: NO_IMAGE for item in dataset.items["item"].tolist() if item not in missing}
     with atomic_folder(out) as folder:
-        features = new_features(folder, dataset.n_items, width)
+        features = create_features(folder, dataset.n_items, width)
         for path in sorted(shards.glob("*.parquet")):
             for row in pq.read_table(path).to_pylist():
                 for item in rows.get(row["image_sha256"], ()):
@@ -89,7 +89,7 @@ def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path
     return out
 
 
-def new_features(folder: Path, n_items: int, width: int) -> np.memmap:
+def create_features(folder: Path, n_items: int, width: int) -> np.memmap:
     """Create the zeroed features of a new store. Shape: [items + 1, width], float32."""
     features: np.memmap = np.lib.format.open_memmap(
         folder / "features.npy", mode="w+", dtype=np.float32, shape=(n_items + 1, width)

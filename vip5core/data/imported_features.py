@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vip5core.data.feature_store import NO_IMAGE, finish_store, new_features
+from vip5core.data.feature_store import NO_IMAGE, create_features, finish_store
 from vip5core.data.raw import DropLedger
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint, sha256_file
@@ -49,7 +49,7 @@ def import_features(
         width = max(widths, key=lambda width: (widths[width], width))
         store = folder / "features" / store_name(encoder)
         store.mkdir(parents=True)
-        table = new_features(store, len(raw_ids), width)
+        table = create_features(store, len(raw_ids), width)
         reason_of: dict[int, str] = {}
         for item, raw_id in enumerate(raw_ids, start=1):
             vector = _vector(files[raw_id]) if raw_id in files else NO_IMAGE

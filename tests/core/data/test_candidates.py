@@ -23,7 +23,7 @@ from vip5core.vocabulary import CANDIDATES
     lengths=st.lists(st.integers(4, 30), min_size=1, max_size=5),
     size=st.integers(2, 120),
 )
-def test_a_list_holds_the_target_and_items_the_user_never_touched(
+def test_a_list_holds_the_target_and_items_the_user_does_not_have(
     seed: int, n_items: int, lengths: list[int], size: int
 ) -> None:
     rng = np.random.default_rng(seed)

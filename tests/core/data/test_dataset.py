@@ -60,7 +60,7 @@ def test_the_fingerprint_is_of_the_content(folder: Path, tmp_path: Path) -> None
     assert Dataset.load(other).fingerprint != Dataset.load(folder).fingerprint
 
 
-def refused(folder: Path) -> str:
+def refusal(folder: Path) -> str:
     with pytest.raises(UserError) as caught:
         Dataset.load(folder)
     message = str(caught.value)
@@ -73,9 +73,9 @@ def refused(folder: Path) -> str:
 def test_a_missing_or_changed_table_is_rejected(folder: Path, name: str) -> None:
     path = folder / f"{name}.parquet"
     path.write_bytes(path.read_bytes() + b" ")
-    assert f"{name}.parquet is missing or does not match" in refused(folder)
+    assert f"{name}.parquet is missing or does not match" in refusal(folder)
     path.unlink()
-    assert f"{name}.parquet is missing or does not match" in refused(folder)
+    assert f"{name}.parquet is missing or does not match" in refusal(folder)
 
 
 def change_manifest(folder: Path, **values: object) -> None:
@@ -85,24 +85,24 @@ def change_manifest(folder: Path, **values: object) -> None:
 
 def test_another_schema_version_is_rejected(folder: Path) -> None:
     change_manifest(folder, schema_version=7)
-    assert "schema version 7, this code reads 3" in refused(folder)
+    assert "schema version 7, this code reads 3" in refusal(folder)
 
 
 def test_a_folder_without_a_manifest_is_rejected(tmp_path: Path) -> None:
-    assert "no manifest.json" in refused(tmp_path)
-    assert "no manifest.json" in refused(tmp_path / "nowhere")
+    assert "no manifest.json" in refusal(tmp_path)
+    assert "no manifest.json" in refusal(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 3}'])
 def test_an_invalid_manifest_is_rejected(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text, "utf-8")
-    assert "is not a manifest" in refused(folder)
+    assert "is not a manifest" in refusal(folder)
 
 
 def test_a_manifest_without_a_table_is_rejected(folder: Path) -> None:
     tables = json.loads((folder / "manifest.json").read_text("utf-8"))["tables"]
     change_manifest(folder, tables={name: digest for name, digest in tables.items() if name != "users"})
-    assert "users.parquet" in refused(folder)
+    assert "users.parquet" in refusal(folder)
 
 
 def _renumber(frame: pd.DataFrame) -> pd.DataFrame:
@@ -131,7 +131,7 @@ def test_tables_that_contradict_each_other_are_rejected(folder: Path, case: str)
     write_table(breaking(pd.read_parquet(path)), name, folder)
     tables = json.loads((folder / "manifest.json").read_text("utf-8"))["tables"]
     change_manifest(folder, tables={**tables, name: sha256_file(path)})
-    assert message in refused(folder)
+    assert message in refusal(folder)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from vip5core.errors import UserError
 from vip5core.vocabulary import ENCODERS
 
 
-def prepared(choice: EncoderChoice, n: int) -> torch.Tensor:
+def prepare_pixels(choice: EncoderChoice, n: int) -> torch.Tensor:
     prepare = Preparation.of(choice)
     return torch.stack([prepare(image) for image in images(n)])
 
@@ -32,7 +32,7 @@ def images(n: int) -> list[Image.Image]:
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_twin_gives_each_image_one_feature_whatever_stands_beside_it(name: str) -> None:
     encoder = load_encoder(EncoderChoice(name))
-    pixels = prepared(EncoderChoice(name), 5)
+    pixels = prepare_pixels(EncoderChoice(name), 5)
     assert pixels.dtype == torch.uint8
     features = encoder(pixels)
     assert features.shape == (5, ENCODERS[name].feature_width)
@@ -110,6 +110,6 @@ def test_local_weights_are_loaded_from_a_file_and_from_a_folder(tmp_path: Path) 
     theirs = model.visual.state_dict()
     ours = encoder.tower.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-    assert encoder(prepared(choice, 1)).shape == (1, 1024)
+    assert encoder(prepare_pixels(choice, 1)).shape == (1, 1024)
     with pytest.raises(UserError, match="of RN101 cannot be loaded"):  # the weights of another model
         load_encoder(EncoderChoice("RN101", str(file)))

@@ -189,7 +189,7 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {LEDGER, LOCK}
 
 
-def finished(folder: Path) -> set[str]:
+def finished_urls(folder: Path) -> set[str]:
     """The addresses that need not be asked again."""
     with Ledger(folder) as ledger:
         return {url for url in ledger.rows if ledger.is_settled(url, retry_failed=False)}
@@ -757,7 +757,7 @@ def test_a_stopped_run_resumes(web: Web, tmp_path: Path, how: signal.Signals) ->
             time.sleep(0.005)
         child.send_signal(how)
         assert child.wait(20) != 0
-    had = finished(tmp_path)
+    had = finished_urls(tmp_path)
     assert 10 <= len(had) < 40
     if how == signal.SIGINT:
         assert len(files(tmp_path)) == len(had)  # no half file either
@@ -777,7 +777,7 @@ def test_a_failed_run_keeps_what_it_has(web: Web, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         download(urls, tmp_path, replace(OPTIONS, concurrency=1), stop)
-    had = finished(tmp_path)
+    had = finished_urls(tmp_path)
     assert len(files(tmp_path)) == len(had) == 4
     web.asked.clear()
     assert download(urls, tmp_path, OPTIONS)["file"].notna().all()
@@ -815,7 +815,7 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(
     assert "choose another folder" in line
     assert len(files(tmp_path)) == 2
     assert all((tmp_path / name).read_bytes() == image() for name in files(tmp_path))
-    had = finished(tmp_path)
+    had = finished_urls(tmp_path)
     web.asked.clear()
     assert download(urls, tmp_path, OPTIONS)["file"].notna().all()
     assert {web.url(path) for path in web.paths()} == set(urls) - had

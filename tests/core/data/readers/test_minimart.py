@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_shop(shop: 
     assert other.fingerprint != shop.fingerprint
 
 
-def test_explanations_agree_with_the_look_that_was_planted(shop: Dataset, truth: dict[str, pd.DataFrame]) -> None:
+def test_explanations_agree_with_the_true_look(shop: Dataset, truth: dict[str, pd.DataFrame]) -> None:
     explanations = shop.explanations.join(truth["items"], on="item")
     for aspect, words in (("colour", tuple(COLOURS)), ("pattern", PATTERNS), ("material", MATERIALS)):
         rows = explanations[explanations["aspect"] == aspect]

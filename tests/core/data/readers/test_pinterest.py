@@ -47,7 +47,7 @@ def read(source: Path) -> RawData:
     return read_pinterest(ReadRequest("pinterest", folder=source))
 
 
-def built(source: Path, out: str = "out") -> Dataset:
+def build(source: Path, out: str = "out") -> Dataset:
     return Dataset.load(build_dataset(read(source), source.parent / out, BuildOptions(candidates=10)))
 
 
@@ -70,7 +70,7 @@ def append(path: Path, *lines: str) -> None:
 
 
 def test_the_order_of_the_files_is_the_order_of_the_pins(source: Path) -> None:
-    dataset = built(source)
+    dataset = build(source)
     counts = dataset.manifest.counts
     assert (counts["users"], counts["interactions"]) == (USERS, 5 * USERS)
     assert [raw_history(dataset, user) for user in range(USERS)] == [pins(user) for user in range(USERS)]
@@ -79,7 +79,7 @@ def test_the_order_of_the_files_is_the_order_of_the_pins(source: Path) -> None:
 
 
 def test_the_provided_negatives_are_what_the_test_pin_is_ranked_against(source: Path) -> None:
-    dataset = built(source)
+    dataset = build(source)
     known = {int(raw_id) for raw_id in dataset.items["raw_id"]}
     for user in range(USERS):
         provided = set(negatives(user)) & known
@@ -89,26 +89,26 @@ def test_the_provided_negatives_are_what_the_test_pin_is_ranked_against(source: 
 
 
 def test_a_time_column_does_not_change_the_order(source: Path) -> None:
-    plain = built(source)
+    plain = build(source)
     lines = (source / TRAIN).read_text().splitlines()
     (source / TRAIN).write_text("".join(f"{line}\t{900 - place}\n" for place, line in enumerate(lines)))
-    assert built(source, "timed").fingerprint == plain.fingerprint
+    assert build(source, "timed").fingerprint == plain.fingerprint
 
 
 def test_packed_files_and_windows_line_ends_are_the_same_data(source: Path) -> None:
-    plain = built(source)
+    plain = build(source)
     for name in (TRAIN, TEST, NEGATIVE):
         data = (source / name).read_bytes().replace(b"\n", b"\r\n")
         (source / name).unlink()
         (source / f"{name}.gz").write_bytes(gzip.compress(data))
-    assert built(source, "packed").fingerprint == plain.fingerprint
+    assert build(source, "packed").fingerprint == plain.fingerprint
 
 
 def test_items_are_called_by_number_and_have_the_image_of_their_id(source: Path) -> None:
     (source / "images").mkdir()
     (source / "images" / "11.jpg").write_bytes(b"eleven")
     (source / "images" / "14.png").write_bytes(b"fourteen")
-    items = built(source).items.set_index("raw_id")
+    items = build(source).items.set_index("raw_id")
     assert items["title"].tolist() == [f"item {number}" for number in items["item"]]
     with_image = items[items["image"].notna()]
     assert {raw_id: (source.parent / "out" / image).read_bytes() for raw_id, image in with_image["image"].items()} == {
@@ -119,7 +119,7 @@ def test_items_are_called_by_number_and_have_the_image_of_their_id(source: Path)
 
 def test_without_the_negatives_all_are_drawn(source: Path) -> None:
     (source / NEGATIVE).unlink()
-    dataset = built(source)
+    dataset = build(source)
     assert dataset.manifest.counts["lists_with_provided_negatives"] == 0
     assert all(len(raw_candidates(dataset, user)) == 10 for user in range(USERS))
 
@@ -127,7 +127,7 @@ def test_without_the_negatives_all_are_drawn(source: Path) -> None:
 def test_broken_pins_are_dropped_counted_and_located(source: Path) -> None:
     broken = ["1\t2", "1,2,1", "x\t2\t1", "1\t-2\t1", "1\t2\tgood", "1\t2\t1x", "9" * 19 + "\t2\t1", "1\t²\t1"]
     append(source / TRAIN, *broken)
-    dataset = built(source)
+    dataset = build(source)
     assert len(dataset.interactions) == 5 * USERS
     assert drop(dataset, "pin").count == len(broken)
     assert drop(dataset, "pin").examples[0] == f"{TRAIN} line {4 * USERS + 1}: 1\t2"
@@ -139,7 +139,7 @@ def test_a_list_that_is_broken_or_of_another_pin_is_not_used(source: Path) -> No
     lines[1] = f"(1,{held_out + 1})\t" + "\t".join(map(str, negatives(1)))
     lines[2] = "(__import__('os').getpid(),2)\t3\t4"
     (source / NEGATIVE).write_text("\n".join(lines))
-    dataset = built(source)
+    dataset = build(source)
     assert dataset.manifest.counts["lists_with_provided_negatives"] == USERS - 2
     drops = {drop.reason: drop.examples[0] for drop in dataset.manifest.drops if drop.what == "negatives"}
     assert drops["not a list for the user's test pin"].startswith(f"{NEGATIVE} line 2: (1,{held_out + 1})")
@@ -149,7 +149,7 @@ def test_a_list_that_is_broken_or_of_another_pin_is_not_used(source: Path) -> No
 def test_a_user_with_two_test_pins_or_none_is_counted(source: Path) -> None:
     lines = (source / TEST).read_text().splitlines()
     (source / TEST).write_text("\n".join([*lines[:-1], f"0\t{pins(1)[0]}\t1"]))
-    dataset = built(source)
+    dataset = build(source)
     assert raw_history(dataset, 0) == pins(0)
     assert raw_history(dataset, USERS - 1) == pins(USERS - 1)[:4]
     assert (drop(dataset, "pin").count, drop(dataset, "pin").examples) == (1, ["user 0"])

@@ -85,7 +85,7 @@ def read(source: Path) -> RawData:
     return read_tables(ReadRequest("tables", folder=source))
 
 
-def built(source: Path, **options: object) -> Dataset:
+def build(source: Path, **options: object) -> Dataset:
     out = source.parent / f"out{len(list(source.parent.iterdir()))}"
     return Dataset.load(build_dataset(read(source), out, BuildOptions(candidates=5, **options)))
 
@@ -110,14 +110,14 @@ def drops(dataset: Dataset, what: str) -> dict[str, tuple[int, list[str]]]:
 
 def refusal(source: Path) -> str:
     with pytest.raises(UserError) as caught:
-        built(source)
+        build(source)
     assert "\n" not in str(caught.value)
     assert not [path for path in source.parent.iterdir() if path != source]
     return str(caught.value)
 
 
 def test_three_tables_with_the_names_of_the_convention_need_no_mapping(source: Path) -> None:
-    dataset = built(source)
+    dataset = build(source)
     assert dataset.name == "tables"
     assert histories(dataset) == expected()
     assert set(dataset.interactions["rating"]) == {4.0}
@@ -136,7 +136,7 @@ def test_every_kind_of_file_gives_the_same_dataset(ending: str, source: Path) ->
     other = source.parent / "other"
     for name in ("interactions", "items", "explanations"):
         write(pd.read_csv(source / f"{name}.csv", dtype=str), other / f"{name}{ending}")
-    assert built(other).fingerprint == built(source).fingerprint
+    assert build(other).fingerprint == build(source).fingerprint
 
 
 def test_a_mapping_says_which_columns_hold_what(source: Path, tmp_path: Path) -> None:
@@ -152,15 +152,15 @@ def test_a_mapping_says_which_columns_hold_what(source: Path, tmp_path: Path) ->
         "items: {file: products.parquet, item: sku, title: no, description: 2021}\n"
         "explanations: {file: why.tsv, user: customer, item: sku, explanation: reason}\n"
     )
-    dataset = built(shop)
+    dataset = build(shop)
     assert dataset.name == "my-shop"
-    assert dataset.fingerprint == built(source).fingerprint
+    assert dataset.fingerprint == build(source).fingerprint
 
 
 def test_interactions_alone_are_enough(source: Path) -> None:
     (source / "items.csv").unlink()
     (source / "explanations.csv").unlink()
-    dataset = built(source)
+    dataset = build(source)
     assert histories(dataset) == expected()
     assert len(dataset.explanations) == 0
     assert dataset.manifest.counts["items_with_title"] == 0
@@ -181,7 +181,7 @@ def test_ids_are_text_whatever_the_type_of_the_column(ids: pa.Array, tmp_path: P
     rows = pa.table({"user": pa.array(["u"] * 16), "item": pa.chunked_array([ids.take(pa.array([0, 1, 2, 3] * 4))])})
     (tmp_path / "source").mkdir()
     pq.write_table(rows, tmp_path / "source" / "interactions.parquet")
-    dataset = built(tmp_path / "source", repeats="keep")
+    dataset = build(tmp_path / "source", repeats="keep")
     assert histories(dataset)["u"][:3] == ["12", "7", "9007199254740993"]
     assert drops(dataset, "interaction")["no item"] == (4, [f"interactions.parquet row {n}" for n in (2, 6, 10, 14)])
 
@@ -189,7 +189,7 @@ def test_ids_are_text_whatever_the_type_of_the_column(ids: pa.Array, tmp_path: P
 def test_whole_numbers_of_a_column_with_gaps_lose_their_point(tmp_path: Path) -> None:
     frame = pd.DataFrame({"user": [1.0] * 5 + [None, 2.5], "item": [12.0, 7.0, 1e15, -0.0, 2.5, 1.0, 1.0]})
     write(frame, tmp_path / "source" / "interactions.parquet")
-    assert histories(built(tmp_path / "source")) == {"1": ["12", "7", "1000000000000000", "0", "2.5"]}
+    assert histories(build(tmp_path / "source")) == {"1": ["12", "7", "1000000000000000", "0", "2.5"]}
 
 
 def moments() -> list[datetime.datetime]:
@@ -263,7 +263,7 @@ def test_the_unit_of_numbers_follows_from_their_magnitude(text: str, seconds: in
 
 def test_without_times_the_order_of_the_file_counts(tmp_path: Path) -> None:
     write(orders(time=None).iloc[::-1], tmp_path / "source" / "interactions.csv")
-    dataset = built(tmp_path / "source")
+    dataset = build(tmp_path / "source")
     assert histories(dataset) == {user: bought(number)[::-1] for number, user in enumerate(USERS)}
     assert dataset.interactions["timestamp"].tolist() == [0, 1, 2, 3, 4] * len(USERS)
 
@@ -273,7 +273,7 @@ def test_times_that_do_not_fit_the_column_are_dropped_counted_and_located(tmp_pa
     times = [str(NOON)] * 19 + odd
     users = ["001"] * 10 + ["002"] * 15
     write(orders(time=times, user=users), tmp_path / "source" / "interactions.csv")
-    dataset = built(tmp_path / "source", repeats="keep", duplicates="keep")
+    dataset = build(tmp_path / "source", repeats="keep", duplicates="keep")
     assert len(dataset.interactions) == 19
     assert drops(dataset, "interaction") == {
         "no time": (1, ["interactions.csv line 24"]),
@@ -309,12 +309,12 @@ def test_a_table_is_read_in_chunks_and_none_is_left_out(
 ) -> None:
     write(orders(user=[*[""] * 3, *orders()["user"][3:]]), source / "interactions.csv")
     write(pd.concat([products(), products()]), source / "items.csv")
-    whole = built(source)
+    whole = build(source)
     monkeypatch.setattr(tables_files, "_CHUNK_ROWS", 4)
     for name in ("interactions", "items", "explanations"):
         text = source / f"{name}.csv"
         write(pd.read_csv(text, dtype=str, keep_default_na=False), source.parent / "other" / f"{name}{ending}")
-    parts = built(source.parent / "other")
+    parts = build(source.parent / "other")
     assert parts.fingerprint == whole.fingerprint
     for what in ("interaction", "item", "explanation"):
         counts = [{reason: n for reason, (n, _) in drops(dataset, what).items()} for dataset in (whole, parts)]
@@ -337,7 +337,7 @@ def test_timestamps_beyond_the_calendar_are_rejected(kind: pa.DataType, tmp_path
 def test_ratings_stay_on_their_scale_and_those_missing_are_five(tmp_path: Path) -> None:
     ratings = ["0.5", "", "97", "-3", "good", "4,5", "1e99", "inf", *["2"] * 17]
     write(orders(rating=ratings), tmp_path / "source" / "interactions.csv")
-    dataset = built(tmp_path / "source")
+    dataset = build(tmp_path / "source")
     assert sorted(dataset.interactions["rating"]) == sorted([0.5, 5, 97, -3, 5, 5, 5, 5, *[2] * 17])
     reason = "rating is not a number: 5 is used"
     assert drops(dataset, "interaction") == {reason: (4, [f"interactions.csv line {n}" for n in (6, 7, 8, 9)])}
@@ -345,7 +345,7 @@ def test_ratings_stay_on_their_scale_and_those_missing_are_five(tmp_path: Path) 
 
 def test_whole_numbers_are_ratings_too(tmp_path: Path) -> None:
     write(orders(rating=[3, 2**62, *[-1] * 23]), tmp_path / "source" / "interactions.parquet")
-    dataset = built(tmp_path / "source")
+    dataset = build(tmp_path / "source")
     assert sorted(dataset.interactions["rating"]) == [*[-1] * 23, 3, 5]
     assert [places for _, places in drops(dataset, "interaction").values()] == [["interactions.parquet row 2"]]
 
@@ -355,7 +355,7 @@ def test_rows_without_a_user_or_item_are_dropped(tmp_path: Path) -> None:
     frame.loc[25] = ["", "010", str(NOON), "4"]
     frame.loc[26] = ["001", "  ", str(NOON), "4"]
     write(frame, tmp_path / "source" / "interactions.csv")
-    dataset = built(tmp_path / "source")
+    dataset = build(tmp_path / "source")
     assert histories(dataset) == expected()
     assert drops(dataset, "interaction") == {
         "no user": (1, ["interactions.csv line 27"]),
@@ -372,7 +372,7 @@ def test_images_are_files_inside_the_folder_or_addresses(source: Path, tmp_path:
         *("/etc/hostname", "../secret.jpg", "photos/link.jpg", "photos/none.jpg", "x" * 5000),
     ]
     write(products().assign(image=images), source / "items.csv")
-    dataset = built(source)
+    dataset = build(source)
     items = dataset.items.set_index("raw_id")
     assert [(dataset.folder / items.loc[item, "image"]).read_bytes() for item in ITEMS[:2]] == [b"a", b"a"]
     assert [list(items.loc[item, "image_urls"]) for item in ITEMS[2:4]] == [[images[2]], [images[3]]]
@@ -388,14 +388,14 @@ def test_categories_may_be_lists(source: Path) -> None:
     lists = [["a|b", " c "], [], None, ["d"], *[["e", None, ""]] * 6]
     (source / "items.csv").unlink()
     write(products().assign(categories=lists), source / "items.parquet")
-    items = built(source).items.set_index("raw_id")["categories"]
+    items = build(source).items.set_index("raw_id")["categories"]
     assert [list(items[item]) for item in ITEMS[:5]] == [["a|b", "c"], [], [], ["d"], ["e"]]
 
 
 def test_of_several_rows_about_an_item_the_first_counts(source: Path) -> None:
     frame = pd.concat([products(), products().head(2).assign(title="again"), products().tail(1).assign(item="")])
     write(frame, source / "items.csv")
-    dataset = built(source)
+    dataset = build(source)
     assert "again" not in set(dataset.items["title"])
     assert drops(dataset, "item") == {
         "duplicate item: the first row is used": (2, ["items.csv line 12", "items.csv line 13"]),
@@ -405,7 +405,7 @@ def test_of_several_rows_about_an_item_the_first_counts(source: Path) -> None:
 
 def test_items_nobody_has_and_items_nobody_describes_are_counted(source: Path) -> None:
     write(pd.concat([products().iloc[1:], products().head(1).assign(item="99")]), source / "items.csv")
-    dataset = built(source)
+    dataset = build(source)
     assert histories(dataset) == expected()
     assert drops(dataset, "item") == {
         "no interactions left": (1, []),
@@ -434,7 +434,7 @@ def test_explanations_need_an_interaction_and_keep_their_own_split_and_rating(so
     ]
     frame = pd.DataFrame(rows, columns=["user", "item", "explanation", "rating", "split"])
     write(frame.assign(summary="in short"), source / "explanations.csv")
-    dataset = built(source)
+    dataset = build(source)
     explained = dataset.explanations.set_index("explanation")
     assert explained[["split", "rating"]].to_dict("index") == {
         "explained": {"split": "valid", "rating": 2.0},
@@ -454,13 +454,13 @@ def test_explanations_need_an_interaction_and_keep_their_own_split_and_rating(so
 def test_an_explanation_of_a_pair_that_met_twice_has_the_rating_of_the_last_time(source: Path) -> None:
     again = orders().head(1).assign(rating="1", time=str(NOON + 9000))
     write(pd.concat([again, orders()]), source / "interactions.csv")
-    explained = built(source, repeats="keep").explanations.set_index("explanation")
+    explained = build(source, repeats="keep").explanations.set_index("explanation")
     assert explained["rating"].to_dict() == {f"because {user}": 1.0 if user == USERS[0] else 4.0 for user in USERS}
 
 
 def test_a_quoted_line_end_is_part_of_its_cell(source: Path) -> None:
     write(products().assign(description='two\n"lines"\n\nand "more",\r\nright?'), source / "items.csv")
-    assert set(built(source).items["description"]) == {'two "lines" and "more", right?'}
+    assert set(build(source).items["description"]) == {'two "lines" and "more", right?'}
 
 
 BAD_ROWS = {
@@ -495,18 +495,18 @@ def test_a_bad_row_takes_no_other_with_it(line: int, case: str, source: Path) ->
 def test_a_thousand_open_quotes_are_a_thousand_bad_rows(source: Path) -> None:
     path = source / "interactions.csv"
     path.write_text(path.read_text() + f'00"1,"010,{NOON},4\n' * 20)
-    dataset = built(source)
+    dataset = build(source)
     assert histories(dataset) == expected()
     assert sum(count for count, _ in drops(dataset, "interaction").values()) == 20
 
 
 def test_a_byte_order_mark_spaces_in_the_head_and_blank_lines_do_not_matter(source: Path) -> None:
-    whole = built(source).fingerprint
+    whole = build(source).fingerprint
     path = source / "interactions.csv"
     path.write_bytes(
         b"\xef\xbb\xbf" + path.read_bytes().replace(b"user,item", b"user, item", 1).replace(b"\n", b"\n\n")
     )
-    assert built(source).fingerprint == whole
+    assert build(source).fingerprint == whole
 
 
 def test_text_that_is_not_utf8_is_rejected_with_its_line(source: Path) -> None:
@@ -552,10 +552,10 @@ def test_files_that_are_not_tables_are_rejected(source: Path) -> None:
 
 
 def test_a_separator_can_be_named(source: Path) -> None:
-    whole = built(source).fingerprint
+    whole = build(source).fingerprint
     orders().to_csv(source / "interactions.csv", sep=";", index=False)
     (source / "columns.yaml").write_text('interactions: {separator: ";"}')
-    assert built(source).fingerprint == whole
+    assert build(source).fingerprint == whole
 
 
 def test_parquet_files_that_cannot_be_read_are_rejected(source: Path) -> None:
@@ -576,7 +576,7 @@ def test_one_table_in_two_files_is_rejected_and_none_too(source: Path) -> None:
     write(orders(), source / "interactions.tsv")
     assert "has interactions.csv and interactions.tsv: keep one, or name the file in columns.yaml" in refusal(source)
     (source / "columns.yaml").write_text("interactions: {file: interactions.tsv}")
-    assert histories(built(source)) == expected()
+    assert histories(build(source)) == expected()
 
 
 def test_a_folder_without_interactions_is_rejected_with_what_it_needs(source: Path) -> None:
@@ -630,7 +630,7 @@ def test_movielens_as_a_table_is_the_dataset_of_its_own_reader(real_data: Path, 
         mine.interactions.sort_values(order, kind="stable").reset_index(drop=True),
         theirs.interactions.sort_values(order, kind="stable").reset_index(drop=True),
     )
-    dataset = built(tmp_path / "source")
+    dataset = build(tmp_path / "source")
     counts = dataset.manifest.counts
     assert (counts["users"], counts["items"], counts["interactions"]) == (943, 1682, 100_000)
     assert len(histories(dataset)["196"]) == 39

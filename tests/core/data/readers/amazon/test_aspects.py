@@ -226,7 +226,7 @@ def test_no_word_is_in_two_lists() -> None:
         assert not lists[one] & lists[other], f"{one} and {other}"
 
 
-def explained(texts: list[str]) -> tuple[dict[str, int], float]:
+def find_explanations(texts: list[str]) -> tuple[dict[str, int], float]:
     """The aspects of a corpus, and the share of its reviews with an explanation."""
     words = aspects_of(texts)
     return words, sum(explanation_of(text, words) is not None for text in texts) / len(texts)
@@ -235,7 +235,7 @@ def explained(texts: list[str]) -> tuple[dict[str, int], float]:
 def test_real_gift_card_reviews(real_data: Path) -> None:
     with gzip.open(real_data / "amazon2018-gift-cards" / "Gift_Cards_5.json.gz") as file:
         texts = [json.loads(line).get("reviewText") or "" for line in file]
-    words, share = explained(texts)
+    words, share = find_explanations(texts)
     assert list(words)[:5] == ["gift", "gifts", "card", "cards", "food"]
     assert {"delivery", "box", "design", "price", "packaging", "service"} <= words.keys()
     assert 0.20 < share < 0.27  # most reviews are a word or two: "Great gift"
@@ -243,7 +243,7 @@ def test_real_gift_card_reviews(real_data: Path) -> None:
 
 def test_fifty_real_reviews_of_instruments(real_data: Path) -> None:
     lines = (real_data / "amazon2014-samples" / "reviews_Musical_Instruments_50rows.json").read_text("utf-8")
-    words, share = explained([json.loads(line)["reviewText"] for line in lines.splitlines()])
+    words, share = find_explanations([json.loads(line)["reviewText"] for line in lines.splitlines()])
     assert {"cable", "price", "quality", "cord"} <= words.keys()
     assert len(words) < 20
     assert 0.4 < share < 0.6

@@ -36,7 +36,7 @@ def read(source: Path, year: int, category: str = "") -> RawData:
     return read_amazon(ReadRequest(f"amazon-{year}", category, source))
 
 
-def built(source: Path, year: int, options: BuildOptions = ALL, category: str = "") -> Dataset:
+def build(source: Path, year: int, options: BuildOptions = ALL, category: str = "") -> Dataset:
     out = source.parent / f"out{len(list(source.parent.glob('out*')))}"
     return Dataset.load(build_dataset(read(source, year, category), out, options))
 
@@ -97,7 +97,7 @@ def with_line(source: Path, year: int, line: str | bytes, meta: bool = False) ->
 
 @every_year
 def test_a_valid_dump_is_read_completely(year: int, tmp_path: Path) -> None:
-    dataset = built(dumps.write_dump(tmp_path / "in", year), year)
+    dataset = build(dumps.write_dump(tmp_path / "in", year), year)
     assert dataset.manifest.source == {"name": f"amazon-{year}", "category": CATEGORY}
     assert histories(dataset) == HISTORIES
     assert [drop.what for drop in dataset.manifest.drops] == ["image"]  # which are downloaded later
@@ -120,7 +120,7 @@ def test_a_valid_dump_is_read_completely(year: int, tmp_path: Path) -> None:
 
 @every_year
 def test_an_explanation_is_a_sentence_of_the_review_of_its_pair_in_its_split(year: int, tmp_path: Path) -> None:
-    dataset = built(dumps.write_dump(tmp_path / "in", year), year)
+    dataset = build(dumps.write_dump(tmp_path / "in", year), year)
     rows = dataset.explanations.merge(dataset.interactions, on=["user", "item"], suffixes=("", "_of_pair"))
     rows = rows.merge(dataset.users, on="user").merge(dataset.items, on="item", suffixes=("_user", "_item"))
     assert len(rows) == len(dataset.explanations) == 48
@@ -175,12 +175,12 @@ def test_a_review_that_is_there_twice_counts_once(year: int, tmp_path: Path) -> 
     reviews = dumps.reviews_of(year)
     reviews += [reviews[7], reviews[9], reviews[7]]
     source = dumps.write_dump(tmp_path / "in", year, reviews)
-    dataset = built(source, year)
+    dataset = build(source, year)
     assert histories(dataset) == HISTORIES
     drop = one_drop(dataset, "interaction")
     assert (drop.count, drop.examples) == (3, ["user U1, item B2"])
     assert "duplicate: same user, item and time" in drop.reason
-    kept = built(source, year, BuildOptions(duplicates="keep", repeats="keep"))
+    kept = build(source, year, BuildOptions(duplicates="keep", repeats="keep"))
     assert len(kept.interactions) == 51
 
 
@@ -191,7 +191,7 @@ def test_the_explanation_of_a_pair_reviewed_twice_is_that_of_the_review_that_is_
         ("first", ["B0", "B1", "B2", "B3", "B4", "B5"], "great on b1"),
         ("last", ["B0", "B2", "B3", "B4", "B5", "B1"], "awful now"),
     ):
-        dataset = built(source, 2014, BuildOptions(repeats=repeats))  # type: ignore[arg-type]
+        dataset = build(source, 2014, BuildOptions(repeats=repeats))  # type: ignore[arg-type]
         assert histories(dataset)["U0"] == history
         item, user = item_of(dataset, "B1")["item"], dataset.users.set_index("raw_id").loc["U0", "user"]
         rows = dataset.explanations.query(f"item == {item} and user == {user}")
@@ -220,7 +220,7 @@ def test_the_source_keeps_the_5_core_by_default(year: int, tmp_path: Path) -> No
     dataset = Dataset.load(prepare(f"amazon-{year}", source, Home(tmp_path / "home")))
     assert histories(dataset) == dense
     assert dataset.manifest.k_core == 5
-    assert "rare" in histories(built(source, year))
+    assert "rare" in histories(build(source, year))
 
 
 @every_year
@@ -345,7 +345,7 @@ def test_an_id_that_is_a_path_stays_a_text(year: int, tmp_path: Path) -> None:
         tmp_path / "in", year, dumps.reviews_of(year, histories_in), dumps.items_of(year, histories_in)
     )
     before = sorted(path.name for path in tmp_path.iterdir())
-    dataset = built(source, year)
+    dataset = build(source, year)
     assert histories(dataset) == histories_in
     assert dataset.manifest.counts["items_with_title"] == 17
     assert sorted(path.name for path in tmp_path.iterdir()) == [*before, "out0"]
@@ -354,7 +354,7 @@ def test_an_id_that_is_a_path_stays_a_text(year: int, tmp_path: Path) -> None:
 
 @every_year
 @pytest.mark.parametrize("key", ["user", "item"])
-def test_an_id_that_is_no_line_of_text_is_dropped(key: str, year: int, tmp_path: Path) -> None:
+def test_an_id_that_is_not_a_line_of_text_is_dropped(key: str, year: int, tmp_path: Path) -> None:
     name = getattr(RELEASES[f"amazon-{year}"], key)
     review = dumps.review(year, "U1", "B1", LAST)
     odd = ["", "  ", "a\nb", "\ud800", "x\udfff", "\0", "\x1b[2J", 5, None, ["B1"], {"a": 1}, True]
@@ -366,7 +366,7 @@ def test_an_id_that_is_no_line_of_text_is_dropped(key: str, year: int, tmp_path:
 
 @every_year
 @pytest.mark.parametrize("key", ["rating", "time"])
-def test_a_rating_or_time_that_is_none_is_dropped(key: str, year: int, tmp_path: Path) -> None:
+def test_an_invalid_rating_or_time_is_dropped(key: str, year: int, tmp_path: Path) -> None:
     name = getattr(RELEASES[f"amazon-{year}"], key)
     review = dumps.review(year, "U1", "B8", LAST)
     odd = [
@@ -424,7 +424,7 @@ def test_the_dump_of_another_year_is_rejected(year: int, tmp_path: Path) -> None
 
 
 @every_year
-def test_half_characters_in_texts_are_mended(year: int, tmp_path: Path) -> None:
+def test_surrogates_in_texts_are_repaired(year: int, tmp_path: Path) -> None:
     release = RELEASES[f"amazon-{year}"]
 
     def broken(row: Row) -> Row:
@@ -438,7 +438,7 @@ def test_half_characters_in_texts_are_mended(year: int, tmp_path: Path) -> None:
     items[3] |= {"title": "A smile \ud83d\ude00", "categories": [["\ud800"]], "category": ["\ud800"]}
     items[4] |= {"description": ["\ud800", "x"], "imUrl": "\ud800", "imageURL": ["\ud800"]}
     source = dumps.write_dump(tmp_path / "in", year, [broken(row) for row in dumps.reviews_of(year)], items)
-    dataset = built(source, year)
+    dataset = build(source, year)
     assert histories(dataset) == HISTORIES
     assert len(dataset.explanations) == 48
     assert item_of(dataset, "B3")["title"] == "A smile \U0001f600"
@@ -446,7 +446,7 @@ def test_half_characters_in_texts_are_mended(year: int, tmp_path: Path) -> None:
     assert not any("\ufffd" in url for urls in dataset.items["image_urls"] for url in urls)
 
 
-def test_markup_is_undone_in_what_items_are_called(tmp_path: Path) -> None:
+def test_markup_is_removed_from_titles(tmp_path: Path) -> None:
     items = dumps.items_of(2018)
     items[0] |= {
         "title": '<span class="a">Red &amp; <b>blue</b></span>\n thing &lt;3',
@@ -524,8 +524,8 @@ def digest(folder: Path) -> str:
 
 @every_year
 def test_a_packed_dump_gives_the_bytes_of_the_plain_one(year: int, tmp_path: Path) -> None:
-    plain = built(dumps.write_dump(tmp_path / "plain" / "in", year), year)
-    packed = built(dumps.write_dump(tmp_path / "packed" / "in", year, packed=True), year)
+    plain = build(dumps.write_dump(tmp_path / "plain" / "in", year), year)
+    packed = build(dumps.write_dump(tmp_path / "packed" / "in", year, packed=True), year)
     assert digest(plain.folder) == digest(packed.folder)
 
 
@@ -600,7 +600,7 @@ def test_real_rows_of_2014(real_data: Path, tmp_path: Path) -> None:
     names = [line.partition("'asin': '")[2].partition("'")[0] for line in lines]
     dumps.write_dump(source, 2014, dumps.reviews_of(2014, {"U1": names, "U2": names}), [], "Real")
     (source / "meta_Real.json").write_text("\n".join(lines))
-    dataset = built(source, 2014, category="Real")
+    dataset = build(source, 2014, category="Real")
     assert dataset.manifest.counts["items_with_title"] == 9
     assert item_of(dataset, "0000191639")["title"] == "Dr. Suess 19163 Dr. Seuss Puzzle 3 Pack Bundle"
     assert item_of(dataset, "0000191639")["categories"].tolist() == ["Toys & Games", "Puzzles", "Jigsaw Puzzles"]

@@ -84,7 +84,7 @@ def read(release: str, source: Path) -> RawData:
     return READERS[release][0](ReadRequest(f"movielens-{release}", folder=source))
 
 
-def built(release: str, source: Path, options: BuildOptions | None = None) -> Dataset:
+def build(release: str, source: Path, options: BuildOptions | None = None) -> Dataset:
     return Dataset.load(build_dataset(read(release, source), source.parent / "out", options))
 
 
@@ -97,7 +97,7 @@ def append(path: Path, *lines: str) -> None:
 
 
 def test_a_valid_release_is_read_completely_and_ties_keep_the_order_of_the_file(release: str, tmp_path: Path) -> None:
-    dataset = built(release, source_of(release, tmp_path))
+    dataset = build(release, source_of(release, tmp_path))
     assert dataset.manifest.counts["users"] == USERS
     assert dataset.manifest.counts["interactions"] == 6 * USERS
     assert [drop.what for drop in dataset.manifest.drops] == ["image"]
@@ -111,16 +111,16 @@ def test_a_valid_release_is_read_completely_and_ties_keep_the_order_of_the_file(
 
 
 def test_titles_genres_and_summaries_come_in_the_encoding_of_the_release(tmp_path: Path) -> None:
-    film = built("1m", source_of("1m", tmp_path / "1m")).items.set_index("raw_id").loc["3"]
+    film = build("1m", source_of("1m", tmp_path / "1m")).items.set_index("raw_id").loc["3"]
     assert (film["title"], film["description"]) == ("Café: 3 (1995)", "A film, about 3.")
     assert list(film["categories"]) == ["Drama", "Film-Noir"]
-    items = built("latest", source_of("latest", tmp_path / "latest")).items.set_index("raw_id")
+    items = build("latest", source_of("latest", tmp_path / "latest")).items.set_index("raw_id")
     assert items.loc["3"]["title"] == 'Café, The: "3" (1995)'
     assert list(items.loc[str(FILMS)]["categories"]) == []
 
 
 def test_a_summary_has_one_viewer_who_rated_it_in_the_training_split(release: str, tmp_path: Path) -> None:
-    dataset = built(release, source_of(release, tmp_path))
+    dataset = build(release, source_of(release, tmp_path))
     explained = dataset.explanations
     assert explained["item"].is_unique
     assert len(explained) >= FILMS - 2
@@ -134,24 +134,24 @@ def test_summaries_have_viewers_that_the_options_keep(release: str, tmp_path: Pa
     source = source_of(release, tmp_path)
     line = {"100k": "99\t{}\t5\t1", "1m": "99::{}::5::1", "latest": "99,{},5.0,1"}[release]
     append(source / RATINGS[release], *(line.format(film) for film in range(1, 4)))  # too few for a split
-    dataset = built(release, source)
+    dataset = build(release, source)
     assert "99" not in set(dataset.users["raw_id"])
     assert len(dataset.explanations) >= FILMS - 2
 
 
 def test_stars_are_half_in_the_latest_release_and_whole_in_the_older(tmp_path: Path) -> None:
-    latest = built("latest", source_of("latest", tmp_path / "latest"))
+    latest = build("latest", source_of("latest", tmp_path / "latest"))
     assert sorted(latest.interactions["rating"].unique()) == [0.5, 1.5, 2.5, 3.5, 4.5]
     source = source_of("1m", tmp_path / "1m")
     append(source / RATINGS["1m"], "1::1::4.5::5")
-    assert drops(built("1m", source), "rating")[0].count == 1
+    assert drops(build("1m", source), "rating")[0].count == 1
 
 
 @pytest.mark.parametrize("stars", ["0", "0.3", "5.5", "-1", "nan", "", "4,5", "1e0"])
 def test_stars_that_nobody_can_give_are_dropped(stars: str, tmp_path: Path) -> None:
     source = source_of("latest", tmp_path)
     append(source / RATINGS["latest"], f'1,2,"{stars}",1001')
-    dataset = built("latest", source)
+    dataset = build("latest", source)
     assert len(dataset.interactions) == 6 * USERS
     assert drops(dataset, "rating")[0].examples == [f"ratings.csv line {6 * USERS + 2}: 1,2,{stars},1001"]
 
@@ -167,7 +167,7 @@ def test_broken_rating_lines_are_dropped_counted_and_located(release: str, tmp_p
         ["\x1c1", "2", "3", "4"],
     ]
     append(source / RATINGS[release], *(separator.join(row) for row in rows))
-    dataset = built(release, source)
+    dataset = build(release, source)
     assert len(dataset.interactions) == 6 * USERS
     found = drops(dataset, "rating")
     assert sum(drop.count for drop in found) == len(rows)
@@ -183,7 +183,7 @@ def test_a_duplicate_or_broken_film_is_dropped_and_takes_its_ratings_with_it(rel
     first = {"100k": "1|", "1m": "1::", "latest": "1,"}[release]
     append(path, next(line for line in text.splitlines() if line.startswith(first)))
     path.write_bytes(path.read_bytes().replace(f"\n2{first[1:]}".encode(), f"\nx{first[1:]}".encode()))
-    dataset = built(release, source)
+    dataset = build(release, source)
     assert {drop.reason: drop.count for drop in drops(dataset, "item")} == {
         "duplicate movie": 1,
         "the movie's id is not a number": 1,
@@ -198,7 +198,7 @@ def test_posters_go_by_the_films_id(release: str, tmp_path: Path) -> None:
     source = source_of(release, tmp_path)
     posters = {3: ".jpg", 4: ".png", 5: ".webp"}
     write_files(source, {f"posters/{film}{ending}": ending.encode() for film, ending in posters.items()})
-    items = built(release, source).items.set_index("raw_id")
+    items = build(release, source).items.set_index("raw_id")
     with_image = items["image"][items["image"].notna()]
     assert {
         int(film): (tmp_path / "out" / image).read_bytes().decode() for film, image in with_image.items()
@@ -208,7 +208,7 @@ def test_posters_go_by_the_films_id(release: str, tmp_path: Path) -> None:
 def test_no_summaries_no_explanations(release: str, tmp_path: Path) -> None:
     source = source_of(release, tmp_path)
     (source / "overviews.csv").unlink()
-    dataset = built(release, source)
+    dataset = build(release, source)
     assert len(dataset.explanations) == 0
     assert drops(dataset, "explanation")[0].reason.startswith("no overviews.csv")
 
@@ -233,7 +233,7 @@ def test_columns_are_found_by_name_and_missed_by_name(tmp_path: Path) -> None:
     path = source / RATINGS["latest"]
     rows = [line.split(",") for line in path.read_text().splitlines()]
     path.write_text("".join(f"{time},{rating},{user},{film}\n" for user, film, rating, time in rows))
-    assert len(built("latest", source).interactions) == 6 * USERS
+    assert len(build("latest", source).interactions) == 6 * USERS
     path.write_text(path.read_text().replace("timestamp", "timestmp", 1))
     with pytest.raises(UserError, match="but has no 'timestamp': did you mean 'timestmp'"):
         read("latest", source)

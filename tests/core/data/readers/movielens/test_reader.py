@@ -45,7 +45,7 @@ def read(source: Path) -> RawData:
     return read_movielens_100k(ReadRequest("movielens-100k", folder=source))
 
 
-def built(source: Path) -> Dataset:
+def build(source: Path) -> Dataset:
     return Dataset.load(build_dataset(read(source), source.parent / "out"))
 
 
@@ -58,7 +58,7 @@ def append(path: Path, *lines: str) -> None:
 
 
 def test_a_valid_source_is_read_completely(source: Path) -> None:
-    dataset = built(source)
+    dataset = build(source)
     assert dataset.manifest.counts["users"] == 8
     assert dataset.manifest.counts["interactions"] == 48
     assert dataset.manifest.drops == []
@@ -73,7 +73,7 @@ def test_a_valid_source_is_read_completely(source: Path) -> None:
 
 
 def test_a_summary_occurs_once_in_one_split(source: Path) -> None:
-    dataset = built(source)
+    dataset = build(source)
     rows = dataset.explanations
     assert rows["item"].is_unique
     assert set(rows["split"]) == {"train", "valid", "test"}
@@ -82,7 +82,7 @@ def test_a_summary_occurs_once_in_one_split(source: Path) -> None:
 
 
 def test_broken_rating_lines_are_dropped_counted_and_located(source: Path) -> None:
-    sound = len(built(source).interactions)
+    sound = len(build(source).interactions)
     broken = ["1\t2\t3", "one\t2\t3\t4", "1\t2\t9\t4", "1\t2\t3\t-4", "1 2 3 4", "1\t2\t3\t4\t5"]
     append(source / "ml-100k" / "u.data", *broken)
     dataset = Dataset.load(build_dataset(read(source), source.parent / "again"))
@@ -95,7 +95,7 @@ def test_broken_rating_lines_are_dropped_counted_and_located(source: Path) -> No
 def test_a_broken_film_line_takes_its_ratings_with_it(source: Path) -> None:
     path = source / "ml-100k" / "u.item"
     path.write_text(path.read_text("latin-1").replace("3|Café 3 (1995)", "²|Café 3 (1995)", 1), "latin-1")
-    dataset = built(source)
+    dataset = build(source)
     assert "3" not in set(dataset.items["raw_id"])
     assert drop(dataset, "item").examples[0].startswith("u.item line 3: ")
     assert drop(dataset, "interaction").count == 48 - len(dataset.interactions) > 0
@@ -105,7 +105,7 @@ def test_a_broken_film_line_takes_its_ratings_with_it(source: Path) -> None:
 def test_a_film_without_a_title_is_called_by_its_number(source: Path) -> None:
     path = source / "ml-100k" / "u.item"
     path.write_text(path.read_text("latin-1").replace("Café 4 (1995)", " "), "latin-1")
-    dataset = built(source)
+    dataset = build(source)
     film = dataset.items.set_index("raw_id").loc["4"]
     assert film["title"] == f"item {film['item']}"
     assert drop(dataset, "title").examples == ["item 4"]
@@ -117,7 +117,7 @@ def test_images_that_are_missing_or_unreadable_do_not_stop_a_preparation(source:
     (posters / "4.jpg").write_bytes((posters / "4.jpg").read_bytes()[:600])
     (posters / "5.jpg").write_bytes(b"")
     (posters / "6.jpg").write_text("<html>404</html>")
-    dataset = built(source)
+    dataset = build(source)
     assert (drop(dataset, "image").count, drop(dataset, "image").examples) == (1, ["item 3"])
     reasons = {}
     for film in dataset.items[dataset.items["image"].notna()].itertuples():
@@ -133,7 +133,7 @@ def test_a_source_without_images_and_summaries_still_has_its_histories(source: P
     for poster in (source / "posters").iterdir():
         poster.unlink()
     (source / "posters").rmdir()
-    dataset = built(source / "ml-100k")  # the inner folder will do, too
+    dataset = build(source / "ml-100k")  # the inner folder will do, too
     assert dataset.manifest.counts["items_with_image"] == 0
     assert len(dataset.explanations) == 0
     assert drop(dataset, "explanation").reason.startswith("no overviews.csv")

@@ -49,7 +49,7 @@ class Pointing(pickle.Pickler):
         return "elsewhere" if value == "point" else None
 
 
-def loaded(folder: Path, data: bytes) -> Any:
+def load(folder: Path, data: bytes) -> Any:
     path = folder / "data.pkl"
     path.write_bytes(data)
     return load_plain_pickle(path)
@@ -57,7 +57,7 @@ def loaded(folder: Path, data: bytes) -> Any:
 
 def refusal(folder: Path, data: bytes) -> str:
     with pytest.raises(UserError) as caught:
-        loaded(folder, data)
+        load(folder, data)
     assert "\n" not in str(caught.value)
     assert "data.pkl' " in str(caught.value)
     return str(caught.value)
@@ -65,7 +65,7 @@ def refusal(folder: Path, data: bytes) -> str:
 
 @every_protocol
 def test_plain_data_comes_out_as_it_went_in(protocol: int, tmp_path: Path) -> None:
-    value = loaded(tmp_path, pickle.dumps(PLAIN, protocol))
+    value = load(tmp_path, pickle.dumps(PLAIN, protocol))
     assert value == PLAIN
     assert list(value["ordered"]) == ["z", "a"]
 
@@ -82,7 +82,7 @@ plain_values = st.recursive(
 def test_any_plain_value_comes_out_as_it_went_in(
     value: object, protocol: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    assert loaded(tmp_path_factory.getbasetemp(), pickle.dumps(value, protocol)) == value
+    assert load(tmp_path_factory.getbasetemp(), pickle.dumps(value, protocol)) == value
 
 
 @every_protocol
@@ -180,7 +180,7 @@ def test_a_broken_pickle_is_rejected(data: bytes, tmp_path: Path) -> None:
 def test_a_small_file_cannot_ask_for_all_memory(tmp_path: Path) -> None:
     """The unpickler written in C makes room for 2**31 objects here."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert loaded(tmp_path, b"Nr\x00\x00\x00\x06.") is None
+    assert load(tmp_path, b"Nr\x00\x00\x00\x06.") is None
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 
@@ -196,7 +196,7 @@ KINDS = (type(None), bool, int, float, str, bytes, bytearray, memoryview, tuple,
 
 def gives_a_value_or_a_users_error(folder: Path, data: bytes) -> None:
     try:
-        outcome = loaded(folder, data)
+        outcome = load(folder, data)
     except UserError as error:
         outcome = str(error)
     assert isinstance(outcome, KINDS) or outcome in (dict, set, frozenset)

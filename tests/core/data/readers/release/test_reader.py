@@ -58,7 +58,7 @@ def read(source: Path) -> RawData:
     return read_release(ReadRequest("vip5-release", folder=source))
 
 
-def built(tmp_path: Path, files: Files, options: BuildOptions = PROVIDED, category: str = "") -> Dataset:
+def build(tmp_path: Path, files: Files, options: BuildOptions = PROVIDED, category: str = "") -> Dataset:
     place = tmp_path / str(len(list(tmp_path.iterdir())))
     raw = read_release(ReadRequest("vip5-release", category, write_files(place / "in", files)))
     return Dataset.load(build_dataset(raw, place / "out", options))
@@ -66,7 +66,7 @@ def built(tmp_path: Path, files: Files, options: BuildOptions = PROVIDED, catego
 
 def refusal(tmp_path: Path, files: Files, category: str = "") -> str:
     with pytest.raises(UserError) as caught:
-        built(tmp_path, files, category=category)
+        build(tmp_path, files, category=category)
     assert "\n" not in str(caught.value)
     assert {path.name for path in tmp_path.glob("*/*")} == {"in"}
     return str(caught.value)
@@ -81,7 +81,7 @@ def store(dataset: Dataset, encoder: str) -> FeatureStore:
 
 
 def test_a_whole_release_loses_nothing(tmp_path: Path, files: Files) -> None:
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     assert dataset.manifest.drops == []
     assert dataset.items["raw_id"].tolist() == list(ITEM_OF.values())
     assert dataset.users["raw_id"].tolist() == list(USER_OF.values())
@@ -101,7 +101,7 @@ def test_the_provided_numbers_are_kept_and_marked_as_leaky(tmp_path: Path, files
     dataset = Dataset.load(prepare("vip5-release", write_files(tmp_path / "in", files), Home(tmp_path / "home")))
     assert dict(zip(dataset.items["item"], dataset.items["raw_id"], strict=True)) == ITEM_OF
     assert (dataset.manifest.id_scheme, dataset.manifest.ids_leak) == ("provided", True)
-    other = built(tmp_path, files, BuildOptions(id_scheme="random", repeats="keep"))
+    other = build(tmp_path, files, BuildOptions(id_scheme="random", repeats="keep"))
     assert dict(zip(other.items["item"], other.items["raw_id"], strict=True)) != ITEM_OF
     assert not other.manifest.ids_leak
 
@@ -114,13 +114,13 @@ def test_numbers_with_gaps_keep_their_order(tmp_path: Path, files: Files) -> Non
     files["datamaps.json"] = json.dumps(maps).encode()
     rows = {10**30 + user: [far[item] for item in history] for user, history in HISTORIES.items()}
     files["sequential_data.txt"] = numbers(rows)
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     assert dataset.items["raw_id"].tolist() == list(ITEM_OF.values())
     assert dataset.users["raw_id"].tolist() == list(USER_OF.values())
 
 
 def test_the_provided_negatives_are_the_candidate_lists(tmp_path: Path, files: Files) -> None:
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     assert dataset.manifest.counts["lists_with_provided_negatives"] == 8
     for user in USER_OF:
         for split in ("valid", "test"):
@@ -130,7 +130,7 @@ def test_the_provided_negatives_are_the_candidate_lists(tmp_path: Path, files: F
 def test_negatives_that_are_unknown_or_of_the_history_or_too_few_are_replaced(tmp_path: Path, files: Files) -> None:
     rows = {1: [*HISTORIES[1], 77, -1, *NEGATIVES[1][:1]], 99: [1, 2, 3]}
     files["negative_samples.txt"] = numbers(rows) + b"2\nthree 1 2\n3 1_0 x\n" + numbers({4: NEGATIVES[4] * 2})
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     for user in USER_OF:
         negatives = set(dataset.candidates(user, "test")) - {dataset.target(user, "test")}
         assert len(negatives) == 3
@@ -146,7 +146,7 @@ def test_negatives_that_are_unknown_or_of_the_history_or_too_few_are_replaced(tm
 
 
 def test_the_provided_features_are_feature_stores(tmp_path: Path, files: Files) -> None:
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     assert list(dataset.manifest.features) == ["RN50", "ViT-B/32"]
     assert sorted(path.name for path in (dataset.folder / "features").iterdir()) == ["RN50", "ViT-B-32"]
     for encoder, (_, width) in ENCODERS.items():
@@ -160,14 +160,14 @@ def test_the_provided_features_are_feature_stores(tmp_path: Path, files: Files) 
 
 
 def test_features_follow_their_items_to_other_numbers(tmp_path: Path, files: Files) -> None:
-    dataset = built(tmp_path, files, BuildOptions(id_scheme="random", repeats="keep", seed=3))
+    dataset = build(tmp_path, files, BuildOptions(id_scheme="random", repeats="keep", seed=3))
     number_of = {raw_id: number for number, raw_id in ITEM_OF.items()}
     features = store(dataset, "RN50").features
     for item in dataset.items.itertuples():
         np.testing.assert_array_equal(features[item.item], vector_of("RN50", number_of[item.raw_id]))
 
 
-def zipped(array: np.ndarray) -> bytes:
+def to_npz(array: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.savez(file, array=array)
     return file.getvalue()
@@ -188,8 +188,8 @@ BROKEN = {
     "rubbish": (b"rubbish", NO_ARRAY),
     "short": (npy(GOOD)[:-1], NO_ARRAY),
     "half a header": (npy(GOOD)[:20], NO_ARRAY),
-    "a zip": (zipped(GOOD), NO_ARRAY),
-    "half a zip": (zipped(GOOD)[:30], NO_ARRAY),
+    "a zip": (to_npz(GOOD), NO_ARRAY),
+    "half a zip": (to_npz(GOOD)[:30], NO_ARRAY),
     "pickled": (npy(np.array([print], dtype=object), allow_pickle=True), NO_ARRAY),
     "a sum": (damaged_header(b"(4,)", b"9**9"), NO_ARRAY),
     "no type": (damaged_header(b"'<f4'", b"'<x4'"), NO_ARRAY),
@@ -241,7 +241,7 @@ def test_a_broken_feature_is_a_row_of_both_ledgers_and_has_no_say(tmp_path: Path
 def test_a_broken_feature_does_not_stop_a_preparation(tmp_path: Path, files: Files) -> None:
     files[feature_file("RN50", 1)] = b""
     del files[feature_file("RN50", 2)]
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     loaded = store(dataset, "RN50")
     assert loaded.has_image.tolist() == [False] * 3 + [True] * 10
     assert loaded.ledger["item"].tolist() == [1, 2]
@@ -260,7 +260,7 @@ def test_features_without_any_vector_are_rejected(tmp_path: Path, files: Files) 
 def test_of_several_categories_of_features_one_must_be_named(tmp_path: Path, files: Files) -> None:
     beauty = {name.replace("toys", "beauty"): npy(GOOD[:2]) for name in files if name.startswith("features")}
     for category, widths in (("toys", (4, 6)), ("beauty", (2, 2))):
-        dataset = built(tmp_path, files | beauty, category=category)
+        dataset = build(tmp_path, files | beauty, category=category)
         found = tuple(store(dataset, encoder).features.shape[1] for encoder in ("RN50", "ViT-B/32"))
         assert found == widths
     for category, answer in (
@@ -271,7 +271,7 @@ def test_of_several_categories_of_features_one_must_be_named(tmp_path: Path, fil
         with pytest.raises(UserError, match=answer):
             read_release(ReadRequest("vip5-release", category, place))
     flat = {name.replace("toys/", ""): data for name, data in files.items()}
-    assert list(built(tmp_path, flat, category="toys").manifest.features) == ["RN50", "ViT-B/32"]
+    assert list(build(tmp_path, flat, category="toys").manifest.features) == ["RN50", "ViT-B/32"]
 
 
 def test_a_raw_id_never_becomes_part_of_a_path(tmp_path: Path, files: Files) -> None:
@@ -295,7 +295,7 @@ def test_a_raw_id_never_becomes_part_of_a_path(tmp_path: Path, files: Files) -> 
         ITEM_OF[9]: "",
     }
     files["item2img_dict.pkl"] = pickle.dumps(names | {ITEM_OF[10]: 5, (1, 2): "x", ITEM_OF[11]: f"{ITEM_OF[11]}.jpg"})
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     assert dataset.items["raw_id"][0] == odd
     assert dataset.items["image"].notna().tolist() == [False] * 10 + [True, False]
     assert store(dataset, "RN50").ledger["item"].tolist() == [1]
@@ -319,7 +319,7 @@ def test_an_image_whose_name_has_no_room_for_a_number_is_left_out(tmp_path: Path
     files["item2img_dict.pkl"] = pickle.dumps(
         {raw_id: f"{raw_id}.jpg" for raw_id in ITEM_OF.values()} | {ITEM_OF[1]: long}
     )
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     assert dataset.items["image"].notna().tolist() == [False] + [True] * 11
 
 
@@ -336,7 +336,7 @@ def test_an_image_whose_name_has_no_room_for_a_number_is_left_out(tmp_path: Path
     ],
 )
 def test_without_a_part_the_others_are_there(part: str, lost: str, tmp_path: Path, files: Files) -> None:
-    dataset = built(tmp_path, {name: data for name, data in files.items() if not name.startswith(part)})
+    dataset = build(tmp_path, {name: data for name, data in files.items() if not name.startswith(part)})
     counts = dataset.manifest.counts
     there = {
         "names": dataset.users["name"].tolist() == [f"Name {user}" for user in USER_OF],
@@ -357,7 +357,7 @@ def test_other_names_of_the_parts_are_known(tmp_path: Path, files: Files) -> Non
     files["sequential.txt"] = files.pop("sequential_data.txt")
     files["meta.json"] = gzip.decompress(files.pop("meta.json.gz"))
     files = {name.replace("photos/", "images/"): data for name, data in files.items()}
-    assert built(tmp_path, files).manifest.drops == []
+    assert build(tmp_path, files).manifest.drops == []
 
 
 @pytest.mark.parametrize("part", ["sequential_data.txt", "datamaps.json"])
@@ -368,7 +368,7 @@ def test_without_sequences_or_maps_it_is_no_release(part: str, tmp_path: Path, f
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_pickles_of_every_protocol_are_read(protocol: int, tmp_path: Path) -> None:
-    dataset = built(tmp_path, release_files(protocol))
+    dataset = build(tmp_path, release_files(protocol))
     assert dataset.manifest.drops == []
     assert len(dataset.explanations) == 48
 
@@ -427,7 +427,7 @@ def test_broken_sequences_are_dropped_counted_and_located(tmp_path: Path, files:
     broken = b"9 1 2 3 4 5\n1 1 2 3\n\n2 x 3\n4\t1\t2 3,4\n5\xff\n"
     sound = files["sequential_data.txt"].replace(b"\n", b"\r\n")
     files["sequential_data.txt"] = b"3 99 1 2 3\n" + sound + broken
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     assert {user: dataset.history(user).tolist() for user in USER_OF} == HISTORIES
     assert drops(dataset, "sequence") == [
         ("one of its items is not in datamaps.json", 1, ["sequential_data.txt line 1: 3 99 1 2 3"]),
@@ -460,7 +460,7 @@ def test_explanations_keep_their_provided_split_but_never_train_on_a_held_out_pa
     splits["val"] += [explanation(1, test, explanation="provided for validation")]
     splits["train"] += [explanation(1, HISTORIES[1][0] + 7, explanation="no such interaction")]
     files["exp_splits.pkl"] = pickle.dumps(splits)
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     counts = dataset.manifest.counts
     assert [counts[f"explanations_{split}"] for split in ("train", "valid", "test")] == [32, 9, 9]
     rows = dataset.explanations.set_index("explanation")
@@ -500,7 +500,7 @@ def test_broken_explanations_are_dropped_counted_and_located(tmp_path: Path, fil
     del splits["test"][1]["summary"], splits["test"][1]["feature"]
     splits["test"][2]["explanation"] = " </s> "
     files["exp_splits.pkl"] = pickle.dumps(splits)
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     counts = dataset.manifest.counts
     assert [counts[f"explanations_{split}"] for split in ("train", "valid", "test")] == [32, 8, 7]
     (rows, empty) = drops(dataset, "explanation")
@@ -533,7 +533,7 @@ def test_names_that_are_none_are_left_out(tmp_path: Path, files: Files) -> None:
         (1, 2): "Two",
     }
     files["user_id2name.pkl"] = pickle.dumps(names)
-    dataset = built(tmp_path, files)
+    dataset = build(tmp_path, files)
     assert dataset.users["name"].tolist() == ["Ann", "Bob", "U6", "U5", "\ufffd", "U3", "U2", "U1"]
 
 
