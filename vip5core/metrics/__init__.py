@@ -2,13 +2,14 @@
 
 from vip5core.metrics.metric import Metric, pareto_front
 from vip5core.metrics.ranking import UNRANKED, rank_by_score, rank_of
-from vip5core.metrics.registry import METRICS, answer_names, metric, metric_names, metrics_of, register, compared_names
+from vip5core.metrics.registry import METRICS, answer_names, compared_names, metric, metric_names, metrics_of, register
 
 __all__ = [
     "METRICS",
     "UNRANKED",
     "Metric",
     "answer_names",
+    "compared_names",
     "metric",
     "metric_names",
     "metrics_of",
@@ -16,5 +17,4 @@ __all__ = [
     "rank_by_score",
     "rank_of",
     "register",
-    "compared_names",
 ]
