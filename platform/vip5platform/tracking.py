@@ -40,6 +40,7 @@ _KEY, _FINGERPRINT = "vip5.study_key", "vip5.fingerprint"
 _COMPLETE = "vip5.complete"  # a run that has all that there is to record
 _DRIVER = "vip5.driver"  # host and process that writes a parent
 _OUTCOME = "vip5.outcome"
+_FAILURE, _FAILURE_KIND = "vip5.failure", "vip5.failure_kind"
 _EPOCH = "epoch"
 _SOURCE = {MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name, MLFLOW_SOURCE_TYPE: "LOCAL"}
 _RUNNING, _FINISHED, _FAILED, _KILLED = (
@@ -215,10 +216,13 @@ class Tracker:
             if not key.startswith("valid/") and key not in known.metrics
         }
         self.client.log_batch(run, metrics=_metrics(final, len(result.history)))
+        for tag in (_FAILURE, _FAILURE_KIND):  # of an earlier attempt
+            if tag in known.tags:
+                self.client.delete_tag(run, tag)
         self._end(run, _FINISHED, "finished", {**facts, _COMPLETE: "1"})
 
     def failed(self, spec: TrialSpec, failure: Failure) -> None:
-        tags = {"vip5.failure": failure.message, "vip5.failure_kind": failure.kind}
+        tags = {_FAILURE: failure.message, _FAILURE_KIND: failure.kind}
         self._end(self.children[spec.fingerprint], _FAILED, "failed", tags)
 
     def pruned(self, spec: TrialSpec) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from vip5core.model import save_backbone
 from vip5core.trial.p5_stage import fresh_tiny
 from vip5core.trial.spec import StudyInputs
 
-# Before anything imports Ray.
+# Before anything imports Ray or MLflow.
 set_environment(None)
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from mlflow import MlflowClient  # noqa: E402
 from vip5platform.cluster.ray_cluster import ray_session  # noqa: E402
 from vip5platform.cluster.resources import ClusterResources  # noqa: E402
 
@@ -26,6 +28,23 @@ def ray_two_cpus() -> Iterator[ClusterResources]:
     """A Ray of two CPUs for the tests of one module."""
     with ray_session(None, cpus=2) as resources:
         yield resources
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow without a run: to make its tables takes seconds, to copy it none."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    return path
+
+
+@pytest.fixture
+def tracked_home(tmp_path: Path, empty_database: Path) -> Home:
+    """A home with a database of MLflow and nothing else."""
+    home = Home(tmp_path / "home")
+    home.root.mkdir()
+    shutil.copy(empty_database, home.mlflow_database)
+    return home
 
 
 @pytest.fixture(scope="session")

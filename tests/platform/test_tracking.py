@@ -20,8 +20,8 @@ METRIC = "test/sequential/ndcg_at_10"
 
 
 @pytest.fixture
-def home(tmp_path) -> Home:
-    return Home(tmp_path)
+def home(tracked_home: Home) -> Home:
+    return tracked_home
 
 
 def tracker(home: Home, key: str = "k") -> Tracker:
@@ -92,6 +92,38 @@ def test_a_failed_trial_and_an_abandoned_study_leave_no_run_running(home):
         "cut off": "KILLED",
         "study": "KILLED",
     }
+
+
+@pytest.mark.slow
+def test_a_failed_trials_run_says_why_for_people_and_for_programs(home):
+    spec, _ = trial(home)
+    log = tracker(home)
+    log.open(spec, "RN50", {})
+    log.failed(spec, Failure(kind="out_of_memory", message="its node ran out of memory"))
+    run = log.client.get_run(log.children[spec.fingerprint])
+    assert run.info.status == "FAILED"
+    assert run.data.tags["vip5.failure"] == "its node ran out of memory"
+    assert run.data.tags["vip5.failure_kind"] == "out_of_memory"
+    assert run.data.tags["vip5.outcome"] == "failed"
+
+
+@pytest.mark.slow
+def test_a_study_that_came_to_nothing_has_failed_until_a_trial_of_it_finishes(home):
+    spec, result = trial(home)
+    log = tracker(home)
+    log.open(spec, "RN50", {})
+    log.failed(spec, Failure(kind="diverged", message="the loss is nan"))
+    log.close(succeeded=False, note="", tags={}, files=[], metrics={})
+    assert {name: status for name, status, _ in runs(home)} == {"RN50": "FAILED", "study": "FAILED"}
+
+    again = tracker(home)
+    assert again.parent == log.parent
+    again.open(spec, "RN50", {})
+    again.finished(spec, result)
+    again.close(succeeded=True, note="", tags={}, files=[], metrics={})
+    assert {name: status for name, status, _ in runs(home)} == {"RN50": "FINISHED", "study": "FINISHED"}
+    tags = again.client.get_run(again.children[spec.fingerprint]).data.tags
+    assert not [tag for tag in tags if tag.startswith("vip5.failure")]
 
 
 @pytest.mark.slow

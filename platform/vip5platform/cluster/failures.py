@@ -1,4 +1,4 @@
-"""Why a trial failed: Ray wraps errors in errors, and the innermost says what happened."""
+"""Why a trial failed: unwraps the errors that Ray nests."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import ray.cloudpickle
-from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
-from vip5core.errors import Failure
+from vip5core.errors import DivergedError, Failure, UserError
 
-#: Ray does not nest errors deeper than this; a chain that bites its own tail ends here.
+#: A limit on nesting, deeper than Ray's, in case the chain of causes is circular.
 _DEPTH = 10
 
 
 def failure_of(error: BaseException | None) -> Failure:
-    """The failure that an error stands for, as Ray handed it to the driver."""
+    """The failure behind an error that Ray raised in the driver."""
     for _ in range(_DEPTH):
         inner = _cause_of(error) if error is not None else None
         if inner is None:
@@ -24,20 +24,22 @@ def failure_of(error: BaseException | None) -> Failure:
     if isinstance(error, OutOfMemoryError):
         return Failure(
             kind="out_of_memory",
-            message="its process was ended because its node ran out of memory: run fewer trials at once, or give the "
-            "node more",
+            message="its process was killed because its node ran out of memory: run fewer trials at once, or use nodes with "
+            "more memory",
         )
-    if isinstance(error, RayActorError):
+    if isinstance(error, RayActorError | NodeDiedError | WorkerCrashedError):
         return Failure(kind="process_died", message="its process died: killed, or out of memory")
     return Failure.of(error)
 
 
 def _cause_of(error: BaseException) -> BaseException | None:
-    """What an error was raised for, by whatever name Ray's class keeps it."""
-    if isinstance(error, RayTaskError):
+    """The cause of an error, under whatever name Ray's class stores it."""
+    if isinstance(error, RayTaskError):  # which may be of its cause's type, too
         cause: BaseException | None = error.cause
         return cause
-    workers = getattr(error, "worker_failures", None)  # of a worker group: the first that failed
+    if isinstance(error, UserError | DivergedError):  # ours say what happened; what they came from says less
+        return None
+    workers = getattr(error, "worker_failures", None)  # of a worker group; the first failure counts
     if workers:
         first: BaseException = next(iter(workers.values()))
         return first
@@ -46,7 +48,7 @@ def _cause_of(error: BaseException) -> BaseException | None:
 
 
 def failure_of_trial(trial: Any) -> Failure:
-    """Why one of Tune's trials failed. Tune tells of it before it copies the error to where `trial` looks for it."""
+    """Why a Tune trial failed. The error file may be missing, because Tune reports the failure before copying it."""
     path = trial.pickled_error_file
     if path is None or not Path(path).is_file():
         return failure_of(None)

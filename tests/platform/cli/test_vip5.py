@@ -48,7 +48,7 @@ def test_a_dump_becomes_a_dataset_with_images(tmp_path: Path, capsys: pytest.Cap
     assert "HTTP 404" in said
     code, said, _ = run(capsys, "describe", out)
     assert code == 0
-    for figure in ("with image 88.9%", "next number, HR@5", "random leak-free", "users by history length"):
+    for figure in ("with image 88.9%", "next ids, HR@5", "random leak-free", "users by history length"):
         assert figure in said
     assert Image.open(out / "sheet.png").width > 500
     assert Dataset.load(out).manifest.k_core == 0

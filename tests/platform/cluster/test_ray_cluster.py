@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from vip5platform.cluster.ray_cluster import process_folder
+from vip5platform.cluster.ray_cluster import make_process_folder
 from vip5platform.cluster.resources import ClusterResources, TrialResources
 
 from vip5core.errors import UserError
@@ -30,7 +30,7 @@ def test_folders_of_processes_that_were_killed_are_removed_and_those_of_others_k
     others = {f"tune-{here}-{os.getpid()}-abc", "tune-mine", f"other-{here}-{gone.pid}-abc", f"tune-x-{gone.pid}-abc"}
     for kept in others:
         (tmp_path / kept).mkdir()
-    fresh = process_folder(tmp_path, "tune-")
+    fresh = make_process_folder(tmp_path, "tune-")
     assert fresh.name.startswith(f"tune-{here}-{os.getpid()}-")
     assert {path.name for path in tmp_path.iterdir()} == {fresh.name, *others}
 

@@ -1,0 +1,123 @@
+"""Ray wraps errors in errors: what comes out is what happened, in one line and with its kind."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import ray.cloudpickle
+from ray.exceptions import (
+    ActorDiedError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+)
+from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
+from vip5platform.cluster.failures import failure_of, failure_of_trial
+
+from vip5core.errors import DiskFullError, DivergedError, Failure, UserError
+
+DIVERGED = DivergedError("the training loss is nan in epoch 1")
+SAID = "DivergedError: the training loss is nan in epoch 1"
+
+
+def task_error(cause: BaseException) -> RayTaskError:
+    """As `ray.get` raises it: it is of the cause's type, too."""
+    return RayTaskError("a_function", "Traceback (most recent call last): …", cause).as_instanceof_cause()
+
+
+def group_error(*causes: Exception) -> WorkerGroupError:
+    """Of a worker group; the first rank that failed is not always 0."""
+    return WorkerGroupError("rank 1: …\nrank 2: …", dict(enumerate(causes, 1)))
+
+
+def raised(error: Exception, cause: BaseException | None) -> Exception:
+    """An error that was raised from another."""
+    with pytest.raises(type(error)) as caught:
+        raise error from cause
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DIVERGED,
+        task_error(DIVERGED),
+        task_error(task_error(DIVERGED)),
+        group_error(DIVERGED, ValueError("a later one")),
+        group_error(task_error(DIVERGED)),
+        ControllerError(DIVERGED),
+        ControllerError(group_error(DIVERGED)),
+        ControllerError(task_error(group_error(task_error(DIVERGED)))),
+        task_error(ControllerError(DIVERGED)),
+        task_error(ControllerError(group_error(DIVERGED))),
+        raised(RuntimeError("training failed"), DIVERGED),
+        raised(RuntimeError("training failed"), task_error(ControllerError(DIVERGED))),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_reason_of_the_trial_itself_comes_out_of_every_wrapping(error):
+    assert failure_of(error) == Failure(kind="diverged", message=SAID)
+    if error.__cause__ is None:  # which pickle drops; Tune hands errors on as files
+        assert failure_of(ray.cloudpickle.loads(ray.cloudpickle.dumps(error))).message == SAID
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "retryable", "message"),
+    [
+        (UserError("no T5 can be read from '/t5'"), "user_error", False, "no T5 can be read from '/t5'"),
+        (DiskFullError("'/home' has no room for x"), "disk_full", True, "'/home' has no room for x"),
+        (DivergedError("the loss is inf"), "diverged", False, "DivergedError: the loss is inf"),
+        (MemoryError("no room for an array"), "out_of_memory", True, "MemoryError: no room for an array"),
+        (OutOfMemoryError("Task was killed due to the node running low on memory.\n…"), "out_of_memory", True, None),
+        (RayActorError(), "process_died", True, None),
+        (ActorDiedError(), "process_died", True, None),
+        (WorkerCrashedError(), "process_died", True, None),
+        (NodeDiedError("node 7 is gone"), "process_died", True, None),
+        (ValueError("anything else"), "error", True, "ValueError: anything else"),
+        (KeyError(), "error", True, "KeyError"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_kind_says_whether_another_attempt_is_worthwhile(error, kind, retryable, message, wrapped):
+    failure = failure_of(ControllerError(group_error(error)) if wrapped else error)
+    assert (failure.kind, failure.retryable) == (kind, retryable)
+    assert failure.message == message if message is not None else failure.message
+    assert "\n" not in failure.message
+
+
+def test_an_error_of_ours_is_not_traded_for_what_it_came_from():
+    full = raised(DiskFullError("'/home' has no room left"), OSError(28, "No space left on device"))
+    assert failure_of(task_error(full)) == Failure(kind="disk_full", message="'/home' has no room left")
+
+
+def test_a_message_of_many_lines_is_told_by_its_first():
+    assert failure_of(ValueError("\n  the shapes differ:\n[1, 2]\n[3]")).message == "ValueError: the shapes differ:"
+    assert failure_of(ValueError("\n \n")).message == "ValueError"
+
+
+def test_errors_that_are_each_others_cause_come_to_an_end():
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert failure_of(first).message in ("ValueError: first", "ValueError: second")
+
+
+def test_without_an_error_there_is_a_failure_all_the_same():
+    assert failure_of(None) == Failure.of(None)
+    assert failure_of(None).retryable
+
+
+def test_a_trial_of_tune_is_known_by_the_file_that_holds_its_error(tmp_path):
+    file = tmp_path / "error.pkl"
+    assert failure_of_trial(SimpleNamespace(pickled_error_file=None)) == failure_of(None)
+    assert failure_of_trial(SimpleNamespace(pickled_error_file=str(file))) == failure_of(None)
+    file.write_bytes(ray.cloudpickle.dumps(task_error(DIVERGED)))
+    assert failure_of_trial(SimpleNamespace(pickled_error_file=str(file))).message == SAID
+
+
+def test_a_failure_comes_back_from_json_as_it_was():
+    failure = failure_of(RayActorError())
+    assert Failure.model_validate_json(failure.model_dump_json()) == failure
