@@ -116,7 +116,8 @@ def settings_page() -> str:
         "",
         "## Presets",
         "",
-        "What each preset of [`vip5core/presets.py`](../vip5core/presets.py) sets (`--preset NAME`); `--set` overrides it.",
+        "What each preset of [`vip5core/presets.py`](../vip5core/presets.py) sets (`--preset NAME`); `--set` "
+        "overrides it.",
         "",
         f"| setting | {' | '.join(PRESETS)} |",
         f"|---|{'---|' * len(PRESETS)}",
