@@ -1,1 +1,1 @@
-"""What finished trials show: results, comparisons and what they come to."""
+"""Analysis of finished trials: results, comparisons and verdicts."""

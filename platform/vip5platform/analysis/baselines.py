@@ -1,4 +1,4 @@
-"""The baselines beside the levels: popularity, random, and a SASRec trained on the same split."""
+"""Baselines that levels are compared with: popularity, random, and SASRec trained on the same split."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from vip5core.vocabulary import BASELINES
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline's answers to the questions that the trials were asked.
+    """A baseline evaluated on the same test questions as the trials.
 
     Attributes:
-        name: in `vip5core.vocabulary.BASELINES`.
-        metrics: as a trial's; without the tasks that it cannot do.
-        rows: per user, as a trial's.
+        name: The name of the baseline, one of `vip5core.vocabulary.BASELINES`.
+        metrics: Its metrics, named as those of a trial, without tasks that it cannot do.
+        rows: Its per-user rows, in the format of a trial's.
     """
 
     name: str
@@ -38,10 +38,10 @@ class Baseline:
 
 
 def check_baselines(names: Sequence[str]) -> None:
-    """Refuse names of no baseline.
+    """Refuse unknown baselines.
 
     Raises:
-        UserError: for a baseline that does not exist.
+        UserError: For a name that is not a baseline.
     """
     for name in names:
         if name not in BASELINES:
@@ -49,10 +49,13 @@ def check_baselines(names: Sequence[str]) -> None:
 
 
 def find_baselines(names: Sequence[str], dataset: Dataset, config: TrialConfig, sasrec: Path | None) -> list[Baseline]:
-    """The baselines that are there, answering what `config` asks of `dataset`.
+    """Evaluate the simple baselines and load SASRec, if it was trained, on the test questions of `config`.
 
     Args:
-        sasrec: the folder of the one that is trained, if there is one.
+        names: The baselines to find; one without a result is left out.
+        dataset: The dataset of the trials.
+        config: The config of a trial, which determines the test questions.
+        sasrec: The folder of the trained SASRec, if there is one.
     """
     found = []
     asked = questions(dataset, default_templates(), config, "test", config.test_users)

@@ -1,4 +1,4 @@
-"""What a study was: all that a report of it needs to know beside the trials' own folders."""
+"""The record of a study: all that its report needs in addition to the folders of its trials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vip5core.storage import atomic_file
 RECORD = "study.json"
 
 
-#: A trial that its study did not come to.
+#: The failure of a trial that its study has not run.
 NOT_RUN = Failure(kind="not_run", message="not run")
 
 
@@ -23,12 +23,12 @@ class RecordedTrial(BaseModel):
     """One trial of a study.
 
     Attributes:
-        cell: its levels, by factor; empty for a search.
-        seed: which repetition.
-        group: the dataset as it was asked for: trials of one group answered the same questions.
-        dataset: its folder; empty if the inputs could not be prepared.
-        fingerprint: the trial's; empty likewise.
-        failure: why there is no result, where there is none.
+        cell: The level of each factor, or the value of each searched setting.
+        seed: The seed of the trial.
+        group: The dataset as it was requested; trials of one group have the same test questions.
+        dataset: The folder of the dataset; empty if the inputs could not be prepared.
+        fingerprint: The fingerprint of the trial; empty if the inputs could not be prepared.
+        failure: Why there is no result, if there is none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -42,28 +42,33 @@ class RecordedTrial(BaseModel):
 
     @property
     def name(self) -> str:
+        """The name of the cell."""
         return ", ".join(self.cell.values())
 
 
 class StudyRecord(BaseModel):
-    """A study or a search as it was run, in `reports/<name>-<key>/study.json`.
+    """The record of a study or search in `reports/<name>-<key>/study.json`.
 
     Attributes:
-        kind: which of the two.
-        key: the identity of the question, data, settings and code.
-        factors: their names.
-        metrics: what answers the question; of a search, its objectives.
-        settings: of all trials, what differs from the defaults, as text.
-        trials: in the declaration's order.
-        baselines: what stands beside the levels.
-        command: that ran it, as one would type it.
-        commit, dirty: of the checkout, if there was one.
-        seconds: by stage, of the last run.
-        workers: of each trial.
-        gpus, cpus: of each worker.
-        parent: the MLflow run.
-        tracking_uri: where that is.
-        sasrec: by group, the folder of its SASRec in `baselines/`; later code would look for another.
+        kind: Whether it is a study or a search.
+        name: The name of the declaration.
+        question: The question of the declaration.
+        key: The identity of the question, data, settings and code.
+        factors: The names of the factors, or of the searched settings.
+        metrics: The metrics that answer the question; the objectives of a search.
+        settings: The settings of all trials that differ from the defaults, as text.
+        trials: The trials in the order of the declaration.
+        baselines: The baselines that the levels are compared with.
+        command: The command that ran it.
+        commit: The Git commit of the checkout; empty without one.
+        dirty: Whether the checkout had uncommitted changes.
+        workers: The number of workers of each trial.
+        gpus: The GPUs of each worker.
+        cpus: The CPUs of each worker.
+        seconds: The seconds of the last run, by stage.
+        parent: The id of the parent run in MLflow.
+        tracking_uri: The MLflow server or database.
+        sasrec: The folder of SASRec in `baselines/`, by dataset as requested; other code versions have other folders.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -95,35 +100,40 @@ class StudyRecord(BaseModel):
         return self.folder(home) / RECORD
 
     def save(self, home: Home) -> None:
-        with atomic_file(self.file(home)) as aside:
-            aside.write_text(self.model_dump_json(indent=1), "utf-8")
+        with atomic_file(self.file(home)) as file:
+            file.write_text(self.model_dump_json(indent=1), "utf-8")
 
 
 def load_record(folder: Path) -> StudyRecord:
-    """Raises: UserError if `folder` holds no study."""
+    """The record in a report's folder.
+
+    Raises:
+        UserError: If there is none that can be read.
+    """
     try:
         return StudyRecord.model_validate_json((folder / RECORD).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise UserError(
-            f"{str(folder)!r} holds no study that can be read ({first_line(error)}): run the study again"
+            f"{str(folder)!r}: no readable study record ({first_line(error)}); run the study again"
         ) from None
 
 
 def find_record(name: str, home: Home) -> StudyRecord:
-    """The study that was run last under this name, or the one in this folder.
+    """The latest study of this name, or the one in this folder.
 
     Args:
-        name: of a study (`reduction-ablation`), of its report's folder, or that folder.
+        name: The name of a study (`reduction-ablation`), the name of its report's folder, or the path of that folder.
+        home: The home that reports are searched in.
 
     Raises:
-        UserError: if there is none.
+        UserError: If there is none.
     """
     if (Path(name) / RECORD).is_file():
         return load_record(Path(name))
     files = sorted(home.reports.glob(f"*/{RECORD}"), key=lambda file: file.stat().st_mtime)
     if not files:
-        raise UserError(f"study {name!r}: {str(home.reports)!r} holds none: run a study first, or name its --home")
-    names = {file.parent.name.rpartition("-")[0]: file.parent for file in files}  # the last wins
+        raise UserError(f"study {name!r}: no study in {str(home.reports)!r}; run one first, or give its --home")
+    names = {file.parent.name.rpartition("-")[0]: file.parent for file in files}  # the latest wins
     found = names.get(name) or {file.parent.name: file.parent for file in files}.get(name)
     if found is None:
         raise unknown_name("study", name, names)
@@ -131,7 +141,7 @@ def find_record(name: str, home: Home) -> StudyRecord:
 
 
 def git_state(folder: Path) -> tuple[str, bool]:
-    """The commit that is checked out in `folder` and whether anything was changed since; ("", False) without git."""
+    """The commit of the Git checkout in `folder`, and whether it has uncommitted changes; ("", False) without Git."""
     try:
         commit = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True, timeout=20

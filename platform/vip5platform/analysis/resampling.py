@@ -1,4 +1,4 @@
-"""The random parts of a mean over seeds and units, drawn: what `vip5platform.statistics` compares by.
+"""Resampling of means over seeds and units: the null distributions and intervals of `significance`.
 
 Shapes: S seeds, U units.
 """
@@ -14,19 +14,19 @@ from scipy import stats
 
 ALPHA = 0.05
 
-#: More units than these are put into as many blocks at random, which are flipped and drawn whole.
+#: More units than this are assigned at random to so many blocks, which are flipped and drawn as a whole.
 _BLOCKS = 1_000
-#: Numbers that scipy holds at a time: 16 MB.
+#: How many numbers scipy holds in memory at a time: 16 MB.
 _AT_A_TIME = 2_000_000
 
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """What other trainings would have changed.
+    """Run-to-run variance of a mean.
 
     Attributes:
-        draws: of the change of the mean. Shape: [draws].
-        lasting: the share of the units' variance that such draws do not hold already; 1 with one seed.
+        draws: Draws of the change of the mean between runs. Shape: [draws].
+        lasting: The share of the units' variance that is not run-to-run variance already in `draws`; 1 with one seed.
     """
 
     draws: np.ndarray
@@ -34,11 +34,17 @@ class SeedNoise:
 
 
 def seed_noise(levels: Sequence[np.ndarray], of_units: np.ndarray, draws: int, rng: np.random.Generator) -> SeedNoise:
-    """From the mean squares of a two-way layout, seeds × units, pooled over levels; `of_units`: see `compare`.
+    """Estimate run-to-run variance from the mean squares of a two-way layout, seeds × units, pooled over levels.
 
-    The variance of a level's mean over units, from seed to seed, has all that a training changes: what moves every user
-    and what moves each by himself. So it is taken whole, and the latter is taken out of the units' part. The other way
-    round, seeds lose what units have, and what is left is often below zero, where it would have to count as zero.
+    The variance of a level's mean from seed to seed contains everything that another run changes: a shift of all units
+    and independent changes of single units. It is used in full, and the second part is removed from the variance over
+    units. Removing it from the variance over seeds instead would often leave a negative estimate, truncated at zero.
+
+    Args:
+        levels: One matrix per level. Shape: [S, U].
+        of_units: The value (or difference) of each unit, averaged over seeds; see `compare`. Shape: [U].
+        draws: The number of draws.
+        rng: The source of randomness.
     """
     freedom = sum(len(level) - 1 for level in levels)
     if not freedom:
@@ -48,18 +54,18 @@ def seed_noise(levels: Sequence[np.ndarray], of_units: np.ndarray, draws: int, r
         of_seeds = level.mean(axis=1, keepdims=True) - level.mean()
         between += float((of_seeds**2).sum()) / freedom
         within += float(((level - level.mean(axis=0) - of_seeds) ** 2).sum()) / (freedom * (len(of_units) - 1))
-    trainings = sum(1 / len(level) for level in levels)
+    runs = sum(1 / len(level) for level in levels)
     spread = float(of_units.var(ddof=1))
-    lasting = max(0.0, 1 - within * trainings / spread) if spread else 1.0
-    return SeedNoise(math.sqrt(between * trainings) * rng.standard_t(freedom, draws), lasting)
+    lasting = max(0.0, 1 - within * runs / spread) if spread else 1.0
+    return SeedNoise(math.sqrt(between * runs) * rng.standard_t(freedom, draws), lasting)
 
 
 def p_value_of(change: np.ndarray, noise: SeedNoise, rng: np.random.Generator) -> float:
-    """Two-sided, of a mean of `change` as far from 0. Shape of `change`: [U]."""
+    """The two-sided p-value of the mean of `change` if there is no difference. Shape of `change`: [U]."""
     mean, draws = abs(float(change.mean())), len(noise.draws)
-    changed = _blocks(change[change != 0], rng)  # a zero stays one under any sign
+    changed = _blocks(change[change != 0], rng)  # zeros do not depend on the sign
     if len(changed) < 2:
-        changed = np.append(changed, 0.0)  # scipy asks for two
+        changed = np.append(changed, 0.0)  # scipy needs at least two
     null = stats.permutation_test(
         (changed,),
         _sum,
@@ -77,7 +83,7 @@ def p_value_of(change: np.ndarray, noise: SeedNoise, rng: np.random.Generator) -
 
 
 def interval_of(values: np.ndarray, noise: SeedNoise, rng: np.random.Generator) -> tuple[float, float]:
-    """95 % of what the mean of `values` would be with other units and seeds. Shape of `values`: [U]."""
+    """The 95 % interval of the mean of `values` over units and seeds. Shape of `values`: [U]."""
     mean, draws = float(values.mean()), len(noise.draws)
     blocks = _blocks(values - mean, rng)
     drawn = stats.bootstrap(
@@ -88,7 +94,7 @@ def interval_of(values: np.ndarray, noise: SeedNoise, rng: np.random.Generator) 
 
 
 def _blocks(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sums of equally many values, chosen at random, where there are too many to draw one by one."""
+    """Sums over random blocks of equal size if there are too many values to draw one by one."""
     if len(values) <= _BLOCKS:
         return values
     padded = np.zeros(-(-len(values) // _BLOCKS) * _BLOCKS)

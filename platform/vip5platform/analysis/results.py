@@ -1,7 +1,7 @@
-"""What a study's trials show: levels, baselines, and the paired tests between them.
+"""The results of a study: its levels, baselines, and the paired tests between them.
 
-Trials are compared within a *group*: those that were asked the same questions, which is to say on one dataset. The
-family of Holm's correction is every comparison of the study.
+Trials are compared within a dataset, where all of them have the same test questions. Holm's correction is over all
+comparisons of the study.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from vip5platform.analysis.significance import (
 
 @dataclass(frozen=True)
 class CellResults:
-    """A cell of a study with what its trials came to.
+    """The results of one cell: a combination of levels, with all its seeds.
 
     Attributes:
-        name: its levels, joined.
-        levels: level by factor.
-        results: by seed.
-        failures: why there is no result, by seed.
-        dataset: that its trials were asked about.
+        name: The names of its levels, joined.
+        levels: The level of each factor.
+        results: The results of finished trials, by seed.
+        failures: Why there is no result, by seed.
+        dataset: The dataset of its trials; None if it is gone.
     """
 
     name: str
@@ -51,11 +51,11 @@ class CellResults:
     dataset: Dataset | None
 
     def values(self, name: str) -> list[float]:
-        """A metric in each seed that has it."""
+        """The value of a metric for each seed that has one."""
         return [result.metrics[name] for result in self.results.values() if name in result.metrics]
 
     def mean(self, name: str) -> float:
-        """The mean over seeds; nan if there is none."""
+        """The mean of a metric over seeds; nan if it was not measured."""
         values = self.values(name)
         return float(np.mean(values)) if values else float("nan")
 
@@ -64,13 +64,13 @@ class CellResults:
         return {seed: with_raw_items(result.per_user, self.dataset) for seed, result in self.results.items()}
 
     def units(self, name: str) -> dict[int, pd.Series]:
-        """The value of each user, text or item, by seed."""
+        """The values of a metric per user, text or item, by seed."""
         having = [seed for seed, result in self.results.items() if name in result.metrics]
         return {seed: unit_values(self._rows[seed], name) for seed in having}
 
 
 def with_raw_items(rows: pd.DataFrame, dataset: Dataset | None) -> pd.DataFrame:
-    """Per-user rows with the items' own ids: numbers differ between id schemes."""
+    """Per-user rows with the original item ids, because item numbers differ between id schemes."""
     if dataset is None:
         return rows
     return rows.assign(item=dataset.items["raw_id"].to_numpy()[rows["item"].to_numpy() - 1])
@@ -78,7 +78,7 @@ def with_raw_items(rows: pd.DataFrame, dataset: Dataset | None) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % interval; without one (nan) where nothing tells how sure it is."""
+    """A mean with its 95 % interval, which is nan where there is nothing to estimate it from."""
 
     mean: float
     low: float = float("nan")
@@ -87,14 +87,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """The cells on one dataset.
+    """All results on one dataset.
 
     Attributes:
-        name: the dataset as it was asked for.
-        dataset: that of the first cell that has one.
-        cells: in the declaration's order.
-        baselines: answers to the same questions without VIP5.
-        comparisons: of every two cells by every metric of the study, and of the best with the baselines.
+        name: The dataset as it was requested.
+        dataset: The dataset of the first finished cell.
+        cells: The cells in the order of the declaration.
+        baselines: The baselines, evaluated on the same test questions.
+        comparisons: Tests of all pairs of cells on all metrics of the study, and of the best cell against baselines.
     """
 
     name: str
@@ -105,7 +105,7 @@ class DatasetResults:
     _intervals: dict[tuple[str, str], Interval] = field(default_factory=dict)
 
     def best(self, name: str) -> CellResults | None:
-        """The cell with the best mean; None if no cell has the metric, or all look the same."""
+        """The cell with the best mean; None if no cell has the metric or all are the same at the precision shown."""
         having = [cell for cell in self.cells if cell.values(name)]
         how = metric(name)
         if not having or (len(having) > 1 and len({how.show(cell.mean(name)) for cell in having}) == 1):
@@ -113,14 +113,14 @@ class DatasetResults:
         return (max if how.higher_is_better else min)(having, key=lambda cell: cell.mean(name))
 
     def comparison(self, name: str, first: str, second: str) -> Comparison | None:
-        """The test of `first` against `second` (cells or baselines), whichever way it was computed."""
+        """The test of `first` against `second` (cells or baselines), in this direction."""
         for found in self.comparisons:
             if found.metric == name and {found.first, found.second} == {first, second}:
                 return found if found.first == first else found.swapped()
         return None
 
     def interval(self, cell: CellResults, name: str) -> Interval:
-        """The mean of a metric in a cell, with its interval over users and seeds (or seeds, where it has no users)."""
+        """The mean of a metric in a cell with its interval, over seeds only if the metric has no value per unit."""
         key = (cell.name, name)
         if key not in self._intervals:
             values = cell.values(name)
@@ -135,12 +135,12 @@ class DatasetResults:
 
 @dataclass(frozen=True)
 class StudyResults:
-    """All that a report says, as numbers.
+    """The results of a study or search.
 
     Attributes:
-        record: what was run.
-        groups: one per dataset.
-        metrics: those of the record's that the trials have.
+        record: What was run.
+        groups: The results on each dataset.
+        metrics: The metrics of the record that were measured.
     """
 
     record: StudyRecord
@@ -149,25 +149,27 @@ class StudyResults:
 
     @property
     def cells(self) -> list[CellResults]:
+        """The cells on all datasets."""
         return [cell for group in self.groups for cell in group.cells]
 
     @property
     def seeds(self) -> int:
+        """The largest number of finished seeds of a cell."""
         return max((len(cell.results) for cell in self.cells), default=0)
 
     def trial_results(self) -> dict[str, TrialResult]:
-        """Every trial that finished, once, by fingerprint."""
+        """All finished trials by fingerprint, each once."""
         return {result.folder.name: result for cell in self.cells for result in cell.results.values()}
 
 
 def load_results(record: StudyRecord, home: Home) -> StudyResults:
-    """Read what the trials of `record` left under `home`, and test what can be tested."""
+    """Load the results of a study's trials from `home`, and compare its levels."""
     by_group: dict[str, list[RecordedTrial]] = {}
     for trial in record.trials:
         by_group.setdefault(trial.group, []).append(trial)
-    groups = [_group(name, trials, record, home) for name, trials in by_group.items()]
+    groups = [_dataset_results(name, trials, record, home) for name, trials in by_group.items()]
     metrics = [name for name in record.metrics if any(cell.values(name) for group in groups for cell in group.cells)]
-    tests = [_comparisons(group, [name for name in metrics if metric(name).is_testable]) for group in groups]
+    tests = [_compare_cells(group, [name for name in metrics if metric(name).is_testable]) for group in groups]
     adjusted = iter(with_holm([test for some in tests for test in some]))
     return StudyResults(
         record,
@@ -176,12 +178,12 @@ def load_results(record: StudyRecord, home: Home) -> StudyResults:
     )
 
 
-def _group(name: str, trials: Sequence[RecordedTrial], record: StudyRecord, home: Home) -> DatasetResults:
+def _dataset_results(name: str, trials: Sequence[RecordedTrial], record: StudyRecord, home: Home) -> DatasetResults:
     cells: dict[str, list[RecordedTrial]] = {}
     for trial in trials:
         cells.setdefault(trial.name, []).append(trial)
-    datasets = {folder: _dataset(folder, home) for folder in {trial.dataset for trial in trials if trial.dataset}}
-    made = [_cell(of_cell, datasets, home) for of_cell in cells.values()]
+    datasets = {folder: _open_dataset(folder, home) for folder in {trial.dataset for trial in trials if trial.dataset}}
+    made = [_cell_results(of_cell, datasets, home) for of_cell in cells.values()]
     first = next((cell for cell in made if cell.results), None)
     baselines: Sequence[Baseline] = ()
     if first is not None and first.dataset is not None:
@@ -191,8 +193,8 @@ def _group(name: str, trials: Sequence[RecordedTrial], record: StudyRecord, home
     return DatasetResults(name, first.dataset if first else None, made, baselines)
 
 
-def _dataset(folder: str, home: Home) -> Dataset | None:
-    """A dataset of the record, also where the whole home was moved; None if it is gone."""
+def _open_dataset(folder: str, home: Home) -> Dataset | None:
+    """A dataset of the record, found also if the whole home was moved; None if it is gone."""
     moved = home.datasets / Path(folder).name
     try:
         return open_dataset(moved if moved.is_dir() else folder)
@@ -200,7 +202,7 @@ def _dataset(folder: str, home: Home) -> Dataset | None:
         return None
 
 
-def _cell(trials: Sequence[RecordedTrial], datasets: Mapping[str, Dataset | None], home: Home) -> CellResults:
+def _cell_results(trials: Sequence[RecordedTrial], datasets: Mapping[str, Dataset | None], home: Home) -> CellResults:
     results, failures = {}, {}
     for trial in trials:
         if not trial.fingerprint or not home.trial(trial.fingerprint).is_dir():
@@ -215,24 +217,24 @@ def _cell(trials: Sequence[RecordedTrial], datasets: Mapping[str, Dataset | None
     return CellResults(trials[0].name, trials[0].cell, results, failures, datasets.get(trials[0].dataset))
 
 
-def _comparisons(group: DatasetResults, metrics: Sequence[str]) -> list[Comparison]:
+def _compare_cells(group: DatasetResults, metrics: Sequence[str]) -> list[Comparison]:
     tests = []
     for name in metrics:
         units = {cell.name: cell.units(name) for cell in group.cells if cell.values(name)}
-        units = _with_the_same_units(units)
+        units = _with_same_units(units)
         tests += all_pairs(units, name)
         best = group.best(name)
         for baseline in group.baselines if best is not None and best.name in units else ():
             if best is not None and name in baseline.metrics:
                 theirs = unit_values(with_raw_items(baseline.rows, group.dataset), name)
-                # One training of SASRec is one; what is not trained gives the same answers for every seed.
+                # SASRec was trained once; baselines that are not trained give the same answers for every seed.
                 level = {0: theirs} if baseline.is_trained else dict.fromkeys(units[best.name], theirs)
                 tests.append(compare(units[best.name], level, names=(best.name, baseline.name), metric=name))
     return tests
 
 
-def _with_the_same_units(units: dict[str, dict[int, pd.Series]]) -> dict[str, dict[int, pd.Series]]:
-    """The cells that were asked about the same users or texts as the first, two at least: others cannot be paired."""
+def _with_same_units(units: dict[str, dict[int, pd.Series]]) -> dict[str, dict[int, pd.Series]]:
+    """The cells with the same users or texts as the first one, at least two of these; others cannot be paired."""
     index = next((series.index for level in units.values() for series in level.values()), pd.Index([]))
     return {
         name: level

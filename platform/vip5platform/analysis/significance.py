@@ -1,8 +1,8 @@
-"""Does one level differ from another for users and trainings like these, or only for these very ones?
+"""Paired tests of levels that generalise over users and training runs.
 
-A level is trained with S seeds, and each trained model gives one value per unit (a user, or a text). Users and seeds
-are both samples, so both must count: a test over users alone takes the noise of a training for a finding (Clark 1973,
-"The language-as-fixed-effect fallacy"). How the choices below were made, and how well they hold: docs/statistics.md.
+A level is trained with S seeds, and each trained model gives one value per unit (a user, or a text). Both users and
+seeds are random samples: a test over users alone mistakes run-to-run variance for a difference between levels (Clark
+1973, "The language-as-fixed-effect fallacy"). How the choices below were validated: docs/statistics.md.
 
 Shapes: S seeds, U units.
 """
@@ -22,29 +22,32 @@ from vip5core.errors import UserError
 from vip5core.metrics import metric as find_metric
 from vip5platform.analysis.resampling import ALPHA, interval_of, p_value_of, seed_noise
 
-#: Seed number to the values of its trained model, one per unit.
+#: The values of each trained model, one per unit, by seed.
 Level = Mapping[int, pd.Series]
 
-#: Draws of a null distribution or a bootstrap: p-values go down to 1e-4, which leaves room for Holm's correction.
+#: Draws of a null distribution or a bootstrap: the smallest p-value is 1e-4, which leaves room for Holm's correction.
 DRAWS = 9_999
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two levels on one metric.
+    """The comparison of two levels on one metric.
 
     Attributes:
-        first, second: names of the levels.
-        metric: what was compared.
-        first_mean, second_mean: over units and seeds.
+        first: The name of the first level.
+        second: The name of the second level.
+        metric: The full name of the metric.
+        first_mean: The mean of the first level over units and seeds.
+        second_mean: The mean of the second level over units and seeds.
         difference: `first_mean - second_mean`.
-        low, high: 95 % interval of the difference.
-        p_value: of no difference, two-sided.
+        low: The lower end of the 95 % interval of the difference.
+        high: The upper end of that interval.
+        p_value: The two-sided p-value of no difference.
         effect_size: Cohen's d of paired units: the mean of the units' differences over their standard deviation.
-        seeds: trainings of the level with fewer. With one, the noise of a training cannot be told from the level: the
-            answer is about these two trained models, not about the levels.
-        units: users or texts.
-        p_adjusted: `p_value` after `with_holm`; None before.
+        seeds: The number of seeds of the level with fewer. With one, run-to-run variance is unknown and the result is
+            about these two trained models, not about the levels.
+        units: The number of users, texts or items.
+        p_adjusted: `p_value` adjusted by `with_holm`; None before.
     """
 
     first: str
@@ -67,7 +70,7 @@ class Comparison:
         return self.difference / self.second_mean if self.second_mean else math.nan
 
     def swapped(self) -> Comparison:
-        """The same comparison, looked at from the other level."""
+        """The same comparison with the two levels exchanged."""
         return replace(
             self,
             first=self.second,
@@ -82,10 +85,10 @@ class Comparison:
 
     @property
     def distinguishable(self) -> bool:
-        """Is the difference significant at 5 %, after the correction for many comparisons?
+        """Is the difference significant at 5 % after correction for multiple comparisons?
 
         Raises:
-            ValueError: before `with_holm`, for a p-value of its own would promise too much.
+            ValueError: If the p-value was not adjusted by `with_holm`.
         """
         if self.p_adjusted is None:
             raise ValueError("correct the p-values with with_holm first")
@@ -101,29 +104,32 @@ def compare(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Comparison:
-    """Test and estimate the difference of two levels.
+    """Test and estimate the difference between two levels.
 
     The null distribution of the mean difference has two parts. Units: the sign of each unit's difference, averaged
-    over seeds, is flipped at random (`scipy.stats.permutation_test`), scaled down by what is noise of the trainings.
+    over seeds, is flipped at random (`scipy.stats.permutation_test`), scaled down by the share of run-to-run variance.
     Seeds: draws of Student's t with the variance of the levels' means from seed to seed (see `seed_noise`). The
-    interval has the same second part, and `scipy.stats.bootstrap` over units as its first.
+    interval combines the same second part with `scipy.stats.bootstrap` over units.
 
-    Seeds are not paired, which gives twice as many degrees of freedom, and lets a level have seeds that the other
-    lacks. Where equal seeds make trainings of both levels alike, the answer errs on the side of doubt.
+    Seeds are not paired, which doubles the degrees of freedom and allows a level to lack a seed. Where equal seeds make
+    runs of both levels similar, the test is conservative.
 
     Args:
-        names, metric: go into the result.
-        draws: of each distribution.
-        seed: of those draws; the same seed gives the same numbers.
+        first: The values of the first level.
+        second: The values of the second level.
+        names: The names of the levels in the result.
+        metric: The name of the metric in the result.
+        draws: The number of draws of each distribution.
+        seed: The seed of the draws; the same seed gives the same numbers.
 
     Raises:
-        UserError: if the levels were not measured on the same units, on one only, or a value is not a number.
+        UserError: If the levels were measured on different units or on one only, or a value is not a finite number.
     """
     a, b = _align_units([first, second], names)
     units = a.shape[1]
     change = a.mean(axis=0) - b.mean(axis=0)
     difference = float(change.mean())
-    # Looked at from the level that is higher, so that swapping the levels changes the signs and nothing else.
+    # Computed from the higher level, so that swapping the levels changes nothing but the signs.
     turn = math.copysign(1.0, difference if difference else next((float(x) for x in change if x), 1.0))
     low, high, p_value = 0.0, 0.0, 1.0
     if change.any():
@@ -160,7 +166,7 @@ def mean_interval(values: Level, *, draws: int = DRAWS, seed: int = 0) -> tuple[
 def seeds_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """The mean of one value per seed with its 95 % interval by Student's t: (mean, low, high); nan with one seed.
 
-    For what has no value per unit: costs, and BLEU of a corpus.
+    For metrics without a value per unit: costs and corpus BLEU.
     """
     mean = float(np.mean(values))
     if len(values) < 2:
@@ -170,12 +176,12 @@ def seeds_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def all_pairs(levels: Mapping[str, Level], metric: str) -> list[Comparison]:
-    """Every two levels compared, in the order given; p-values not yet corrected."""
+    """Compare all pairs of levels in the given order, without adjusting p-values."""
     return [compare(levels[a], levels[b], names=(a, b), metric=metric) for a, b in itertools.combinations(levels, 2)]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values of one family, adjusted so that any false finding among them has a chance of 5 % (Holm 1979).
+    """Adjust the p-values of one family so that its family-wise error rate is 5 % (Holm 1979).
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -188,23 +194,24 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with `p_adjusted`; all that are given are one family."""
+    """The comparisons with `p_adjusted`, adjusted as one family."""
     adjusted = holm([each.p_value for each in comparisons])
     return [replace(each, p_adjusted=p) for each, p in zip(comparisons, adjusted, strict=True)]
 
 
 def rank_agreement(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float]:
-    """Do two datasets order the levels alike? Kendall's tau-b and its p-value, exact where no levels tie.
+    """Kendall's tau-b between the orders of levels on two datasets, and its p-value, exact without ties.
 
     Args:
-        first, second: level to its mean; levels that only one has are left out.
+        first: The mean of each level on the first dataset.
+        second: The mean of each level on the second dataset; levels on one dataset only are ignored.
 
     Raises:
-        UserError: if they share fewer than two levels.
+        UserError: If the datasets share fewer than two levels.
     """
     shared = [name for name in first if name in second]
     if len(shared) < 2:
-        raise UserError(f"{len(shared)} levels in common: two are needed to compare their order")
+        raise UserError(f"{len(shared)} levels in common: at least two are needed to compare their order")
     result = stats.kendalltau([first[name] for name in shared], [second[name] for name in shared])
     return float(result.statistic), float(result.pvalue)
 
@@ -213,22 +220,24 @@ def unit_values(rows: pd.DataFrame, metric: str) -> pd.Series:
     """The values whose mean is `metric`, one per unit.
 
     Args:
-        rows: per-user rows of a trial; see `vip5core.evaluation.results`.
-        metric: such as `test/sequential/ndcg_at_10`, `test/explanation/rouge_l`, or `probe/<name>`.
+        rows: The per-user rows of a trial; see `vip5core.evaluation.results`.
+        metric: The full name, such as `test/sequential/ndcg_at_10`, `test/explanation/rouge_l` or `probe/<name>`.
 
     Returns:
-        Values by (user, item), or by item for a probe; with a number where units would repeat.
+        Values by (user, item), or by item for a probe; units that occur several times are numbered.
 
     Raises:
-        UserError: for a metric that is no mean over units, or rows without it.
+        UserError: For a metric that is not a mean over units, or rows without it.
     """
     known = find_metric(metric)
     if known.per_unit is None:
         raise UserError(f"metric {metric!r} has no value per {known.unit_name}")
     part, keys = known.rows(rows), ["item"] if known.unit_name == "item" else ["user", "item"]
     if part.empty:
-        raise UserError(f"no rows for {metric}: there are {', '.join(sorted(rows['task'].unique())) or 'none at all'}")
-    # Texts of one user and item come in any order, but for what they should say.
+        raise UserError(
+            f"{metric}: no rows of its task; these results have {', '.join(sorted(rows['task'].unique())) or 'none'}"
+        )
+    # Several texts of one user and item are in no fixed order, so they are sorted by their reference.
     part = part.sort_values([*keys, "reference"] if "reference" in part else keys, kind="stable")
     if part.duplicated(keys).any():
         part = part.assign(number=part.groupby(keys).cumcount())
@@ -239,25 +248,25 @@ def unit_values(rows: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def _align_units(levels: Sequence[Level], names: Sequence[str]) -> list[np.ndarray]:
-    """One matrix [S, U] per level, units in one order."""
+    """One matrix per level with its units in the same order. Shape: [S, U]."""
     for level, name in zip(levels, names, strict=True):
         if not level:
-            raise UserError(f"{name} has no values: none of its trials has finished")
+            raise UserError(f"{name}: no values, because none of its trials has finished")
     units = next(iter(levels[0].values())).index
     for level, name in zip(levels, names, strict=True):
         for number, series in level.items():
             if not series.index.is_unique:
-                raise UserError(f"{name}, seed {number}: units repeat")
+                raise UserError(f"{name}, seed {number}: duplicate units")
             shared = len(units.intersection(series.index))
             if shared != len(units) or shared != len(series):
                 raise UserError(
-                    f"{name}, seed {number}, has {len(series)} units and {names[0]} has {len(units)}, {shared} of them "
-                    "the same: compare runs on the same dataset and test users"
+                    f"{name}, seed {number}: {shared} of its {len(series)} units are among the {len(units)} units of "
+                    f"{names[0]}; compare runs on the same dataset and test users"
                 )
     if len(units) < 2:
-        raise UserError(f"{len(units)} unit: two at least are needed to compare; test more users")
+        raise UserError(f"{len(units)} unit: at least two are needed to compare; test more users")
     matrices = [np.stack([series.reindex(units).to_numpy(float) for series in level.values()]) for level in levels]
     for matrix, name in zip(matrices, names, strict=True):
         if not np.isfinite(matrix).all():
-            raise UserError(f"{name} has values that are not numbers; evaluate its trials again")
+            raise UserError(f"{name}: some values are not finite numbers; train its trials again (--force)")
     return matrices

@@ -141,7 +141,7 @@ class Cheapest:
 
 
 def cheapest(group: DatasetResults, verdicts: list[Verdict]) -> Cheapest | None:
-    """The cheapest cell, preferably with little possible loss; None if none is cheaper and among the best throughout."""
+    """The cheapest cell, preferably with little possible loss; None if none cheaper is among the best throughout."""
     ranked = [found for found in verdicts if found.tests]
     than = next((found.best for found in ranked if found.best is not None), None)
     if than is None:

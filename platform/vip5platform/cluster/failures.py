@@ -24,8 +24,8 @@ def failure_of(error: BaseException | None) -> Failure:
     if isinstance(error, OutOfMemoryError):
         return Failure(
             kind="out_of_memory",
-            message="its process was killed because its node ran out of memory: run fewer trials at once, or use nodes with "
-            "more memory",
+            message="its process was killed because its node ran out of memory: run fewer trials at once, or use nodes "
+            "with more memory",
         )
     if isinstance(error, RayActorError | NodeDiedError | WorkerCrashedError):
         return Failure(kind="process_died", message="its process died: killed, or out of memory")
@@ -34,10 +34,10 @@ def failure_of(error: BaseException | None) -> Failure:
 
 def _cause_of(error: BaseException) -> BaseException | None:
     """The cause of an error, under whatever name Ray's class stores it."""
-    if isinstance(error, RayTaskError):  # which may be of its cause's type, too
+    if isinstance(error, RayTaskError):  # which may also be of its cause's type
         cause: BaseException | None = error.cause
         return cause
-    if isinstance(error, UserError | DivergedError):  # ours say what happened; what they came from says less
+    if isinstance(error, UserError | DivergedError):  # these say what happened; their cause says less
         return None
     workers = getattr(error, "worker_failures", None)  # of a worker group; the first failure counts
     if workers:

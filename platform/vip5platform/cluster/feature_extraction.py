@@ -1,9 +1,9 @@
-"""Image features by Ray Data: decoding tasks feed a pool of encoders, every image is encoded once, ever.
+"""Extracts image features with Ray Data: tasks decode images for a pool of encoders, and each image is encoded once.
 
     images ─▶ decode (tasks: open, resize, crop; uint8) ─▶ encode (actors: every encoder that lacks it) ─▶ shards
 
-An actor holds every encoder of the study, so that an image is decoded once for all of them. Batches are written to
-content-addressed shards as they come: what is written is never computed again, whatever happens to the rest.
+Each actor holds all encoders of the study, so that an image is decoded once for all of them. Batches are written to
+content-addressed shards as they are computed, so nothing is computed twice if the extraction is interrupted.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from vip5core.vocabulary import PROVIDED
 from vip5platform.cluster.ray_cluster import quiet_ray
 from vip5platform.cluster.resources import ClusterResources
 
-#: Images per batch, and those that one more actor must be worth on a CPU (it takes seconds to start).
+#: Images per batch, and images per actor on CPUs (an actor takes seconds to start).
 _BATCH, _IMAGES_PER_ACTOR = 64, 256
-#: TrialResources of a CPU that a decoding task takes beside the encoders, which are the work.
+#: CPU shares of decoding tasks and of encoders, which do most of the work.
 _DECODE_CPU, _ENCODE_CPU = 0.25, 0.75
 
 
@@ -46,20 +46,21 @@ def extract(
     progress: Progress = no_progress,
     gpus_per_actor: float | None = None,
 ) -> dict[EncoderChoice, Path]:
-    """Feature stores of `dataset`, one per encoder, computing what is not there.
+    """Build the feature stores of a dataset, one per encoder, computing missing features only.
 
     Args:
-        choices: the encoders.
-        home: stores go to `home/features/`.
-        resources: of the Ray session this runs in.
-        progress: called with images done and to do.
-        gpus_per_actor: share of a GPU for each actor; one whole GPU if the cluster has any.
+        dataset: The dataset with the images.
+        choices: The encoders.
+        home: The home whose `features/` the stores are written to.
+        resources: The resources of the Ray session.
+        progress: Called with the number of images done and the total.
+        gpus_per_actor: The share of a GPU for each actor; by default a whole GPU if the cluster has any.
 
     Returns:
         The folder of each encoder's store.
 
     Raises:
-        UserError: for weights that cannot be loaded, images that changed after the dataset was prepared, or a folder
+        UserError: For weights that cannot be loaded, images that changed after the dataset was prepared, or a folder
             that cannot be written.
     """
     stores = {choice: store_folder(dataset, choice, home) for choice in choices}
@@ -82,10 +83,10 @@ def extract(
 
 
 def store_folder(dataset: Dataset, choice: EncoderChoice, home: Home) -> Path:
-    """Where the features of `dataset` by one encoder lie, or will.
+    """The folder of a dataset's features by one encoder, whether it exists or not.
 
     Raises:
-        UserError: for features that should have come with the dataset and did not.
+        UserError: For provided features that did not come with the dataset.
     """
     if choice.weights == PROVIDED:
         folder = dataset.folder / "features" / store_name(choice.name)
@@ -108,7 +109,7 @@ def _encode_missing(
     progress: Progress,
     gpus_per_actor: float | None,
 ) -> None:
-    """Put every image of `dataset` into the shards of every encoder."""
+    """Encode all images of `dataset` that the shards of an encoder lack."""
     known = [known_images(shards[choice]) for choice in choices]
     images = dataset.items.dropna(subset=["image_sha256"]).drop_duplicates("image_sha256")
     rows = []
@@ -129,7 +130,7 @@ def _encode_missing(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    # More blocks than actors keep all of them busy; a block of a few batches is cheap to lose.
+    # More blocks than actors keep all actors busy; losing a block of a few batches is cheap.
     blocks = max(1, min(math.ceil(len(rows) / _BATCH), 16 * actors))
     encoded = (
         ray.data.from_items(rows, override_num_blocks=blocks)
@@ -140,7 +141,7 @@ def _encode_missing(
             num_cpus=1 if gpus else _DECODE_CPU,
         )
         .map_batches(
-            _Encode,
+            _EncodeActor,
             fn_constructor_args=(choices, [shards[choice] for choice in choices], gpus > 0),
             batch_size=_BATCH,
             batch_format="numpy",
@@ -158,10 +159,10 @@ def _encode_missing(
 
 
 def _decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-    """Batch of paths to batch of pixels.
+    """Decode a batch of image files into pixels.
 
-    `reason` says why an image's bytes show nothing, which is known of them for ever; `problem` that they are not the
-    bytes that the dataset was prepared with, which someone has to mend.
+    `reason` says why the bytes of an image cannot be decoded, which is stored for good; `problem` says that a file is
+    missing or differs from the prepared dataset, which the user has to correct.
     """
     prepare = Preparation(size)
     pixels = np.zeros((len(batch["path"]), 3, size, size), dtype=np.uint8)
@@ -186,8 +187,8 @@ def _decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
     }
 
 
-class _Encode:
-    """An actor that holds the encoders and writes what they make of a batch to their shards."""
+class _EncodeActor:
+    """An actor that holds the encoders and writes the features of each batch to their shards."""
 
     def __init__(self, choices: list[EncoderChoice], shards: list[Path], on_gpu: bool) -> None:
         self.device = "cuda" if on_gpu else "cpu"
@@ -197,7 +198,7 @@ class _Encode:
         self.problem = ""
         try:
             self.encoders = [load_encoder(choice, self.device) for choice in choices]
-        except UserError as error:  # raised here, Ray would make a crash of it
+        except UserError as error:  # if raised here, Ray would report a crashed actor
             self.problem = str(error)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

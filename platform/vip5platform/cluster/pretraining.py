@@ -1,4 +1,4 @@
-"""The backbone of a study: found, or if built in made by the P5 stage."""
+"""Finds the backbone of a study, or pretrains a built-in one in the P5 stage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vip5core.vocabulary import BUILT_IN
 
 
 def built_in_folder(name: str, dataset: Dataset, home: Home, p5_epochs: int | None = None) -> Path:
-    """Where the built-in backbone that knows the prompts of `dataset` lies, or will."""
+    """The folder of the built-in backbone pretrained on `dataset`, whether it exists or not."""
     return home.backbones / f"{name}-{p5_fingerprint(dataset, _config(name, p5_epochs))}"
 
 
@@ -29,17 +29,20 @@ def backbone_folder(
     p5_epochs: int | None = None,
     progress: Progress = no_progress,
 ) -> Path:
-    """The folder of a backbone that knows the language of its prompts.
+    """Find or download a backbone, or pretrain a built-in one.
 
     Args:
-        name: of the hub, a folder, or in `BUILT_IN`.
-        dataset: whose prompts a built-in one learns.
-        home: backbones lie in `home/backbones/`.
-        p5_epochs: of the stage that makes a built-in one.
-        progress: called after each epoch of that stage with (done, total, news).
+        name: A name on the hub, a folder, or a name in `BUILT_IN`.
+        dataset: The dataset whose prompts a built-in backbone is pretrained on.
+        home: The home whose `backbones/` they are kept in.
+        p5_epochs: The epochs of that P5 stage; by default those of its preset.
+        progress: Called after each epoch of that stage with (done, total, news).
+
+    Returns:
+        The folder of the backbone.
 
     Raises:
-        UserError: if there is no such backbone.
+        UserError: If there is no such backbone.
     """
     if name not in BUILT_IN:
         return find_backbone(name, home)
@@ -62,7 +65,7 @@ def _config(name: str, p5_epochs: int | None) -> TrialConfig:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Matrices this small gain little from a second thread, and lose much by waiting for it where cores are busy."""
+    """Run with one thread: for matrices this small a second thread gains little and costs much on busy cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

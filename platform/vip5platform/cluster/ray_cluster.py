@@ -1,4 +1,4 @@
-"""A Ray for as long as a study takes."""
+"""Starts or joins a Ray cluster for the duration of a study."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from vip5platform.cluster.resources import ClusterResources
 
 @contextmanager
 def ray_session(address: str | None, cpus: int | None = None) -> Iterator[ClusterResources]:
-    """Start a Ray on this machine, or join the one at `address`; on leaving end or leave it.
+    """Start Ray on this machine, or join the cluster at `address`; on exit shut down or disconnect.
 
     Args:
-        address: of a running cluster, `auto` for this machine's.
-        cpus: of a Ray started here; all by default.
+        address: The address of a running cluster, or `auto` for one on this machine; None starts one.
+        cpus: The CPUs of a cluster started here; all by default.
 
     Raises:
-        UserError: if there is no cluster at `address`.
+        UserError: If there is no cluster at `address`.
     """
-    # Ray's sockets lie in its temporary folder, and their paths may have 107 characters: so it is not under `--home`.
-    temporary = None if address else process_folder(Path("/tmp"), "vip5-")
+    # Ray's sockets are in its temporary folder and their paths are limited to 107 characters, so it is not in --home.
+    temporary = None if address else make_process_folder(Path("/tmp"), "vip5-")
     try:
         if address:
             try:
                 ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise UserError(
-                    f"--address {address!r}: no Ray cluster there ({first_line(error)}): start one, or leave it out"
+                    f"--address {address!r}: no Ray cluster there ({first_line(error)}); start one, or omit the option"
                 ) from None
         else:
             ray.init(
-                address="local",  # whatever RAY_ADDRESS says
+                address="local",  # ignores RAY_ADDRESS
                 num_cpus=cpus,
                 include_dashboard=False,
                 log_to_driver=False,
@@ -55,8 +55,8 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluste
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def process_folder(parent: Path, prefix: str) -> Path:
-    """A new folder of this process; those of processes of this machine that were killed are removed."""
+def make_process_folder(parent: Path, prefix: str) -> Path:
+    """Make a folder for this process, and remove those of killed processes of this machine."""
     prefix = f"{prefix}{socket.gethostname()}-"
     for folder in parent.glob(f"{prefix}*-*"):
         process = folder.name.removeprefix(prefix).partition("-")[0]
@@ -67,7 +67,7 @@ def process_folder(parent: Path, prefix: str) -> Path:
 
 @contextmanager
 def quiet_ray() -> Iterator[None]:
-    """Ray's libraries greet, report and print tracebacks of failed trials; we say what matters in a line ourselves."""
+    """Silence the loggers of Ray's libraries; failures are reported in one line by the observers."""
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.data")]
     before = [logger.level for logger in loggers]
     for logger in loggers:

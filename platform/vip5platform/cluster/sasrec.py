@@ -1,4 +1,4 @@
-"""SASRec beside the trials: trained once for each dataset, on the Ray that runs."""
+"""Trains the SASRec baseline once per dataset, as Ray tasks alongside the trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SASREC = "sasrec"
 def datasets_without_sasrec(
     names: Sequence[str], questions: Sequence[tuple[Dataset, TrialConfig]], home: Home
 ) -> list[tuple[Dataset, TrialConfig]]:
-    """Those datasets, each with the config whose questions are asked, whose SASRec is wanted and not there."""
+    """The datasets whose SASRec is requested but not trained yet, each with the config of its test questions."""
     if SASREC not in names:
         return []
     return [
@@ -33,19 +33,19 @@ def datasets_without_sasrec(
 def sasrec_folders(
     names: Sequence[str], questions: Mapping[str, tuple[Dataset, TrialConfig]], home: Home
 ) -> dict[str, str]:
-    """The name of the folder of each group's SASRec, if it is wanted; see `StudyRecord.sasrec`."""
+    """The folder name of SASRec for each dataset, if SASRec is requested; see `StudyRecord.sasrec`."""
     if SASREC not in names:
         return {}
     return {group: sasrec_folder(dataset, config, home).name for group, (dataset, config) in questions.items()}
 
 
 class SasrecTraining:
-    """SASRec in training, beside the trials on the Ray that runs.
+    """SASRec models in training, as Ray tasks alongside the trials.
 
     Args:
-        todo: see `datasets_without_sasrec`.
-        home: they go to `home/baselines/`.
-        gpus: that one may use.
+        todo: The datasets to train on; see `datasets_without_sasrec`.
+        home: The home whose `baselines/` they are written to.
+        gpus: The GPUs that each may use.
     """
 
     def __init__(self, todo: Sequence[tuple[Dataset, TrialConfig]], home: Home, gpus: float) -> None:
@@ -53,13 +53,13 @@ class SasrecTraining:
         self._waiting = {train.remote(str(data.folder), config, home, gpus > 0): data for data, config in todo}
 
     def wait(self, progress: Progress = no_progress) -> list[tuple[str, Failure]]:
-        """Wait until all are trained.
+        """Wait until all models are trained.
 
         Args:
-            progress: called with (done, total, news).
+            progress: Called with (done, total, news).
 
         Returns:
-            The dataset's name and the failure of each that could not be trained.
+            The name of the dataset and the failure of each model that could not be trained.
         """
         total = len(self._waiting)
         failures: list[tuple[str, Failure]] = []

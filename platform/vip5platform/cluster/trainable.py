@@ -1,8 +1,8 @@
-"""One trial by Ray Train, as Ray Tune calls it.
+"""The function that Ray Tune calls to run one trial with Ray Train.
 
-Both ways run the same loop through `TorchTrainer`: alone it runs in the process of the Tune actor, which goes on to the
-next trial, so that a trial has no start-up to pay; several workers are a group of processes of their own, which share
-each batch.
+With one worker or several, the same loop runs through `TorchTrainer`. One worker runs in the process of the Tune actor,
+which is reused for the next trial and saves its start-up time; several workers are a group of processes that share each
+batch.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from vip5core.home import Home
 from vip5core.trial.run import run_trial
 from vip5core.trial.spec import TrialSpec
 
-#: The one parameter that Tune knows of: a whole trial. What is varied or searched is decided before it comes to Tune.
+#: The only parameter that Tune knows: a complete trial. Levels and searched settings are chosen before Tune sees it.
 TRIAL = "trial"
 
 
 def parameters_of(spec: TrialSpec) -> dict[str, Any]:
-    """A trial as plain values, as Tune keeps and prints them."""
+    """A trial as plain values, the form in which Tune stores and prints it."""
     return {
         "config": spec.config.model_dump(mode="json"),
         "dataset": str(spec.dataset),
@@ -40,7 +40,7 @@ def parameters_of(spec: TrialSpec) -> dict[str, Any]:
 
 
 def spec_of(parameters: dict[str, Any]) -> TrialSpec:
-    """The trial that a point of Tune's parameter space stands for."""
+    """The trial that a point of Tune's parameter space represents."""
     trial = parameters[TRIAL]
     return TrialSpec(
         TrialConfig(**trial["config"]),
@@ -57,11 +57,11 @@ def trainable(
     """The function that Tune calls with a point of its parameter space.
 
     Args:
-        home: trials lie in `home/trials/`.
-        storage: where Train keeps its own records, which nobody reads.
-        workers: processes of one trial.
-        cpus_per_worker: for each.
-        gpus_per_worker: share of a GPU for each.
+        home: The home whose `trials/` results are written to.
+        storage: The folder for Train's own records, which are not used.
+        workers: The worker processes of one trial.
+        cpus_per_worker: The CPUs of each worker.
+        gpus_per_worker: The share of a GPU of each worker.
     """
     if workers == 1:
         device = "cuda" if gpus_per_worker else "cpu"

@@ -1,4 +1,4 @@
-"""Ray Tune runs the trials: as many at a time as there is room for, each outcome told as it comes."""
+"""Runs trials with Ray Tune, as many at a time as resources allow, and reports each outcome to an observer."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from vip5core.home import Home
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
 from vip5platform.cluster.failures import failure_of_trial
-from vip5platform.cluster.ray_cluster import process_folder, quiet_ray
+from vip5platform.cluster.ray_cluster import make_process_folder, quiet_ray
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.trainable import TRIAL, parameters_of, spec_of, trainable
 
-#: A trial that Tune calls complete and whose folder is not there.
+#: The failure of a trial that Tune calls complete but that has no result.
 NO_RESULT = Failure(kind="no_result", message="it ended without a result")
-#: Seconds for the folder of a trial that has ended to appear.
-_PATIENCE = 20
+#: Seconds to wait for the result of a completed trial to appear.
+_RESULT_TIMEOUT_S = 20
 
 
 class Observer(Protocol):
-    """Who wants to know how trials go. Called in the driver's process only."""
+    """Receives the progress and outcome of trials, in the driver's process."""
 
     def started(self, spec: TrialSpec) -> None: ...
 
@@ -47,7 +47,7 @@ class Observer(Protocol):
 def run_trials(
     specs: Sequence[TrialSpec], home: Home, resources: TrialResources, at_once: int, observer: Observer
 ) -> None:
-    """Run each trial once; what is finished already is not Tune's business and must not be among them."""
+    """Run each of these trials, none of which may be finished already."""
     space = {TRIAL: tune.grid_search([parameters_of(spec) for spec in specs])}
     _tune(space, tune.TuneConfig(), home, resources, at_once, observer)
 
@@ -60,11 +60,15 @@ def run_search(
     at_once: int,
     observer: Observer,
 ) -> None:
-    """Run the trials that `searcher` proposes, until it proposes no more.
+    """Run the trials that a searcher proposes until it proposes no more.
 
     Args:
-        searcher: its `suggest` gives `{TRIAL: parameters_of(spec)}`, or Tune's `FINISHED`.
-        scheduler: may end a trial early; such a trial is told to the observer as pruned.
+        searcher: Its `suggest` returns `{TRIAL: parameters_of(spec)}`, or Tune's `FINISHED`.
+        scheduler: May stop a trial early, which the observer receives as pruned.
+        home: The home whose `trials/` results are written to.
+        resources: The resources of each trial.
+        at_once: How many trials run at the same time.
+        observer: Receives progress and outcomes.
     """
     tune_config = tune.TuneConfig(search_alg=searcher, scheduler=scheduler, num_samples=-1)
     _tune({}, tune_config, home, resources, at_once, observer)
@@ -79,16 +83,16 @@ def _tune(
     observer: Observer,
 ) -> None:
     home.root.mkdir(parents=True, exist_ok=True)
-    storage = process_folder(home.root, "tune-")  # of what our own folders hold, for Tune itself
+    storage = make_process_folder(home.root, "tune-")  # Tune's own records, which are deleted
     run = trainable(home, storage, resources.workers, resources.cpus, resources.gpus)
     bundle: dict[str, float] = {"cpu": resources.cpus, "gpu": resources.gpus}
     if resources.workers > 1:
-        # A group's processes ask for their own room. Its driver in Tune only waits for them; were it to ask for a part
-        # of a CPU, a group that needs all CPUs would never start. Ray wants it to ask for something: for the head node.
+        # The processes of a group request their own resources; their Tune actor only waits for them. If it requested
+        # part of a CPU, a group that needs all CPUs would never start. As Ray needs some request: the head node.
         bundle = {"node:__internal_head__": 0.001}
     tune_config.max_concurrent_trials = at_once
     tune_config.reuse_actors = resources.workers == 1
-    with quiet_ray(), _remembered_interrupt() as interrupted:
+    with quiet_ray(), _remember_interrupt() as interrupted:
         tuner = tune.Tuner(
             tune.with_resources(run, bundle),
             param_space=space,
@@ -107,15 +111,15 @@ def _tune(
 
 
 @contextlib.contextmanager
-def _remembered_interrupt() -> Iterator[Callable[[], bool]]:
-    """Has Ctrl-C been pressed? A library that swallows the exception does not swallow the wish."""
+def _remember_interrupt() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether Ctrl-C was pressed, even if a library swallowed the exception."""
     pressed: list[int] = []
 
     def handler(number: int, frame: FrameType | None) -> None:
         pressed.append(number)
         signal.default_int_handler(number, frame)
 
-    if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
+    if threading.current_thread() is not threading.main_thread():  # signals can be handled in the main thread only
         yield lambda: False
         return
     before = signal.signal(signal.SIGINT, handler)
@@ -132,10 +136,10 @@ class _Callbacks(tune.Callback):
         self.home = home
         self.observer = observer
         self.interrupted = interrupted
-        self.ended_early: set[str] = set()
+        self.stopped_early: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune copies its configuration into files; an observer's connections and bars cannot and need not be there."""
+        """Empty, because Tune pickles its callbacks, and the connections of an observer cannot be pickled."""
         return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -153,12 +157,12 @@ class _Callbacks(tune.Callback):
         }
         if metrics:
             self.observer.epoch(spec_of(trial.config), metrics)
-            if result.get("done"):  # only a scheduler's decision marks a result with metrics so
-                self.ended_early.add(trial.trial_id)
+            if result.get("done"):  # only a scheduler's stop marks a result with metrics as done
+                self.stopped_early.add(trial.trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         spec = spec_of(trial.config)
-        if trial.trial_id in self.ended_early:
+        if trial.trial_id in self.stopped_early:
             self.observer.pruned(spec)
         elif wait_for_result(spec, self.home):
             self.observer.finished(spec, TrialResult.load(spec.folder(self.home)))
@@ -170,9 +174,9 @@ class _Callbacks(tune.Callback):
 
 
 def wait_for_result(spec: TrialSpec, home: Home) -> bool:
-    """Is the folder of a trial that has ended there? A network file system may show it late."""
-    for _ in range(_PATIENCE):
-        list(home.trials.iterdir())  # makes such a file system look again
+    """Wait for the result of a completed trial, which a network file system may show late; False if none appears."""
+    for _ in range(_RESULT_TIMEOUT_S):
+        list(home.trials.iterdir())  # refreshes the cached listing of such a file system
         if spec.finished(home):
             return True
         time.sleep(1)

@@ -1,4 +1,4 @@
-"""Search: Optuna chooses the trials, on validation alone, and no trial twice."""
+"""Search: Optuna proposes the trials, by validation metrics only and without repeating one."""
 
 from vip5platform.search.results import SearchPoint, best_trial, history, importances, pareto_front
 from vip5platform.search.searcher import TrialSearcher

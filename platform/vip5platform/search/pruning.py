@@ -1,4 +1,4 @@
-"""Ending hopeless trials early: by Optuna's pruner, whose state is in the storage, through Tune's scheduler."""
+"""Stops unpromising trials early: Optuna's pruner decides, with its state in the storage, and Tune's scheduler acts."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from ray.tune.schedulers import FIFOScheduler
 from vip5core.errors import Failure
 from vip5platform.cluster.failures import failure_of_trial
 
-#: Successive halving (ASHA): of the trials that reach epoch 1, 3, 9, …, the best third goes on.
+#: Successive halving (ASHA): of the trials that reach epoch 1, 3, 9, …, the best third continues.
 _FIRST_RUNG, _KEPT = 1, 3
 
 
 def pruner() -> optuna.pruners.BasePruner:
-    """ASHA without promotion (Li et al., 2018): a trial is judged when it reaches a rung, against those before it."""
+    """ASHA without promotion (Li et al., 2018): at each rung, a trial is compared with those that reached it before."""
     return optuna.pruners.SuccessiveHalvingPruner(_FIRST_RUNG, _KEPT)
 
 
-class Judge(Protocol):
-    """Who decides; see `TrialSearcher`."""
+class PruningJudge(Protocol):
+    """Decides which trials stop early; see `TrialSearcher`."""
 
-    def ends_early(self, trial_id: str, result: Mapping[str, Any]) -> bool: ...
+    def should_stop(self, trial_id: str, result: Mapping[str, Any]) -> bool: ...
 
     def note_failure(self, trial_id: str, failure: Failure) -> None: ...
 
 
 class PruningScheduler(FIFOScheduler):
-    """Ends the trials that a searcher's pruner gives up.
+    """Stops the trials that the pruner of a searcher rejects.
 
-    Tune asks its scheduler about a result before it tells the searcher, and does not tell it at all of the result after
-    which a trial is to end; so it is the scheduler that brings the results to the searcher.
+    Tune passes a result to its scheduler before its searcher, and the last result of a stopped trial never reaches the
+    searcher; therefore the scheduler forwards all results to the searcher.
     """
 
-    def __init__(self, searcher: Judge) -> None:
+    def __init__(self, searcher: PruningJudge) -> None:
         super().__init__()
         self.searcher = searcher
 
@@ -44,7 +44,7 @@ class PruningScheduler(FIFOScheduler):
         return {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        decision: str = self.STOP if self.searcher.ends_early(trial.trial_id, result) else self.CONTINUE
+        decision: str = self.STOP if self.searcher.should_stop(trial.trial_id, result) else self.CONTINUE
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a search has found, read from its storage alone; see `load_search`."""
+"""The results of a search, read from its storage only; see `load_search`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from vip5core.metrics import pareto_front as non_dominated
 from vip5platform.search.storage import OBJECTIVES
 from vip5platform.search.trial_store import CACHED, FINGERPRINT, IMPOSSIBLE, REPEAT_OF, SECONDS, stored_failure
 
-#: Fewer finished trials say nothing of importances.
-_ENOUGH = 8
+#: The least number of finished trials from which importances are estimated.
+_MIN_TRIALS = 8
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class SearchPoint:
     """A finished trial of a search.
 
     Attributes:
-        number: of the proposal, from 0.
-        params: the searched settings.
-        values: by objective.
-        fingerprint: of the trial; its folder lies under `trials/`.
-        seconds: what it took.
+        number: The number of the proposal, from 0.
+        params: The searched settings.
+        values: The value of each objective.
+        fingerprint: The fingerprint of the trial, which names its folder in `trials/`.
+        seconds: The time of the trial.
     """
 
     number: int
@@ -40,7 +40,7 @@ class SearchPoint:
 
 
 def best_trial(study: optuna.Study) -> SearchPoint | None:
-    """The finished trial with the best first objective, the earlier one of equals; None if none has finished."""
+    """The finished trial with the best first objective, the earliest if tied; None if none has finished."""
     best: SearchPoint | None = None
     for point in _points(study, _complete(study)):
         first = next(iter(point.values))
@@ -50,7 +50,7 @@ def best_trial(study: optuna.Study) -> SearchPoint | None:
 
 
 def pareto_front(study: optuna.Study) -> list[SearchPoint]:
-    """The finished trials to which none is preferable in all objectives, best first objective first."""
+    """The Pareto-optimal finished trials, the best first objective first."""
     points, objectives = _points(study, _complete(study)), {name: metric(name) for name in objectives_of(study)}
     front = [points[place] for place in non_dominated([point.values for point in points], objectives)]
     first = objectives_of(study)[0]
@@ -58,11 +58,11 @@ def pareto_front(study: optuna.Study) -> list[SearchPoint]:
 
 
 def history(study: optuna.Study) -> pd.DataFrame:
-    """One row per proposal, in their order.
+    """All proposals in their order, one per row.
 
     Returns:
         `number`, `state` (complete, pruned, failed, running, repeat or impossible), a column per searched setting and
-        per objective (of finished trials only), `best` (the best first objective so far), `epochs` (told), `seconds`,
+        per objective (of finished trials only), `best` (the best first objective so far), `epochs` (reported), `seconds`,
         `cached` (not run for this search), `fingerprint`, `repeat_of` and `failure` (its message).
     """
     names, rows = objectives_of(study), []
@@ -83,23 +83,24 @@ def history(study: optuna.Study) -> pd.DataFrame:
 
 
 def importances(study: optuna.Study, objective: str | None = None, seed: int = 0) -> dict[str, float]:
-    """How much of an objective's spread each setting explains, largest first; they sum to 1.
+    """The share of an objective's variance that each setting explains, largest first; the shares sum to 1.
 
-    By fANOVA (Hutter et al., 2014) over the finished trials. They are where the search looked, which is not evenly, and
-    few: read it as a hint.
+    Computed by fANOVA (Hutter et al., 2014) on the finished trials, which are few and concentrated where the search
+    looked: a hint, not a test.
 
     Args:
-        objective: one of the search's; by default the first.
-        seed: of the forest.
+        study: The stored search.
+        objective: One of its objectives; by default the first.
+        seed: The seed of the random forest.
 
     Returns:
-        {} with fewer than eight finished trials, or if all have the same value.
+        The shares; empty with fewer than eight finished trials, or if all have the same value.
     """
     names = objectives_of(study)
     place = names.index(objective) if objective is not None else 0
     trials = _complete(study)
     varied = [key for key in (trials[0].params if trials else {}) if len({t.params[key] for t in trials}) > 1]
-    if len(trials) < _ENOUGH or not varied or len({trial.values[place] for trial in trials}) == 1:
+    if len(trials) < _MIN_TRIALS or not varied or len({trial.values[place] for trial in trials}) == 1:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -112,6 +113,7 @@ def importances(study: optuna.Study, objective: str | None = None, seed: int = 0
 
 
 def objectives_of(study: optuna.Study) -> list[str]:
+    """The objectives of a stored search."""
     return list(study.user_attrs[OBJECTIVES])
 
 

@@ -1,4 +1,4 @@
-"""Where in its space a search looks next."""
+"""Proposes the next point of the search space."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from vip5core.vocabulary import SAMPLERS, Sampler
 from vip5platform.search.space import Space
 from vip5platform.search.trial_store import FAILURE, FINGERPRINT, IMPOSSIBLE, REPEAT_OF, TrialStore
 
-#: Proposals in a row that are no new trial: after so many the sampler has nothing new to say and chance takes over;
-#: after so many more there is nothing new in the space, as far as chance can tell.
+#: After so many proposals in a row without a new trial, points are drawn at random; after so many more without one, the
+#: space is considered exhausted.
 _REPEATS_BEFORE_RANDOM, _REPEATS_BEFORE_STOP = 30, 200
 
 
 class Proposer:
-    """Proposes points of a space; what it proposes follows from the stored trials and the seed alone.
+    """Proposes points of a space, determined by the stored trials and the seed only.
 
     Args:
-        space: where to look.
-        spec_of: the trial that a point stands for; may raise `UserError` for one that stands for none.
-        store: the stored trials.
-        sampler: Optuna's TPE; uniform random; or all combinations in their order.
-        seed: of the sampler.
+        space: The search space.
+        spec_of: Gives the trial of a point; may raise `UserError` for an impossible combination.
+        store: The stored trials.
+        sampler: `tpe` (Optuna's), `random` (uniform), or `grid` (all combinations in their order).
+        seed: The seed of the sampler.
 
     Raises:
-        UserError: for an unknown sampler, or a grid over a space without end.
+        UserError: For an unknown sampler, or a grid over an infinite space.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Proposer:
         self.space, self.spec_of, self.store = space, spec_of, store
         self.sampler, self.seed = sampler, seed
 
-    def new_trial(self) -> tuple[FrozenTrial, TrialSpec] | None:
-        """A trial that the search does not know yet, entered as running; None if there is none, or seems to be none."""
+    def propose_trial(self) -> tuple[FrozenTrial, TrialSpec] | None:
+        """Propose a new trial and store it as running; None if the space is (or seems to be) exhausted."""
         while (parameters := self.propose()) is not None:
             same = self.store.asked.get(canonical_json(parameters))
             if same is None:
@@ -60,14 +60,14 @@ class Proposer:
                 except UserError as error:
                     self._enter(parameters, {IMPOSSIBLE: True, FAILURE: Failure.of(error).model_dump()})
                     continue
-                same = self.store.known.get(spec.fingerprint)  # other parameters may make the same trial
+                same = self.store.known.get(spec.fingerprint)  # other parameters may give the same trial
                 if same is None:
                     return self._enter(parameters, {FINGERPRINT: spec.fingerprint}), spec
             self._enter(parameters, {REPEAT_OF: same})
         return None
 
-    def again(self, failed: FrozenTrial) -> tuple[FrozenTrial, TrialSpec]:
-        """A new trial with the parameters of one that failed."""
+    def retry(self, failed: FrozenTrial) -> tuple[FrozenTrial, TrialSpec]:
+        """Store a new trial with the parameters of a failed one."""
         spec = self.spec_of(failed.params)
         return self._enter(failed.params, {FINGERPRINT: spec.fingerprint}), spec
 
@@ -75,7 +75,7 @@ class Proposer:
         return self.store.add(parameters, self.space.distributions, attributes)
 
     def propose(self) -> dict[str, Any] | None:
-        """The next point; None if all of them are known, or seem to be."""
+        """The next point; None if the space is (or seems to be) exhausted."""
         size, asked = self.space.size, self.store.asked
         if size is not None and len(asked) >= size:
             return None
@@ -88,9 +88,9 @@ class Proposer:
         return self._sample(chance or self.sampler == "random")
 
     def _sample(self, at_random: bool) -> dict[str, Any]:
-        """Ask a sampler, on a copy of the trials: what is stored comes with all its parameters or not at all.
+        """Ask a sampler on a copy of the study, so that the stored study only gets complete trials.
 
-        Samplers ignore failed trials, and of repeats there may be many.
+        Failed trials, which include many repeats, are left out, as samplers ignore them.
         """
         seed = int(self._rng().integers(2**31))
         if at_random:
@@ -102,5 +102,5 @@ class Proposer:
         return copy.ask(self.space.distributions).params
 
     def _rng(self) -> np.random.Generator:
-        """Drawn anew for each proposal."""
+        """A generator for this proposal."""
         return np.random.default_rng([self.seed, len(self.store.trials())])

@@ -1,4 +1,4 @@
-"""Search: Optuna chooses the trials, on validation alone, and no trial twice."""
+"""The searcher that connects Optuna's proposals to Ray Tune."""
 
 from __future__ import annotations
 
@@ -27,35 +27,34 @@ from vip5platform.search.trial_store import CACHED, FINGERPRINT, STOPPED_EARLY, 
 
 
 class TrialSearcher(Searcher):
-    """Proposes trials to Tune until there are enough.
+    """Proposes trials to Tune until the budget is spent.
 
-    It looks at the declared objectives alone, which cannot be on the test, and so does all that is stored. Trials that
-    an earlier run left in the middle come first. A proposal that stands for a trial which the search knows already, or
-    for an impossible one, is stored as failed, and another is asked for. A new one whose trial is finished under
-    `home`, whoever wanted it, counts, but is not run.
+    Only the declared objectives are read and stored, and these cannot be test metrics. Trials that an earlier run left
+    unfinished come first. A proposal that repeats a known trial, or is impossible, is stored as failed and replaced by
+    another one. A new trial that is already finished in `home`, by any study, counts but is not run.
 
-    What is proposed follows from the stored trials and the seed alone, so that a search that was cut off goes on as one
-    that was not (with several trials at once it also matters which of them end first).
+    Proposals are determined by the stored trials and the seed, so that an interrupted search continues like an
+    uninterrupted one (with several trials at a time, the order in which they end matters as well).
 
     Args:
-        search: the declaration.
-        configure: the trial of some settings; may raise `UserError` for an impossible combination.
-        home: trials lie in `home/trials/`, the search itself in `home/searches/`.
-        key: of the stored search; see `search_key`.
-        trials: budget: how many distinct trials the search has in the end, those of earlier runs, pruned and failed
-            ones included.
-        seed: of the sampler.
-        prune: end hopeless trials early. Without effect on several objectives, for Optuna prunes by one.
-        sampler: Optuna's TPE; or, to compare with, uniform random, or all combinations in their order.
-        storage: another place for the search than `home/searches/`.
+        search: The declaration.
+        configure: Gives the trial of some settings; may raise `UserError` for an impossible combination.
+        home: The home with the trials in `trials/` and the stored search in `searches/`.
+        key: The key of the stored search; see `search_key`.
+        trials: The budget: the number of distinct trials, including those of earlier runs, pruned and failed ones.
+        seed: The seed of the sampler.
+        prune: Whether unpromising trials are stopped early; without effect with several objectives, because Optuna
+            prunes by one.
+        sampler: `tpe` (Optuna's), `random` (uniform), or `grid` (all combinations in their order).
+        storage: Another storage than a file in `home/searches/`.
 
     Attributes:
-        study: Optuna's, as it is stored.
-        cached: the trials that counted without being run.
-        exhausted: there is nothing new to propose, though the budget is not spent.
+        study: The stored study of Optuna.
+        cached: The trials that counted without being run.
+        exhausted: Whether there is nothing new to propose although the budget is not spent.
 
     Raises:
-        UserError: for a space or objectives that cannot be, or a stored search that cannot be continued.
+        UserError: For an impossible space or objectives, or a stored search that cannot be continued.
     """
 
     def __init__(
@@ -85,12 +84,12 @@ class TrialSearcher(Searcher):
             self.study = self._open.enter_context(open_search(search, home, key))
         else:
             self.study = create_or_load(search, storage, key)
-        self.study.sampler = optuna.samplers.RandomSampler(seed)  # it is not asked: see `Proposer`
+        self.study.sampler = optuna.samplers.RandomSampler(seed)  # not used; see `Proposer`
         self.study.pruner = pruner()
         self._store = TrialStore(self.study, search.objectives)
         self._proposer = Proposer(self.space, self._spec, self._store, sampler, seed)
         self._cut_off = [trial for trial in self._store.trials() if trial.state == TrialState.RUNNING]
-        self._again = self._store.retryable()
+        self._to_retry = self._store.take_retryable()
         self._specs: dict[str, TrialSpec] = {}  # by parameters, as JSON
         self._running: dict[str, tuple[FrozenTrial, TrialSpec]] = {}  # by Tune's id
         self._failures: dict[str, Failure] = {}
@@ -102,66 +101,70 @@ class TrialSearcher(Searcher):
         self.close()
 
     def close(self) -> None:
-        """Let another process run the search."""
+        """Close the stored search, so that another process can run it."""
         self._open.close()
 
     @property
     def scheduler(self) -> PruningScheduler:
-        """The scheduler that goes with this searcher; without it, nothing is pruned and no epoch is kept."""
+        """The scheduler that this searcher needs: without it nothing is pruned and no epoch is stored."""
         return PruningScheduler(self)
 
     @property
     def missing(self) -> int:
-        """How many trials are still to be proposed or to go on; 0 for a search that has been finished before."""
+        """The number of trials still to be proposed or continued; 0 for a finished search."""
         return len(self._cut_off) + max(0, self.trials - len(self._store.known))
 
     def specs(self) -> list[TrialSpec]:
-        """The distinct trials of the search, those of earlier runs included, in the order of their proposals."""
+        """The distinct trials of the search in the order of their proposals, including those of earlier runs."""
         found = [self._spec(trial.params) for trial in self._store.trials() if FINGERPRINT in trial.user_attrs]
-        return list({spec.fingerprint: spec for spec in found}.values())  # one that failed may have been tried again
+        return list({spec.fingerprint: spec for spec in found}.values())  # a failed one may have been retried
 
     def failures(self) -> dict[str, Failure]:
-        """Why trials left no result, by fingerprint: failed, or stopped early."""
+        """Why trials have no result, by fingerprint: they failed or were stopped early."""
         found: dict[str, Failure] = {}
         for trial in self._store.trials():
             if FINGERPRINT in trial.user_attrs:
                 failure = STOPPED_EARLY if trial.state == TrialState.PRUNED else stored_failure(trial)
-                if failure is None:  # it finished, perhaps at another try
+                if failure is None:  # it finished, possibly when retried
                     found.pop(trial.user_attrs[FINGERPRINT], None)
                 else:
                     found[trial.user_attrs[FINGERPRINT]] = failure
         return found
 
     def _spec(self, parameters: dict[str, Any]) -> TrialSpec:
-        """Raises: UserError for an impossible combination."""
+        """The trial of Optuna's parameters.
+
+        Raises:
+            UserError: For an impossible combination.
+        """
         key = canonical_json(parameters)
         if key not in self._specs:
             self._specs[key] = self.configure(self.space.settings(parameters))
         return self._specs[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune copies its searcher into files, which nobody reads: all there is to keep is in the storage."""
+        """Empty, because Tune pickles its searcher for a restore that is not used: the storage has everything."""
         return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: see `__getstate__`."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next trial to run, for Tune's trial of this id, or Tune's `FINISHED`."""
+        """The next trial to run under this Tune id, or Tune's `FINISHED`."""
         while (proposal := self._next()) is not None:
             trial, spec = proposal
             if not spec.finished(self.home):
                 self._running[trial_id] = proposal
                 return {TRIAL: parameters_of(spec)}
             self.cached.append(spec)
-            if trial.last_step is None:  # otherwise it ran here, and was cut off between its end and our knowing
+            if trial.last_step is None:  # otherwise this search ran it and was interrupted before recording its end
                 self._store.set(trial, CACHED, True)
             self._store.tell_result(trial, TrialResult.load(spec.folder(self.home)))
-        finished: Any = Searcher.FINISHED  # a string, whatever the base class says
+        finished: Any = Searcher.FINISHED  # a string, contrary to the base class's annotation
         return cast(dict[str, Any], finished)
 
     def _next(self) -> tuple[FrozenTrial, TrialSpec] | None:
-        """The next trial, which stands in the storage as running, or None if there are enough."""
+        """The next trial, stored as running; None if the budget is spent or the space exhausted."""
         while self._cut_off:
             trial = self._cut_off.pop(0)
             try:
@@ -172,23 +175,23 @@ class TrialSearcher(Searcher):
             if trial.user_attrs[FINGERPRINT] != spec.fingerprint:
                 self._store.rename(trial, spec.fingerprint)
             return trial, spec
-        if self._again:
-            return self._proposer.again(self._again.pop(0))
+        if self._to_retry:
+            return self._proposer.retry(self._to_retry.pop(0))
         if len(self._store.known) >= self.trials:
             return None
-        new = self._proposer.new_trial()
+        new = self._proposer.propose_trial()
         self.exhausted = new is None
         return new
 
-    def ends_early(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Note an epoch's value of the objective; is the trial to be ended, and told as pruned, after it?
+    def should_stop(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Store the objective of an epoch; return whether to stop the trial, which is then stored as pruned.
 
-        A trial that goes on after its checkpoint reports its earlier epochs again: they are noted and judged once.
+        A trial that resumes from its checkpoint reports its earlier epochs again; they are stored and judged once.
         """
         value, epoch = result.get(self._store.objectives[0]), result.get("epoch")
         if trial_id not in self._running or not is_finite(value) or not is_finite(epoch):
             return False
-        if len(self._store.objectives) > 1:  # Optuna keeps the values of epochs for one objective only
+        if len(self._store.objectives) > 1:  # Optuna stores the values of epochs with one objective only
             return False
         trial, spec = self._running[trial_id]
         if not self._store.note_epoch(trial, int(epoch), value) or not self.prune or epoch >= spec.config.epochs:
@@ -201,14 +204,14 @@ class TrialSearcher(Searcher):
         return True
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """Nothing: the scheduler has asked `ends_early` already."""
+        """Nothing: the scheduler has already called `should_stop`."""
 
     def note_failure(self, trial_id: str, failure: Failure) -> None:
-        """Why a trial failed, before Tune says that it did."""
+        """Remember why a trial failed, before Tune reports that it did."""
         self._failures[trial_id] = failure
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """Tell how a trial ended by its folder; what Tune knows of its metrics is not looked at."""
+        """Store how a trial ended, judged by its folder; the metrics that Tune passes are not read."""
         if trial_id not in self._running:  # it was pruned
             return
         trial, spec = self._running.pop(trial_id)

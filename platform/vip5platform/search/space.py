@@ -1,4 +1,4 @@
-"""The space and the objectives of a search, checked, as Optuna knows them."""
+"""The search space and objectives, checked and converted for Optuna."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from vip5core.errors import UserError, unknown_name
 from vip5core.metrics import metric
 from vip5platform.declarations import Choice, Range
 
-#: A space with more combinations than this is treated as if it had no end.
+#: A space with more combinations than this is treated as infinite.
 _COUNTABLE = 100_000
 
 
 class Space:
-    """What a search varies.
+    """A search space.
 
     Args:
-        space: by setting of `TrialConfig`, what it may be.
+        space: The values of each searched setting of `TrialConfig`.
 
     Attributes:
-        distributions: the same for Optuna. What JSON and Optuna cannot keep, such as a tuple, goes by its text.
-        size: the number of combinations; None without end.
+        distributions: The space as Optuna's distributions; values that Optuna cannot store, such as tuples, as text.
+        size: The number of combinations; None if infinite.
 
     Raises:
-        UserError: for no setting, one that does not exist or is not a search's to choose, and values that cannot be.
+        UserError: For an empty space, an unknown setting, one that a search cannot vary, or impossible values.
     """
 
     def __init__(self, space: Mapping[str, Choice | Range]) -> None:
@@ -42,7 +42,7 @@ class Space:
             if key not in TrialConfig.model_fields:
                 raise unknown_name("setting", key, TrialConfig.model_fields)
             if key in ("seed", "backbone"):
-                raise UserError(f"a search cannot vary {key}: that is the command line's (--seeds, --backbone)")
+                raise UserError(f"a search cannot vary {key}: it is set on the command line only")
             if isinstance(domain, Choice):
                 self._values[key] = _by_label(key, domain)
                 self.distributions[key] = CategoricalDistribution(tuple(self._values[key]))
@@ -53,11 +53,11 @@ class Space:
         self.size = size if size is not None and size <= _COUNTABLE else None
 
     def settings(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings that a point of Optuna's stands for."""
+        """The settings of a point in Optuna's representation."""
         return {key: self._values[key][value] if key in self._values else value for key, value in parameters.items()}
 
     def combinations(self) -> Iterator[dict[str, Any]]:
-        """Every point of a space with an end, the first setting varying slowest."""
+        """All points of a finite space, the first setting varying slowest."""
         axes = []
         for distribution in self.distributions.values():
             if isinstance(distribution, CategoricalDistribution):
@@ -65,13 +65,13 @@ class Space:
             elif isinstance(distribution, IntDistribution):
                 axes.append(list(range(distribution.low, distribution.high + 1)))
             else:
-                raise ValueError(f"{distribution} has no end")
+                raise ValueError(f"{distribution} is not finite")
         for values in itertools.product(*axes):
             yield dict(zip(self.distributions, values, strict=True))
 
 
 def _by_label(key: str, domain: Choice) -> dict[Any, Any]:
-    """The values of a choice by what stands for them in Optuna and in its storage."""
+    """The values of a choice, by their representation in Optuna and its storage."""
     labels: dict[Any, Any] = {}
     for value in domain.values:
         if isinstance(value, tuple | list):
@@ -80,14 +80,16 @@ def _by_label(key: str, domain: Choice) -> dict[Any, Any]:
             label = value if value is None or isinstance(value, bool | int | float | str) else str(value)
         labels[label] = value
     if not labels or len(labels) < len(domain.values):
-        raise UserError(f"{key}: name each value of a choice once, and at least one; given: {domain.values}")
+        raise UserError(
+            f"{key}: a choice needs at least one value, and each value of a choice once; given: {domain.values}"
+        )
     return labels
 
 
 def _distribution(key: str, domain: Range) -> BaseDistribution:
     low, high = domain.low, domain.high
     if not (math.isfinite(low) and math.isfinite(high)) or low >= high or (domain.log and low <= 0):
-        above = ", and low above 0 on a logarithmic scale" if domain.log else ""
+        above = ", and low above 0 on a log scale" if domain.log else ""
         raise UserError(f"{key} from {low} to {high}: low must be below high{above}")
     if isinstance(low, int) and isinstance(high, int):
         return IntDistribution(low, high, log=domain.log)
@@ -103,24 +105,26 @@ def _size(distribution: BaseDistribution) -> int | None:
 
 
 def directions(objectives: Sequence[str]) -> list[StudyDirection]:
-    """Where each objective should go. This is the test firewall of searches.
+    """The direction of each objective; also the check that no search can optimise a test metric.
 
     Raises:
-        UserError: for no objective, one that is not on validation, a cost or a size, one that nobody knows, one named
-            twice, or a first one that is not on validation.
+        UserError: For no objective, one that is not a validation metric, cost or size, an unknown one, one given twice,
+            or a first one that is not a validation metric.
     """
     if not objectives:
         raise UserError("a search needs at least one objective, such as valid/sequential/ndcg_at_10")
     for name in objectives:
         if not name.startswith(("valid/", "cost/", "model/")):
             raise UserError(
-                f"objective {name!r}: a search may look at validation only, so name valid/, cost/ or model/ metrics"
+                f"objective {name!r}: a search may use validation metrics only; choose valid/, cost/ or model/ metrics"
             )
         metric(name)
     if len(set(objectives)) < len(objectives):
-        raise UserError(f"objectives {', '.join(objectives)}: name each once")
+        raise UserError(f"objectives {', '.join(objectives)}: give each objective once")
     if not objectives[0].startswith("valid/"):
-        raise UserError(f"objective {objectives[0]!r}: the first must be on validation, so name a valid/ metric first")
+        raise UserError(
+            f"objective {objectives[0]!r}: the first must be a validation metric; put a valid/ metric first"
+        )
     return [
         StudyDirection.MAXIMIZE if metric(name).higher_is_better else StudyDirection.MINIMIZE for name in objectives
     ]

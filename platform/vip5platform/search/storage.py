@@ -1,4 +1,4 @@
-"""Where a search is kept: one file, written by one process, whole after any kill."""
+"""The storage of a search: one file with a single writer that survives a kill at any time."""
 
 from __future__ import annotations
 
@@ -25,37 +25,38 @@ DECLARATION, OBJECTIVES = "declaration", "objectives"
 
 
 def search_key(search: Search, *inputs: str) -> str:
-    """What a search is known by: its declaration, the `inputs` that its trials share, and the code.
+    """The identity of a search: its declaration, the inputs that its trials share, and the code.
 
-    Seed and budget do not count: a search that is run again with a larger budget goes on. Nor do name and question.
+    Seed, budget, name and question do not count: with a larger budget the search continues.
 
     Args:
-        inputs: fingerprints of the dataset and the backbone, settings from the command line, …
+        search: The declaration.
+        inputs: Fingerprints of the dataset and the backbone, settings from the command line, …
     """
     return fingerprint("search", _declaration(search), list(inputs), code_version())
 
 
 @contextmanager
 def open_search(search: Search, home: Home, key: str) -> Iterator[optuna.Study]:
-    """The stored search of this key to write to, new or as it was left.
+    """Open the stored search of this key for writing, or create it.
 
     Raises:
-        UserError: if another process writes to it, or if the stored search is another one.
+        UserError: If another process runs it, or it was stored with another declaration.
     """
     path = home.search(key)
     path.parent.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(
-        path.with_suffix(".writer"), f"another process runs the search {key!r}: wait for it, or end it"
+        path.with_suffix(".writer"), f"another process runs the search {key!r}: wait until it ends, or stop it"
     ):
         _cut_torn_line(path)
         yield create_or_load(search, JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldLock(str(path)))), key)
 
 
 def create_or_load(search: Search, storage: optuna.storages.BaseStorage, key: str) -> optuna.Study:
-    """The study of `search` in `storage`.
+    """The study of a search in a storage, created if missing.
 
     Raises:
-        UserError: if a study of this key is there that was declared otherwise.
+        UserError: If the stored study has another declaration.
     """
     study = optuna.create_study(
         storage=storage, study_name=key, directions=directions(search.objectives), load_if_exists=True
@@ -65,30 +66,30 @@ def create_or_load(search: Search, storage: optuna.storages.BaseStorage, key: st
         raise UserError(
             f"search {key!r}: it was started with another space, other objectives or settings; give it another key"
         )
-    if DECLARATION not in study.user_attrs:  # new, or cut off just here
+    if DECLARATION not in study.user_attrs:  # new, or interrupted just here
         study.set_user_attr(OBJECTIVES, list(search.objectives))
         study.set_user_attr(DECLARATION, declaration)
     return study
 
 
 def load_search(home: Home, key: str) -> optuna.Study:
-    """A stored search, to be read; it may be running.
+    """Load a stored search for reading, even while it is running.
 
     Raises:
-        UserError: if there is none.
+        UserError: If there is none.
     """
     path = home.search(key)
     if not path.is_file():
-        raise UserError(f"no search {key!r} under {str(home)!r}: it has not been started there")
+        raise UserError(f"no search {key!r} in {str(home)!r}: it has not been started there")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.load_study(study_name=key, storage=JournalStorage(JournalFileBackend(str(path))))
 
 
 class _HeldLock(JournalFileOpenLock):
-    """For a journal that this process alone writes, by a lock that it holds as long as it lives.
+    """No lock per line, because the process holds an exclusive lock on the search while it writes.
 
-    Optuna locks for each line by creating a file, which stays when the process is killed and holds up the next one for
-    30 seconds.
+    Optuna's own lock is a file per write, which a killed process leaves behind and which delays the next one by 30
+    seconds.
     """
 
     def acquire(self) -> bool:
@@ -99,7 +100,7 @@ class _HeldLock(JournalFileOpenLock):
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Cut off a last line that was not written whole: Optuna would write on in the middle of it and read no more."""
+    """Remove an incomplete last line: Optuna would append to it and then be unable to read the file."""
     if not path.is_file():
         return
     data = path.read_bytes()
@@ -109,7 +110,7 @@ def _cut_torn_line(path: Path) -> None:
         try:
             json.loads(whole[start:])
             break
-        except ValueError:  # after a power cut, blocks may be there whose content is not
+        except ValueError:  # after a power failure, blocks may be allocated but not written
             whole = whole[:start]
     if len(whole) < len(data):
         with path.open("r+b") as file:

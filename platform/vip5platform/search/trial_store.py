@@ -1,4 +1,4 @@
-"""What a search knows of its trials, and how Optuna is told of them."""
+"""The stored trials of a search, and how their outcomes are written to Optuna."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from vip5core.errors import Failure
 from vip5core.fingerprint import canonical_json
 from vip5core.trial.result import TrialResult
 
-#: User attributes of a stored trial. A trial with one of the last two was proposed, but is no trial of its own.
+#: User attributes of a stored trial. One with either of the last two was proposed but is not a trial of its own.
 FINGERPRINT, SECONDS, FAILURE, CACHED = "fingerprint", "seconds", "failure", "cached"
 REPEAT_OF, IMPOSSIBLE = "repeat_of", "impossible"
 
 
-#: A trial that the pruner gave up.
+#: The failure of a trial that the pruner stopped.
 STOPPED_EARLY = Failure(kind="stopped_early", message="stopped early")
 
 
 def stored_failure(trial: FrozenTrial) -> Failure | None:
-    """Why a stored trial failed; None if it did not, or was no trial of its own."""
+    """Why a stored trial failed; None if it did not fail or is a repeat."""
     content = trial.user_attrs.get(FAILURE)
     return Failure(**content) if content else None
 
 
 class TrialStore:
-    """The stored trials of a search, with what must be found again quickly.
+    """The stored trials of a search, indexed by parameters and fingerprint.
 
     Args:
-        study: Optuna's, as it is stored.
-        objectives: the only metrics that ever come into it.
+        study: The stored study of Optuna.
+        objectives: The only metrics that are ever stored.
 
     Attributes:
-        asked: parameters, as JSON, to the number of the first trial that had them.
-        known: fingerprint to the number of its trial.
-        unproductive: how many proposals in a row, up to now, were no new trial.
+        asked: The number of the first trial with these parameters, by the parameters as JSON.
+        known: The number of the trial, by fingerprint.
+        unproductive: The current number of proposals in a row without a new trial.
     """
 
     def __init__(self, study: optuna.Study, objectives: Sequence[str]) -> None:
@@ -52,15 +52,15 @@ class TrialStore:
             self._remember(trial)
 
     def trials(self) -> list[FrozenTrial]:
-        """All of them, by number; not to be changed."""
+        """All stored trials by number; read-only."""
         return self.study.get_trials(deepcopy=False)
 
     def add(
         self, parameters: dict[str, Any], distributions: dict[str, BaseDistribution], attributes: dict[str, Any]
     ) -> FrozenTrial:
-        """Store a proposal in one line of the journal: running if it has a fingerprint, failed if it is no new trial.
+        """Store a proposal in one line of the journal: as running if it has a fingerprint, else as failed.
 
-        Samplers ignore what failed.
+        Samplers ignore failed trials.
         """
         state = TrialState.RUNNING if FINGERPRINT in attributes else TrialState.FAIL
         self.study.add_trial(
@@ -81,13 +81,13 @@ class TrialStore:
             self.unproductive += 1
 
     def rename(self, trial: FrozenTrial, fingerprint: str) -> None:
-        """A trial that was cut off is now another one: the code has changed."""
+        """Give an interrupted trial its new fingerprint after a change of the code."""
         del self.known[trial.user_attrs[FINGERPRINT]]
         self.known[fingerprint] = trial.number
         self.set(trial, FINGERPRINT, fingerprint)
 
-    def retryable(self) -> list[FrozenTrial]:
-        """Trials whose failure is worth another try and that were not tried again since; they are forgotten."""
+    def take_retryable(self) -> list[FrozenTrial]:
+        """Remove from the index, and return, the failed trials that are worth a retry and were not retried yet."""
         latest = {trial.user_attrs[FINGERPRINT]: trial for trial in self.trials() if FINGERPRINT in trial.user_attrs}
         found = []
         for trial in latest.values():
@@ -103,37 +103,41 @@ class TrialStore:
         self.writable(trial).set_user_attr(name, value)
 
     def writable(self, trial: FrozenTrial) -> optuna.Trial:
+        """A handle to write to a running trial."""
         return optuna.Trial(self.study, trial._trial_id)
 
     def note_epoch(self, trial: FrozenTrial, epoch: int, value: float) -> bool:
-        """Note an epoch's value of the objective, unless it is known; False for an epoch before the last known one."""
+        """Store the objective's value of an epoch unless known; False for an epoch before the last stored one."""
         last = self.trials()[trial.number].last_step
         if last is None or epoch > last:
             self.writable(trial).report(value, epoch)
         return last is None or epoch >= last
 
     def tell_pruned(self, trial: FrozenTrial) -> None:
+        """Store a trial as pruned."""
         self.study.tell(trial.number, state=TrialState.PRUNED)
 
     def tell_result(self, trial: FrozenTrial, result: TrialResult) -> None:
-        """A trial has finished; without a value for each objective it has failed."""
-        values = [result.metrics.get(name, math.nan) for name in self.objectives]  # no other metric leaves this line
+        """Store the result of a finished trial; as failed if an objective has no finite value."""
+        values = [result.metrics.get(name, math.nan) for name in self.objectives]  # no other metric is read
         for name, value in zip(self.objectives, values, strict=True):
             if not is_finite(value):
                 self.tell_failure(trial, Failure(kind="diverged", message=f"{name} is {value}"))
                 return
-        if len(self.objectives) == 1:  # epochs that nobody told of: of a trial that was not run for this search
+        if len(self.objectives) == 1:  # epochs of a trial that was not run by this search
             for epoch in result.history:
-                told = epoch.get(self.objectives[0])
-                if is_finite(told):
-                    self.note_epoch(trial, int(epoch["epoch"]), told)
+                reported = epoch.get(self.objectives[0])
+                if is_finite(reported):
+                    self.note_epoch(trial, int(epoch["epoch"]), reported)
         self.set(trial, SECONDS, result.metrics.get("cost/seconds"))
         self.study.tell(trial.number, values)
 
     def tell_failure(self, trial: FrozenTrial, failure: Failure) -> None:
+        """Store a trial as failed."""
         self.set(trial, FAILURE, failure.model_dump())
         self.study.tell(trial.number, state=TrialState.FAIL)
 
 
 def is_finite(value: object) -> TypeGuard[float]:
+    """Is it a finite number?"""
     return isinstance(value, int | float) and math.isfinite(value)

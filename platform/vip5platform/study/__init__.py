@@ -1,1 +1,1 @@
-"""Studies and searches: what is to be run, on what, and how one run goes from its declaration to its report."""
+"""Running studies and searches: plan, inputs, execution, and the record of a run."""

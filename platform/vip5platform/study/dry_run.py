@@ -1,4 +1,4 @@
-"""What a study would do, and how long it might take, without doing any of it."""
+"""`--dry-run`: what a study would run and how long it may take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vip5platform.study.plan import PlannedTrial, SearchPlan
 
 
 def show_plan(planned: Sequence[PlannedTrial], options: Options) -> None:
-    """Print each cell: what is there already, what is to train, and an estimate from earlier trials of this machine."""
+    """Print for each cell the finished and missing trials, and an estimate from earlier trials on this machine."""
     home = Home(options.home.resolve())
     found, earlier = find_inputs([trial.request for trial in planned], options, home), earlier_results(home)
     cells: dict[str, list[PlannedTrial]] = {}
@@ -33,44 +33,44 @@ def show_plan(planned: Sequence[PlannedTrial], options: Options) -> None:
     seen: set[str] = set()
     total, unknown, left = 0.0, False, 0
     for name, trials in cells.items():
-        todo = [trial for trial in trials if not _finished(trial, found.get(trial.request), home, seen)]
-        guesses = [_guess(trial, found.get(trial.request), earlier) for trial in todo]
+        todo = [trial for trial in trials if not _is_done(trial, found.get(trial.request), home, seen)]
+        guesses = [_estimate_trial(trial, found.get(trial.request), earlier) for trial in todo]
         known = [guess for guess in guesses if guess is not None]
         unknown |= len(known) < len(guesses)
         total, left = total + sum(known), left + len(todo)
         shown = "" if not todo else duration(sum(known)) if len(known) == len(guesses) else "unknown"
         table.add_row(name, str(len(trials)), str(len(trials) - len(todo)), str(len(todo)), shown)
     console.print(table)
-    say(_in_all(left, total, unknown, options))
+    say(_summarize(left, total, unknown, options))
     if len(found) < len({trial.request for trial in planned}):
-        say("The dataset, or its backbone, is not there yet: making it takes time, too, and no trial can be finished.")
+        say("A dataset or backbone is not prepared yet: that takes additional time, and its trials count as missing.")
     say("Nothing was run or written (--dry-run).")
 
 
 def show_search_plan(search: Search, plan: SearchPlan, options: Options) -> None:
-    """Print the space, the budget and an estimate."""
+    """Print the search space, the budget and an estimate."""
     home = Home(options.home.resolve())
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("searched")
+    table.add_column("setting")
     table.add_column("values")
     size = 1.0
     for key, values in search.space.items():
         if isinstance(values, Choice):
             shown, size = ", ".join(map(str, values.values)), size * len(values.values)
         else:
-            shown, size = f"{values.low:g} to {values.high:g}{' (logarithmic)' if values.log else ''}", math.inf
+            shown, size = f"{values.low:g} to {values.high:g}{' (log scale)' if values.log else ''}", math.inf
         table.add_row(key, shown)
     console.print(table)
     inputs = find_inputs([plan.request], options, home).get(plan.request)
-    guess = _guess(PlannedTrial({}, plan.request, plan.example), inputs, earlier_results(home))
+    guess = _estimate_trial(PlannedTrial({}, plan.request, plan.example), inputs, earlier_results(home))
     count = int(min(options.trials, size))
     say(f"{options.sampler} over {size:g} combinations; objectives: {', '.join(search.objectives)}")
-    say(_in_all(count, (guess or 0.0) * count, guess is None, options))
+    say(_summarize(count, (guess or 0.0) * count, guess is None, options))
     say("Nothing was run or written (--dry-run).")
 
 
-def _finished(trial: PlannedTrial, inputs: PreparedInputs | None, home: Home, seen: set[str]) -> bool:
-    """Is there nothing to train for this trial? Of trials that are one and the same, the first is trained."""
+def _is_done(trial: PlannedTrial, inputs: PreparedInputs | None, home: Home, seen: set[str]) -> bool:
+    """Is there nothing to train for this trial? Of several identical trials only the first is trained."""
     if inputs is None:
         return False
     spec = inputs.trial(trial, home).spec
@@ -79,19 +79,19 @@ def _finished(trial: PlannedTrial, inputs: PreparedInputs | None, home: Home, se
     return spec.finished(home) or again
 
 
-def _guess(trial: PlannedTrial, inputs: PreparedInputs | None, earlier: Sequence[TrialResult]) -> float | None:
+def _estimate_trial(trial: PlannedTrial, inputs: PreparedInputs | None, earlier: Sequence[TrialResult]) -> float | None:
     return estimate_seconds(trial.config, inputs.dataset.fingerprint, earlier) if inputs is not None else None
 
 
-def _in_all(left: int, seconds: float, unknown: bool, options: Options) -> str:
+def _summarize(left: int, seconds: float, unknown: bool, options: Options) -> str:
     if not left:
         return "Nothing is left to train."
     if unknown:
-        return f"{left} trials to train; how long they take is unknown: nothing like them was run on this machine."
+        return f"{left} trials to train; no estimate, because no similar trial was run on this machine."
     if options.address:
-        return f"{left} trials to train: {duration(seconds)} of trials' own time."
-    abreast = max(1, min(left, os.cpu_count() or 1))
+        return f"{left} trials to train: {duration(seconds)} of trial time in total."
+    at_once = max(1, min(left, os.cpu_count() or 1))
     return (
-        f"{left} trials to train: {duration(seconds)} of trials' own time, about {duration(seconds / abreast)} "
-        f"with {abreast} side by side."
+        f"{left} trials to train: {duration(seconds)} of trial time in total, about {duration(seconds / at_once)} "
+        f"with {at_once} at a time."
     )

@@ -1,4 +1,4 @@
-"""The inputs of a study's trials: datasets, backbones, and where their image features lie."""
+"""The inputs of trials: datasets, backbones, and the folders of image features."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from vip5platform.cluster.pretraining import backbone_folder, built_in_folder
 from vip5platform.options import Options
 from vip5platform.study.plan import InputRequest, PlannedTrial, encoders_of
 
-#: Opens a stage of work by its name; yields what is called with its progress.
+#: Starts a named stage of work and yields the function that reports its progress.
 Stage = Callable[[str], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True)
 class RunnableTrial:
-    """A planned trial whose inputs are there."""
+    """A planned trial whose inputs are available."""
 
     planned: PlannedTrial
     spec: TrialSpec
@@ -43,18 +43,18 @@ class UnavailableTrial:
 
 @dataclass(frozen=True)
 class PreparedInputs:
-    """Inputs that are there.
+    """Inputs that are available.
 
     Attributes:
-        dataset: opened.
-        backbone: its folder.
+        dataset: The opened dataset.
+        backbone: The folder of the backbone.
     """
 
     dataset: Dataset
     backbone: Path
 
     def trial(self, planned: PlannedTrial, home: Home) -> RunnableTrial:
-        """A planned trial as it can be run here: text-only, if the dataset has no image at all."""
+        """The trial as it can be run: text-only if the dataset has no images."""
         config = planned.config
         if self.lacks_images(config):
             config = TrialConfig.from_settings({**config.model_dump(), "image_tokens": 0})
@@ -62,37 +62,40 @@ class PreparedInputs:
         return RunnableTrial(planned, self.spec(config, home))
 
     def spec(self, config: TrialConfig, home: Home) -> TrialSpec:
+        """The specification of a trial with these inputs."""
         choices = encoders_of([config])
         stores = {(choice.name, choice.weights): store_folder(self.dataset, choice, home) for choice in choices}
         return StudyInputs(home, self.dataset.folder, self.backbone, stores).spec(config)
 
     def lacks_images(self, config: TrialConfig) -> bool:
-        """Does the config need images where the dataset has none?"""
+        """Does the config need images although the dataset has none?"""
         return config.uses_images and config.encoder_weights != PROVIDED and not self.dataset.has_images
 
 
 def check_inputs(options: Options, datasets: Iterable[str]) -> None:
-    """Refuse `--ids` or `--source` with a dataset that is prepared already.
+    """Refuse `--ids` or `--source` with an already prepared dataset.
 
     Raises:
-        UserError: naming the option and the dataset.
+        UserError: Naming the option and the dataset.
     """
     for dataset in datasets:
         if (Path(dataset) / MANIFEST).is_file() and (options.ids or options.source):
             given = f"--ids {options.ids}" if options.ids else f"--source {str(options.source)!r}"
-            raise UserError(f"{given}: {dataset!r} is prepared already; leave it out, or prepare it again with it")
+            raise UserError(
+                f"{given}: {dataset!r} is already prepared; omit the option, or prepare the dataset again with it"
+            )
 
 
 def prepare_inputs(
     requests: Iterable[InputRequest], options: Options, home: Home, stage: Stage
 ) -> dict[InputRequest, PreparedInputs | Failure]:
-    """Prepare every dataset and backbone that is not there yet, each once.
+    """Prepare all missing datasets and backbones, each once.
 
     Returns:
-        The inputs of each request; or, if there are several, why they cannot be prepared: the study goes on without.
+        The inputs of each request, or why they could not be prepared; the study continues with the others.
 
     Raises:
-        UserError: if none can be prepared.
+        UserError: If no request can be prepared.
     """
     datasets: dict[tuple[str, str | None], Dataset] = {}
     prepared: dict[InputRequest, PreparedInputs | Failure] = {}
@@ -106,7 +109,7 @@ def prepare_inputs(
                     datasets[key] = open_dataset(prepare(request.dataset, options.source, home, how))
             with stage("P5 stage" if request.backbone in BUILT_IN else "backbone") as update:
                 backbone = backbone_folder(request.backbone, datasets[key], home, options.p5_epochs, update)
-                load_backbone(backbone)  # what cannot be read is reported now, not by every trial
+                load_backbone(backbone)  # an unreadable backbone is reported now, not by every trial
             prepared[request] = PreparedInputs(datasets[key], backbone)
         except UserError as error:
             errors.append(error)
@@ -119,7 +122,7 @@ def prepare_inputs(
 def find_inputs(
     requests: Iterable[InputRequest], options: Options, home: Home
 ) -> Mapping[InputRequest, PreparedInputs]:
-    """Those inputs that are there already; nothing is made or downloaded."""
+    """The inputs that already exist; nothing is prepared or downloaded."""
     found = {}
     for request in dict.fromkeys(requests):
         how = options_of(request.dataset, id_scheme=request.ids)

@@ -1,4 +1,4 @@
-"""What a study or a search is known by: the same key goes on with the same MLflow run and report."""
+"""The identity of a study or search: the same key continues the same MLflow run and report."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vip5platform.study.inputs import PreparedInputs
 from vip5platform.study.plan import InputRequest, common_settings
 
 
-def key_of(
+def study_key(
     declared: Study | Search, options: Options, home: Home, inputs: Mapping[InputRequest, PreparedInputs]
 ) -> str:
-    """The identity of a question with its data, settings and code, whatever the levels and seeds."""
+    """The key of a declaration with its data, settings and code; levels and seeds do not change it."""
     settings = {name: str(value) for name, value in common_settings(declared, options, options.backbone_name).items()}
     contents = [str(options.p5_epochs), *_common_inputs(declared, options, home, inputs)]
     if isinstance(declared, Search):
@@ -29,11 +29,11 @@ def key_of(
 def _common_inputs(
     declared: Study | Search, options: Options, home: Home, inputs: Mapping[InputRequest, PreparedInputs]
 ) -> list[str]:
-    """What all trials share of their inputs, by content."""
+    """The fingerprints of the inputs that all trials share."""
     varied = declared.varied if isinstance(declared, Study) else frozenset()
     first = next(iter(inputs.values()))
     if "dataset" in varied:
         return []
-    if "ids" in varied:  # the same data under several numberings
+    if "ids" in varied:  # the same data with several id schemes
         return [dataset_folder(options.dataset, options.source, home, options_of(options.dataset)).name]
     return [first.dataset.fingerprint, *([] if "backbone" in varied else [backbone_fingerprint(first.backbone)])]

@@ -1,4 +1,4 @@
-"""Tells MLflow and the screen how trials go, and remembers what came of them."""
+"""Forwards the progress and outcome of trials to MLflow and the console."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from vip5core.trial.spec import TrialSpec
 from vip5platform.console import TrialProgress
 from vip5platform.tracking import Tracker
 
-#: A trial's label and its levels (or searched settings) by name.
+#: Gives the label of a trial, and its levels (or searched settings) by name.
 Describe = Callable[[TrialSpec], tuple[str, Mapping[str, str]]]
 
 
 class TrialObserver:
-    """See `vip5platform.cluster.tune.Observer`.
+    """An observer (see `vip5platform.cluster.tune.Observer`) for MLflow and the console.
 
-    A tracking server that is away does not end the trials: what it misses is recorded at the end, or by the next run.
+    An unreachable tracking server does not stop trials: what it misses is recorded at the end or by the next run.
 
     Attributes:
-        failures: by fingerprint.
-        stopped_early: fingerprints of trials that a search has pruned.
-        histories: what each trial has reported, for one that leaves no folder.
+        failures: The failures of trials, by fingerprint.
+        stopped_early: The fingerprints of trials that a search has pruned.
+        histories: The epochs that each trial has reported, for trials that leave no result.
     """
 
     def __init__(self, tracker: Tracker, describe: Describe, progress: TrialProgress) -> None:
@@ -67,7 +67,7 @@ class TrialObserver:
         self.progress.pruned(spec)
 
     def catch_up(self, spec: TrialSpec) -> None:
-        """Record what the server missed of a trial that left no folder."""
+        """Record what the server missed of a trial that left no result."""
         if spec.fingerprint not in self.histories and spec.fingerprint not in self.failures:
             return
         with self.tracker.recording():

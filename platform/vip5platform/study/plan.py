@@ -1,4 +1,4 @@
-"""From a declaration and a command line to the list of trials."""
+"""Turns a declaration and command line options into a list of trials."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from vip5platform.options import INPUT_SETTINGS, Options
 
 @dataclass(frozen=True)
 class InputRequest:
-    """The inputs of a trial, as the user names them.
+    """The inputs of a trial as the user names them.
 
     Attributes:
-        dataset: a source's name or a prepared folder.
-        ids: the id scheme; None: the source's own.
-        backbone: of the hub, a folder, or built in.
+        dataset: The name of a source, or the folder of a prepared dataset.
+        ids: The id scheme; None for the default of the source.
+        backbone: A name on the hub, a folder, or a built-in backbone.
     """
 
     dataset: str
@@ -38,20 +38,21 @@ class PlannedTrial:
 
     @property
     def name(self) -> str:
-        """The cell's: its levels, joined."""
+        """The name of the cell: its levels, joined."""
         return ", ".join(self.cell.values())
 
     @property
     def label(self) -> str:
+        """The name of the trial: its cell, and its seed unless it is 0."""
         return self.name + (f", seed {self.config.seed}" if self.config.seed else "")
 
 
 def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
-    """Every trial of `study`, checked.
+    """Plan and check all trials of a study.
 
     Raises:
-        UserError: for an unknown or impossible setting or level, one that the study varies, or weights that are not
-            there.
+        UserError: For an unknown or impossible setting or level, an option for a setting that the study varies, or
+            missing encoder weights.
     """
     options.check()
     for name, levels in options.levels:
@@ -71,15 +72,19 @@ def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
 
 
 def _check_varied(name: str, varied: Iterable[str], given: Mapping[str, Any], options: Options) -> None:
-    """Raises: UserError for a setting that the study varies itself, or cannot vary."""
+    """Refuse options for settings that the study varies itself.
+
+    Raises:
+        UserError: For such an option, or a setting that a study cannot vary.
+    """
     for key in varied:
         if key == "seed":
-            raise UserError(f"{name} varies seed: that is the command line's (--seeds), not a factor")
+            raise UserError(f"{name} varies seed: the seed is not a factor; use --seeds")
         if key in given:
-            raise UserError(f"{key}={given[key]}: {name} varies {key} itself; leave it out, or choose its --levels")
+            raise UserError(f"{key}={given[key]}: {name} varies {key} itself; omit it, or choose its --levels")
         if key in INPUT_SETTINGS and getattr(options, key) != getattr(Options, key):
             raise UserError(
-                f"--{key} {getattr(options, key)}: {name} varies {key} itself; leave it out, or choose its --levels"
+                f"--{key} {getattr(options, key)}: {name} varies {key} itself; omit it, or choose its --levels"
             )
 
 
@@ -91,13 +96,13 @@ def input_request(options: Options, settings: Mapping[str, Any]) -> InputRequest
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What the trials of a search have in common.
+    """What all trials of a search have in common.
 
     Attributes:
-        request: their inputs.
-        common: their settings but for the searched ones.
-        example: one of them.
-        encoders: whose features any of them may need.
+        request: Their inputs.
+        common: Their settings without the searched ones.
+        example: The config of one trial.
+        encoders: The encoders whose features a trial may need.
     """
 
     request: InputRequest
@@ -106,15 +111,19 @@ class SearchPlan:
     encoders: Sequence[EncoderChoice]
 
     def config(self, settings: Mapping[str, Any]) -> TrialConfig:
-        """The trial with these searched settings. Raises: UserError for an impossible combination."""
+        """The config of a trial with these searched settings.
+
+        Raises:
+            UserError: For an impossible combination.
+        """
         return checked_config({**self.common, **settings})
 
 
 def plan_search(search: Search, options: Options) -> SearchPlan:
-    """What a search needs to begin, checked.
+    """Plan and check a search.
 
     Raises:
-        UserError: for an unknown setting, one that is searched and given, or weights that are not there.
+        UserError: For an unknown setting, an option for a searched setting, or missing encoder weights.
     """
     options.check()
     for key in search.space:
@@ -129,7 +138,7 @@ def plan_search(search: Search, options: Options) -> SearchPlan:
     for key, values in search.space.items():
         tried[key] = list(values.values) if isinstance(values, Choice) else [values.low, values.high]
     first = {key: values[0] for key, values in tried.items()}
-    # Every value by itself: what is impossible is said before anything is trained.
+    # Each value is checked on its own, so that impossible ones are reported before anything is trained.
     configs = [checked_config({**common, **first, key: value}) for key, values in tried.items() for value in values]
     with_images = [config for config in configs if config.uses_images]
     encoders = tried.get("encoder", [configs[0].encoder])
@@ -138,12 +147,16 @@ def plan_search(search: Search, options: Options) -> SearchPlan:
 
 
 def common_settings(declared: Study | Search, options: Options, backbone: str) -> dict[str, Any]:
-    """The settings of every trial: the preset's, changed by the study's, changed by the user's."""
+    """The settings of all trials: the preset, overridden by the study, overridden by the user."""
     return {**options.preset_settings(backbone), **declared.settings, **options.given_settings(), "backbone": backbone}
 
 
 def checked_config(settings: dict[str, Any]) -> TrialConfig:
-    """The config of a trial whose encoder weights are there. Raises: UserError."""
+    """The config of a trial, with its encoder weights checked.
+
+    Raises:
+        UserError: For an unknown or impossible setting, or missing weights.
+    """
     config = TrialConfig.from_settings(settings)
     if config.uses_images:
         EncoderChoice(config.encoder, config.encoder_weights).weights_file()
@@ -151,6 +164,6 @@ def checked_config(settings: dict[str, Any]) -> TrialConfig:
 
 
 def encoders_of(configs: Iterable[TrialConfig]) -> list[EncoderChoice]:
-    """The encoders whose features these trials need, each once."""
+    """The encoders whose features these trials need, without duplicates."""
     choices = [EncoderChoice(config.encoder, config.encoder_weights) for config in configs if config.uses_images]
     return list(dict.fromkeys(choices))

@@ -1,4 +1,4 @@
-"""A study or a search from its declaration to its answer."""
+"""Runs a study or search from its declaration to its report."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from vip5platform.study.workload import SearchWorkload, StudyWorkload, Workload
 
 
 def run(declared: Study | Search, options: Options) -> bool:
-    """Run what of a study or search is not yet finished, report and record it.
+    """Run the missing trials of a study or search, then report and record all of them.
 
     Returns:
-        Whether every trial finished (or, in a search, was stopped early).
+        Whether all trials finished (or, in a search, were stopped early).
 
     Raises:
-        UserError: for anything that the user can mend.
+        UserError: For any mistake that the user can correct.
     """
     check_baselines(options.baselines)
     return _run_study(declared, options) if isinstance(declared, Study) else _run_search(declared, options)
@@ -73,7 +73,7 @@ def _run_search(search: Search, options: Options) -> bool:
         return True
     home = Home(writable_folder(options.home, "--home"))
     inputs = _prepare([plan.request], options, home, stopwatch)[plan.request]
-    assert isinstance(inputs, PreparedInputs), "inputs that alone cannot be prepared are an error"
+    assert isinstance(inputs, PreparedInputs), "prepare_inputs raises if its only request cannot be prepared"
     examples = {plan.request: plan.example}
     with (
         open_study_run(search, options, home, {plan.request: inputs}, examples, stopwatch) as study_run,
@@ -93,13 +93,13 @@ def _run_search(search: Search, options: Options) -> bool:
 
 
 def execute(study_run: StudyRun, workload: Workload, factors: Sequence[str], metrics: Sequence[str]) -> None:
-    """Run what is missing, and publish everything.
+    """Run the missing trials and publish the results.
 
     Args:
-        study_run: the run.
-        workload: what there is to run.
-        factors: what is varied, by name.
-        metrics: what answers the question.
+        study_run: The run of the study or search.
+        workload: The trials to run.
+        factors: The names of the varied settings.
+        metrics: The metrics that answer the question.
     """
     study_run.record_finished(workload.specs(), workload.describe)
     workload.announce()
@@ -113,7 +113,7 @@ def execute(study_run: StudyRun, workload: Workload, factors: Sequence[str], met
                     workload.run(given, at_once, observer)
                 study_run.catch_up(workload.specs(), observer)
                 failures = observer.failures
-    study_run.publish(factors, metrics, workload.recorded(failures), resources)
+    study_run.publish(factors, metrics, workload.to_records(failures), resources)
 
 
 def _prepare(
@@ -129,15 +129,15 @@ def _prepare(
             shown.add(found.dataset.fingerprint)
             dataset_summary(found.dataset)
             if not found.dataset.has_images and not found.dataset.manifest.features:
-                warn(f"{found.dataset.name} has no images: every trial is text-only (image_tokens=0)")
+                warn(f"{found.dataset.name} has no images: all trials are text-only (image_tokens=0)")
     return prepared
 
 
 def _set_aside(workload: StudyWorkload, study_run: StudyRun) -> None:
-    """Make room for trials that are to be trained again; their earlier results are kept in `trials/.replaced/`."""
+    """Move results that are to be trained again to `trials/.replaced/`."""
     home = study_run.home
     for spec in workload.specs():
-        study_run.tracker.discard(spec.fingerprint)  # first: its steps must not be taken for those to come
+        study_run.tracker.discard(spec.fingerprint)  # first, so that its old steps are not mixed with new ones
         spec.checkpoint(home).unlink(missing_ok=True)
         if spec.finished(home):
             kept = home.replaced_trials / f"{spec.fingerprint}-{time.strftime('%Y%m%d-%H%M%S')}"

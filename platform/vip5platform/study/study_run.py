@@ -1,4 +1,4 @@
-"""One run of a study or a search: alone on its records, with a cluster for as long as it takes, reported at the end."""
+"""One run of a study or search: exclusive access to its records, a Ray cluster while needed, and the report."""
 
 from __future__ import annotations
 
@@ -37,30 +37,31 @@ from vip5platform.report.render.markdown import note
 from vip5platform.report.render.terminal import show
 from vip5platform.report.sections.answer import answer
 from vip5platform.study.inputs import PreparedInputs
-from vip5platform.study.keys import key_of
+from vip5platform.study.keys import study_key
 from vip5platform.study.observer import Describe, TrialObserver
 from vip5platform.study.plan import InputRequest, common_settings
 from vip5platform.tracking import Tracker, default_uri
 
-#: A disk with less room than this is full, in bytes.
-_NO_ROOM = 2**20
+#: A disk with less free space than this is considered full, in bytes.
+_DISK_FULL_BELOW = 2**20
 
 _ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A study or search under way.
+    """A run of a study or search.
 
     Attributes:
-        declared: what is asked.
-        options: what the command line says.
-        home: everything is written under it.
-        inputs: of the trials, those that are there.
-        examples: a trial of each request, whose test questions the baselines answer; the first of a dataset comes last.
-        key: see `study.keys`.
-        tracker: the MLflow runs.
-        stopwatch: where the wall time goes, by stage.
+        declared: The declaration.
+        options: The command line options.
+        home: The folder that everything is written to.
+        inputs: The available inputs of the trials.
+        examples: The config of one trial per request, which determines the test questions of baselines; that of the
+            first trial of a dataset comes last.
+        key: The identity of the study; see `study.keys`.
+        tracker: The MLflow runs.
+        stopwatch: Measures the wall time of each stage.
     """
 
     declared: Study | Search
@@ -73,7 +74,7 @@ class StudyRun:
     stopwatch: Stopwatch
 
     def record_finished(self, specs: Sequence[TrialSpec], describe: Describe) -> None:
-        """See to it that MLflow has all that is known of those trials that are finished, if it is there."""
+        """Record all finished trials in MLflow that it does not have yet, if it can be reached."""
         with self.stopwatch.measure("tracking"), self.tracker.recording():
             for spec in specs:
                 if spec.finished(self.home):
@@ -84,19 +85,19 @@ class StudyRun:
     def cluster(
         self, trials: int, encoders: Mapping[InputRequest, Sequence[EncoderChoice]]
     ) -> Iterator[tuple[TrialResources, int]]:
-        """A Ray with all that the trials need: image features, and the baselines beside them.
+        """A Ray cluster with extracted image features, on which baselines are trained alongside the trials.
 
         Args:
-            trials: how many there are to run.
-            encoders: those whose features they need.
+            trials: The number of trials to run.
+            encoders: The encoders whose features they need.
 
         Yields:
-            The resources of each trial, and how many run side by side.
+            The resources of each trial, and how many trials run at the same time.
         """
         with contextlib.ExitStack() as stack:
             with self.stopwatch.measure("ray"), stage("starting Ray"):
                 cluster = stack.enter_context(ray_session(self.options.address))
-            cluster, resources = _resources(cluster, max(1, trials), self.options)
+            cluster, resources = _divide_resources(cluster, max(1, trials), self.options)
             with self.stopwatch.measure("features"):
                 for request, choices in encoders.items():
                     self._extract(self.inputs[request].dataset, choices, cluster)
@@ -110,14 +111,14 @@ class StudyRun:
 
     @property
     def lacks_baselines(self) -> bool:
-        """Is a baseline still to be trained?"""
+        """Does a baseline still have to be trained?"""
         return bool(self._datasets_without_sasrec())
 
     def _datasets_without_sasrec(self) -> list[tuple[Dataset, TrialConfig]]:
         return datasets_without_sasrec(self.options.baselines, list(self._questions().values()), self.home)
 
     def _questions(self) -> dict[str, tuple[Dataset, TrialConfig]]:
-        """By dataset as it was asked for: the opened one, and the config whose questions baselines answer."""
+        """The opened dataset and the config that determines its test questions, by dataset as requested."""
         return {request.dataset: (self.inputs[request].dataset, config) for request, config in self.examples.items()}
 
     def _extract(self, dataset: Dataset, choices: Sequence[EncoderChoice], cluster: ClusterResources) -> None:
@@ -129,18 +130,18 @@ class StudyRun:
             if len(unreadable):
                 item, reason = unreadable.iloc[0]
                 warn(
-                    f"{choice.name}: {len(unreadable)} images cannot be used (item {item}: {reason}, …); "
-                    f"all are listed in {folder / 'ledger.parquet'}"
+                    f"{choice.name}: {len(unreadable)} unreadable images (item {item}: {reason}, …), "
+                    f"listed in {folder / 'ledger.parquet'}"
                 )
 
     @contextlib.contextmanager
     def observe(self, describe: Describe, trials: int) -> Iterator[TrialObserver]:
-        """An observer with progress bars."""
+        """An observer of the trials, with progress bars."""
         with self.stopwatch.measure("trials"), bars() as progress:
             yield TrialObserver(self.tracker, describe, TrialProgress(progress, lambda s: describe(s)[0], trials))
 
     def catch_up(self, specs: Sequence[TrialSpec], observer: TrialObserver) -> None:
-        """Record what the server missed while it was away, if it is there again."""
+        """Record what the tracking server missed while it was unreachable, if it is back."""
         if self.tracker.missed:
             self.tracker.missed = False
             for spec in specs:
@@ -155,13 +156,13 @@ class StudyRun:
         trials: Sequence[RecordedTrial],
         resources: TrialResources | None,
     ) -> None:
-        """Write the record and the report, show the answer, and record it.
+        """Write the record and the report, print the answer, and record both in MLflow.
 
         Args:
-            factors: their names.
-            metrics: what answers the question.
-            trials: in the declaration's order.
-            resources: of each trial; None if none was run now.
+            factors: The names of the factors.
+            metrics: The metrics that answer the question.
+            trials: The trials in the order of the declaration.
+            resources: The resources of each trial; None if no trial was run this time.
         """
         record = self._record(factors, metrics, trials, resources)
         with self.stopwatch.measure("report"), stage("report"):
@@ -182,7 +183,7 @@ class StudyRun:
                 files=[*files, record.file(self.home)],
                 metrics=summary(results),
             )
-        _say_where(self.tracker.uri)
+        _show_mlflow_command(self.tracker.uri)
 
     def _record(
         self,
@@ -192,7 +193,7 @@ class StudyRun:
         resources: TrialResources | None,
     ) -> StudyRecord:
         commit, dirty = git_state(_ROOT)
-        given = resources or _resources_of_last_run(self.home, self.declared.name, self.key)
+        given = resources or _load_last_resources(self.home, self.declared.name, self.key)
         settings = common_settings(self.declared, self.options, self.options.backbone_name)
         return StudyRecord(
             kind="study" if isinstance(self.declared, Study) else "search",
@@ -226,20 +227,19 @@ def open_study_run(
     examples: Mapping[InputRequest, TrialConfig],
     stopwatch: Stopwatch,
 ) -> Iterator[StudyRun]:
-    """The run of a study whose inputs are there; alone on its records, and recorded as killed if it is cut off.
+    """The run of a study, with exclusive access to its records; recorded as killed if it is interrupted.
 
-    Args:
-        declared, options, home, inputs, examples, stopwatch: see `StudyRun`.
+    The arguments are the attributes of `StudyRun`.
 
     Raises:
-        UserError: if the same study is running already, or there is no MLflow.
+        UserError: If the same study is already running, or MLflow cannot be reached.
     """
-    key = key_of(declared, options, home, inputs)
+    key = study_key(declared, options, home, inputs)
     folder = writable_folder(home.report(declared.name, key), "report folder")
     for place in (home.trials, home.baselines, home.datasets, home.backbones, home.features, folder):
         remove_leftovers(place)
-    # Two drivers of one study would train its trials twice.
-    running = f"{folder.name}: this study is running already; wait for it, or end it first"
+    # Two processes running one study would train its trials twice.
+    running = f"{folder.name}: this study is already running; wait until it ends, or stop it"
     with exclusive_lock(folder / ".lock", running):
         with stopwatch.measure("tracking"):
             names = ", ".join(dict.fromkeys(prepared.dataset.name for prepared in inputs.values()))
@@ -258,17 +258,17 @@ def open_study_run(
             yield StudyRun(declared, options, home, inputs, examples, key, tracker, stopwatch)
         except BaseException as error:
             tracker.mark_killed()
-            # Libraries fail on a full disk in ways of their own, Tune by reading an error that it could not write.
-            full = shutil.disk_usage(home.root).free < _NO_ROOM
+            # Libraries fail on a full disk with various errors; Tune fails to read an error that it could not write.
+            full = shutil.disk_usage(home.root).free < _DISK_FULL_BELOW
             if full and isinstance(error, Exception) and not isinstance(error, DiskFullError):
                 raise DiskFullError(
-                    f"{str(home)!r} has no room left: free some space, and run the same command again to continue"
+                    f"{str(home)!r}: the disk is full; free some space and run the same command again to continue"
                 ) from error
             raise
 
 
-def _resources_of_last_run(home: Home, name: str, key: str) -> TrialResources:
-    """What the trials of a study had when they were run, for nothing is run now."""
+def _load_last_resources(home: Home, name: str, key: str) -> TrialResources:
+    """The resources that the trials of a study had in an earlier run, because none is run now."""
     try:
         before = load_record(home.report(name, key))
     except UserError:
@@ -276,27 +276,30 @@ def _resources_of_last_run(home: Home, name: str, key: str) -> TrialResources:
     return TrialResources(before.workers, before.cpus, before.gpus)
 
 
-def _resources(cluster: ClusterResources, trials: int, options: Options) -> tuple[ClusterResources, TrialResources]:
-    """What the study may count on, and the part of each trial.
+def _divide_resources(
+    cluster: ClusterResources, trials: int, options: Options
+) -> tuple[ClusterResources, TrialResources]:
+    """The resources of the cluster and of each trial.
 
-    GPUs that are asked for by number on a cluster count as there: what waits for them makes an autoscaler add nodes.
+    On a joined cluster, GPUs requested by --gpus-per-worker count as present: pending requests make the autoscaler add
+    nodes.
     """
     workers, gpus = options.workers_per_trial, options.gpus_per_worker
     if options.address and gpus:
         now, cluster = cluster, cluster.with_nodes_to_come(trials * workers, gpus)
         if now.gpus < gpus * workers:
-            say(f"the cluster has {now.gpus:g} GPUs now; waiting for its autoscaler to add nodes")
+            say(f"the cluster has {now.gpus:g} GPUs now; waiting for the autoscaler to add nodes")
     return cluster, TrialResources.of(cluster, trials, workers, gpus)
 
 
 def _short_path(path: Path) -> str:
-    """A path as one would type it here."""
+    """A path relative to the working directory if it is inside it."""
     with contextlib.suppress(ValueError):
         return str(path.relative_to(Path.cwd()))
     return str(path)
 
 
-def _say_where(uri: str) -> None:
+def _show_mlflow_command(uri: str) -> None:
     if uri.startswith("http"):
         say(f"Compare the runs: [bold]{escape(uri)}[/]")
         return

@@ -1,4 +1,4 @@
-"""What a declaration has to run: the planned trials of a study, or those that a search proposes."""
+"""The trials to run: those planned by a study, or those proposed by a search."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ from vip5platform.cluster.tune import run_search, run_trials
 from vip5platform.console import say
 from vip5platform.declarations import Search, Study
 from vip5platform.search import TrialSearcher, history
-from vip5platform.study.estimate import count_of_other_code, earlier_results
+from vip5platform.study.estimate import count_finished_by_other_code, earlier_results
 from vip5platform.study.inputs import PreparedInputs, RunnableTrial, UnavailableTrial
 from vip5platform.study.observer import TrialObserver
 from vip5platform.study.plan import InputRequest, SearchPlan, encoders_of
 
 
 class Workload(Protocol):
-    """What `study.run.execute` needs to know of a study or a search."""
+    """The interface of studies and searches to `study.run.execute`."""
 
     @property
     def missing(self) -> int:
-        """How many trials are still to be run."""
+        """The number of trials still to be run."""
 
     @property
     def encoders(self) -> Mapping[InputRequest, Sequence[EncoderChoice]]:
-        """Those whose features the missing trials need."""
+        """The encoders whose features the missing trials need."""
 
     def describe(self, spec: TrialSpec) -> tuple[str, Mapping[str, str]]:
-        """A trial's label and its levels or searched settings by name."""
+        """The label of a trial, and its levels or searched settings by name."""
 
     def specs(self) -> list[TrialSpec]:
-        """Every trial, once."""
+        """All trials, without duplicates."""
 
     def announce(self) -> None:
-        """Say what is finished already."""
+        """Print which trials have been finished before."""
 
     def run(self, resources: TrialResources, at_once: int, observer: TrialObserver) -> None:
-        """Run what is missing."""
+        """Run the missing trials."""
 
-    def recorded(self, failures: Mapping[str, Failure]) -> list[RecordedTrial]:
-        """Every trial for the record, given the failures of this run by fingerprint."""
+    def to_records(self, failures: Mapping[str, Failure]) -> list[RecordedTrial]:
+        """All trials for the study record, given the failures of this run by fingerprint."""
 
     @property
     def succeeded(self) -> bool:
-        """Has nothing failed?"""
+        """Did all trials finish?"""
 
 
 class StudyWorkload:
     """The planned trials of a study.
 
     Args:
-        study: the declaration.
-        trials: in its order.
-        inputs: those that are there.
-        home: everything lies under it.
+        study: The declaration.
+        trials: The trials in its order.
+        inputs: The available inputs.
+        home: The folder that everything is written to.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class StudyWorkload:
     ) -> None:
         self.study, self.trials, self.inputs, self.home = study, trials, inputs, home
         self.runnable = [trial for trial in trials if isinstance(trial, RunnableTrial)]
-        # Cells that differ in name only, such as text-only under several encoders, are one trial: the first stands for
-        # all of them.
+        # Cells that differ in name only, such as text-only with several encoders, are one trial, represented by the
+        # first.
         self._unique: dict[str, RunnableTrial] = {}
         for trial in self.runnable:
             self._unique.setdefault(trial.spec.fingerprint, trial)
 
     @property
     def examples(self) -> dict[InputRequest, TrialConfig]:
-        """See `StudyRun`."""
+        """See `StudyRun.examples`."""
         return {trial.planned.request: trial.planned.config for trial in reversed(self.runnable)}
 
     @property
@@ -112,17 +112,19 @@ class StudyWorkload:
             rest = f"; {len(todo)} to train" if todo else ": nothing to train"
             say(f"{done} of {len(self._unique)} trials were finished before{rest}")
         datasets = {prepared.dataset.folder: prepared.dataset.fingerprint for prepared in self.inputs.values()}
-        other = count_of_other_code([t.spec for t in todo], datasets, earlier_results(self.home)) if todo else 0
+        other = (
+            count_finished_by_other_code([t.spec for t in todo], datasets, earlier_results(self.home)) if todo else 0
+        )
         if other:
-            say(f"{other} of them were finished by another version of the code, whose results do not count here")
+            say(f"{other} of them were finished by another version of the code, whose results are not reused")
 
     def run(self, resources: TrialResources, at_once: int, observer: TrialObserver) -> None:
         run_trials([trial.spec for trial in self._todo], self.home, resources, at_once, observer)
 
-    def recorded(self, failures: Mapping[str, Failure]) -> list[RecordedTrial]:
-        return [self._recorded(trial, failures) for trial in self.trials]
+    def to_records(self, failures: Mapping[str, Failure]) -> list[RecordedTrial]:
+        return [self._to_record(trial, failures) for trial in self.trials]
 
-    def _recorded(self, trial: RunnableTrial | UnavailableTrial, failures: Mapping[str, Failure]) -> RecordedTrial:
+    def _to_record(self, trial: RunnableTrial | UnavailableTrial, failures: Mapping[str, Failure]) -> RecordedTrial:
         planned = trial.planned
         cell, seed, group = dict(planned.cell), planned.config.seed, planned.request.dataset
         if isinstance(trial, UnavailableTrial):
@@ -145,11 +147,11 @@ class SearchWorkload:
     """The trials that a search proposes.
 
     Args:
-        search: the declaration.
-        plan: what its trials have in common.
-        inputs: of all of them.
-        searcher: proposes them.
-        home: everything lies under it.
+        search: The declaration.
+        plan: What its trials have in common.
+        inputs: The inputs of all trials.
+        searcher: Proposes the trials.
+        home: The folder that everything is written to.
     """
 
     def __init__(
@@ -174,12 +176,12 @@ class SearchWorkload:
 
     def announce(self) -> None:
         if not self.missing:
-            say(f"{self.searcher.trials} trials were made before: nothing to train")
+            say(f"{self.searcher.trials} trials were finished before: nothing to train")
 
     def run(self, resources: TrialResources, at_once: int, observer: TrialObserver) -> None:
         run_search(self.searcher, self.searcher.scheduler, self.home, resources, at_once, observer)
 
-    def recorded(self, failures: Mapping[str, Failure]) -> list[RecordedTrial]:
+    def to_records(self, failures: Mapping[str, Failure]) -> list[RecordedTrial]:
         stored = self.searcher.failures()
         return [
             RecordedTrial(
@@ -199,7 +201,7 @@ class SearchWorkload:
 
 
 def _round(value: str) -> str:
-    """A searched value for a label: numbers to three digits."""
+    """A searched value for a label, numbers with three significant digits."""
     try:
         return f"{float(value):.3g}"
     except ValueError:

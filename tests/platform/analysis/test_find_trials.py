@@ -27,9 +27,9 @@ def test_a_trial_goes_by_its_fingerprint_its_beginning_or_its_folder(home):
         finished_trial(home, name, [1])
     for given in ("abc1", "abc", str(home.trial("abc1"))):
         assert names(load_runs([given], home, None)) == ["abc1"]
-    with pytest.raises(UserError, match="run 'ab': 2 trials begin so"):
+    with pytest.raises(UserError, match="run 'ab': ambiguous prefix of 2 trials"):
         load_runs(["ab"], home, None)
-    with pytest.raises(UserError, match=r"run 'xyz': no finished trial .* say --home"):
+    with pytest.raises(UserError, match=r"run 'xyz': neither a finished trial .* give the right --home"):
         load_runs(["xyz"], home, None)
     assert not home.mlflow_database.exists()
 
@@ -37,9 +37,9 @@ def test_a_trial_goes_by_its_fingerprint_its_beginning_or_its_folder(home):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (["/nowhere/at/all"], "no finished trial"),
+        (["/nowhere/at/all"], "neither a finished trial"),
         ([""], "names no run"),
-        (["a", "b"], "differ in reduction_factor, not in their seeds alone"),
+        (["a", "b"], "differ in reduction_factor: each side must be runs of one level"),
         (["a", "a"], "two runs have the same seed"),
         (["torn"], "holds no trial that can be read"),
     ],

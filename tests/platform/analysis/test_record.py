@@ -36,7 +36,7 @@ def test_a_record_is_found_by_the_studys_name_its_folders_or_its_folder(tmp_path
 
 def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path):
     home = Home(tmp_path)
-    with pytest.raises(UserError, match="holds none: run a study"):
+    with pytest.raises(UserError, match="no study in .*; run one first"):
         find_record("encoders", home)
     record().save(home)
     with pytest.raises(UserError, match="unknown study 'encoder': did you mean 'encoders'"):
@@ -48,7 +48,7 @@ def test_a_broken_record_is_a_users_error(tmp_path):
     record().save(home)
     folder = record().folder(home)
     (folder / "study.json").write_text("{")
-    with pytest.raises(UserError, match="holds no study that can be read"):
+    with pytest.raises(UserError, match="no readable study record"):
         load_record(folder)
 
 

@@ -197,19 +197,19 @@ def test_luck_of_trainings_is_not_taken_for_a_finding() -> None:
 
 def test_levels_that_were_measured_on_other_units_are_refused() -> None:
     a, b = level([1, 2, 3, 4]), level([1, 2, 3])
-    with pytest.raises(UserError, match="b, seed 0, has 3 units and a has 4, 3 of them the same: compare runs on the"):
+    with pytest.raises(UserError, match="b, seed 0: 3 of its 3 units are among the 4 units of a; compare runs on the"):
         compare(a, b, names=("a", "b"))
-    with pytest.raises(UserError, match="a, seed 1, has 3 units"):
+    with pytest.raises(UserError, match="a, seed 1: 3 of its 3 units"):
         compare({**a, 1: b[0]}, a, names=("a", "b"))
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "first has no values: none of its trials has finished"),
-        (level([1.0]), "1 unit: two at least"),
-        (level([1.0, math.nan]), "values that are not numbers"),
-        ({0: pd.Series([1.0, 2.0], index=[5, 5])}, "seed 0: units repeat"),
+        ({}, "first: no values, because none of its trials has finished"),
+        (level([1.0]), "1 unit: at least two"),
+        (level([1.0, math.nan]), "values are not finite numbers"),
+        ({0: pd.Series([1.0, 2.0], index=[5, 5])}, "seed 0: duplicate units"),
     ],
 )
 def test_what_is_no_level_is_refused(values: dict[int, pd.Series], message: str) -> None:
@@ -307,7 +307,7 @@ def test_the_mean_over_units_is_the_metric() -> None:
         assert len(values) == 40
 
 
-def test_texts_of_one_user_and_item_are_told_apart_by_their_reference() -> None:
+def test_texts_of_one_user_and_item_are_matched_by_their_reference() -> None:
     rows = rows_of(np.random.default_rng(12))
     values = unit_values(rows, "test/explanation/rouge_l")
     assert values.index.names == ["user", "item", "number"]

@@ -56,7 +56,7 @@ def searcher(home):
 def epochs(searcher: TrialSearcher, trial_id: str, *values: float) -> list[bool]:
     """Report an epoch after another; whether each was the last."""
     return [
-        searcher.ends_early(trial_id, {"epoch": float(number + 1), "valid/loss": value})
+        searcher.should_stop(trial_id, {"epoch": float(number + 1), "valid/loss": value})
         for number, value in enumerate(values)
     ]
 
@@ -67,15 +67,15 @@ def epochs(searcher: TrialSearcher, trial_id: str, *values: float) -> list[bool]
 @pytest.mark.parametrize(
     ("space", "objectives", "says"),
     [
-        (SPACE, ["test/sequential/ndcg_at_10"], "may look at validation only"),
-        (SPACE, ["valid/loss", "test/sequential/ndcg_at_10"], "may look at validation only"),
-        (SPACE, ["TEST/sequential/ndcg_at_10"], "may look at validation only"),
-        (SPACE, [" test/loss"], "may look at validation only"),
-        (SPACE, ["train/loss"], "may look at validation only"),
+        (SPACE, ["test/sequential/ndcg_at_10"], "may use validation metrics only"),
+        (SPACE, ["valid/loss", "test/sequential/ndcg_at_10"], "may use validation metrics only"),
+        (SPACE, ["TEST/sequential/ndcg_at_10"], "may use validation metrics only"),
+        (SPACE, [" test/loss"], "may use validation metrics only"),
+        (SPACE, ["train/loss"], "may use validation metrics only"),
         (SPACE, ["valid/../test/sequential/ndcg_at_10"], "unknown metric"),
         (SPACE, ["valid/loss\ntest/loss"], "unknown metric"),
-        (SPACE, ["cost/seconds"], "the first must be on validation"),
-        (SPACE, ["valid/loss", "valid/loss"], "name each once"),
+        (SPACE, ["cost/seconds"], "the first must be a validation metric"),
+        (SPACE, ["valid/loss", "valid/loss"], "give each objective once"),
         (SPACE, ["valid/nonsense"], "unknown metric"),
         (SPACE, [], "needs at least one objective"),
         ({}, ["valid/loss"], "needs at least one setting"),
@@ -330,8 +330,8 @@ def test_no_value_of_the_test_reaches_optuna_or_its_storage(searcher, home):
     one = searcher(declared(epochs=3), trials=4)
     for name in "abcd":
         spec = asked(one, name)
-        assert not one.ends_early(name, smuggled)  # the pruner is not fed by what is not the objective
-        one.ends_early(name, {**smuggled, "valid/loss": 1.0})
+        assert not one.should_stop(name, smuggled)  # the pruner is not fed by what is not the objective
+        one.should_stop(name, {**smuggled, "valid/loss": 1.0})
         finish(spec, home, **{"valid/test/loss": SECRET, "cost/test": SECRET})
         one.on_trial_complete(name, smuggled)
     stored = home.search("key").read_text("utf-8")
@@ -373,7 +373,7 @@ search = Search("a-search", "Which?", space, ("valid/loss",))
 searcher = TrialSearcher(search, trial_of, Home(Path(sys.argv[1])), "key", trials=6, seed=1)
 for name in "abc":
     spec = asked(searcher, name)
-    searcher.ends_early(name, {"epoch": 1.0, "valid/loss": 1.0})
+    searcher.should_stop(name, {"epoch": 1.0, "valid/loss": 1.0})
     finish(spec, searcher.home)
     if name < "c":
         searcher.on_trial_complete(name, {})

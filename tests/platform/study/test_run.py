@@ -128,7 +128,7 @@ def test_inputs_that_cannot_be_prepared_leave_a_gap_and_a_second_driver_is_refus
     with exclusive_lock(report.parent / ".lock", "taken"), pytest.raises(SystemExit) as left:
         main(ids, small)
     assert left.value.code == 2
-    assert "running already" in capsys.readouterr().err
+    assert "already running" in capsys.readouterr().err
 
 
 def test_an_interrupted_study_says_so_and_leaves_no_run_running(tmp_path):
