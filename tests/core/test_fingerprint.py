@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vip5core
+from vip5core.data import sources
+from vip5core.data.build import BuildOptions
 from vip5core.fingerprint import (
     DATA_FILES,
     PREPARATION_ROOTS,
@@ -21,6 +23,7 @@ from vip5core.fingerprint import (
     hash_code,
     reached_modules,
 )
+from vip5core.home import Home
 
 PACKAGE = Path(vip5core.__file__).parent
 VALUES = st.recursive(
@@ -147,6 +150,16 @@ def test_training_code_keeps_the_identity_of_prepared_datasets(copy: Path) -> No
     edit(copy / "training" / "optim.py", "_BETAS = (0.9, 0.999)", "_BETAS = (0.9, 0.99)")
     edit(copy / "templates.yaml", "next choice :", "the next choice :")
     assert hash_code(copy, PREPARATION_ROOTS) == code_identity(*PREPARATION_ROOTS)
+
+
+def test_a_dataset_is_known_by_the_code_that_prepares_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def folder() -> Path:
+        return sources.dataset_folder("minimart:20", None, Home(tmp_path), BuildOptions())
+
+    before, asked = folder(), []
+    monkeypatch.setattr(sources, "code_identity", lambda *roots: asked.append(roots) or "other")
+    assert folder() != before
+    assert asked == [PREPARATION_ROOTS]
 
 
 def test_imports_are_followed_into_functions_but_not_for_type_checkers(tmp_path: Path) -> None:

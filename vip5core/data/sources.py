@@ -17,7 +17,7 @@ from vip5core.data.readers.pinterest import read_pinterest
 from vip5core.data.readers.release import read_release
 from vip5core.data.readers.tables import read_tables
 from vip5core.errors import UserError, unknown_name
-from vip5core.fingerprint import code_version, fingerprint
+from vip5core.fingerprint import PREPARATION_ROOTS, code_identity, fingerprint
 from vip5core.home import Home
 from vip5core.storage import writable_folder
 from vip5core.vocabulary import PROVIDED
@@ -136,7 +136,7 @@ def dataset_folder(dataset: str, source: Path | None, home: Home, options: Build
     """The folder in which `prepare` puts this dataset."""
     if (Path(dataset) / "manifest.json").is_file():
         return Path(dataset)
-    key = fingerprint(dataset, _list_files(source, home.root), vars(options), code_version())
+    key = fingerprint(dataset, _list_files(source, home.root), vars(options), code_identity(*PREPARATION_ROOTS))
     return home.datasets / f"{dataset.partition(':')[0]}-{key}"
 
 

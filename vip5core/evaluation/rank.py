@@ -59,7 +59,7 @@ class ConstrainedRanker:
         self.options = BeamOptions(num_beams, max_new_tokens=len(trie.widths))
         self.exclude_history = exclude_history
 
-    def allowed(self, samples: Sequence[Sample], split: str) -> np.ndarray | None:
+    def mask_allowed(self, samples: Sequence[Sample], split: str) -> np.ndarray | None:
         """Whether each item may be offered to each user, or None if all may. Shape: [B, items + 1], bool."""
         if samples[0].candidates is None and not self.exclude_history:
             return None
@@ -68,7 +68,7 @@ class ConstrainedRanker:
     def __call__(
         self, model: VIP5, batch: Batch, states: Tensor, samples: Sequence[Sample], split: str
     ) -> list[RankedList]:
-        allowed = self.allowed(samples, split)
+        allowed = self.mask_allowed(samples, split)
         nodes = None
         if allowed is not None:
             nodes = self.trie.open_nodes(torch.from_numpy(allowed).to(states.device))
