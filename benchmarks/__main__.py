@@ -19,6 +19,7 @@ from benchmarks.subject import Subject
 from benchmarks.training_step import training_step
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
+from vip5core.home import Home
 
 #: A benchmark takes the subject and gives findings; a new one is a line here.
 BENCHMARKS: dict[str, Callable[[Subject], list[Finding]]] = {
@@ -38,8 +39,8 @@ def main() -> None:
     """Run the benchmarks that were named."""
     options = _options()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as home:
-        dataset = Dataset.load(prepare(options.dataset, None, Path(home)))
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = Dataset.load(prepare(options.dataset, None, Home(Path(folder))))
         findings = []
         for name in options.only:
             subject = Subject(
@@ -70,7 +71,7 @@ def _options() -> argparse.Namespace:
 
 def _title(options: argparse.Namespace, dataset: Dataset) -> str:
     where = "CPU, one thread, CPU time" if options.device == "cpu" else torch.cuda.get_device_name()
-    vocabulary = "T5's vocabulary" if options.tokenizer else "embedded vocabulary"
+    vocabulary = "T5's vocabulary" if options.tokenizer else "a vocabulary of the dataset's words"
     return f"{where}; {options.precision}; {dataset.name}, {dataset.n_items} items; {vocabulary}"
 
 

@@ -42,7 +42,7 @@ def _measured(reviews: int, release: int, home: Path) -> tuple[str, ...]:
     source = home / "source"
     source.mkdir()
     size = write_dump(source, reviews, release)
-    command = [sys.executable, "-m", "vip5platform.commands", "prepare", f"amazon-{release}", "--source", str(source)]
+    command = [sys.executable, "-m", "vip5platform.cli", "prepare", f"amazon-{release}", "--source", str(source)]
     start = time.perf_counter()
     process = subprocess.Popen([*command, "--out", str(home / "out")], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -106,9 +106,9 @@ def _item(release: int, item: int) -> dict[str, object]:
     key = "parent_asin" if release == 2023 else "asin"
     related = {"also_bought": [f"B{(item + step) % 10**6:09d}" for step in range(60)]}
     url = f"http://images.example/{item}.jpg"
-    pictures = {2014: {"imUrl": url}, 2018: {"imageURL": [url]}, 2023: {"images": [{"large": url, "variant": "MAIN"}]}}
+    images = {2014: {"imUrl": url}, 2018: {"imageURL": [url]}, 2023: {"images": [{"large": url, "variant": "MAIN"}]}}
     title = {"title": f"Thing number {item}", "description": f"{_FILLER} " * 5, "categories": [["Things"]]}
-    return {key: f"B{item:09d}", **title, **pictures[release], "related": related}
+    return {key: f"B{item:09d}", **title, **images[release], "related": related}
 
 
 def _text(rng: np.random.Generator) -> str:

@@ -21,14 +21,15 @@ from rich.table import Table
 from vip5platform.analysis.significance import compare, unit_values
 from vip5platform.cluster.pretraining import backbone_folder
 from vip5platform.console import stage
-from vip5platform.study.plan import EMBEDDED
 
 from benchmarks.simulated_studies import TESTS, World, mean_squares, ours, rejections
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
 from vip5core.errors import UserError
+from vip5core.home import Home
 from vip5core.metrics import metric
+from vip5core.presets import PRESETS
 from vip5core.trial.result import TrialResult
 from vip5core.trial.run import run_trial
 from vip5core.trial.spec import StudyInputs
@@ -39,7 +40,7 @@ SEEDS = (1, 2, 3, 5)
 
 #: The level: some seconds of training per seed on one core.
 _SETTINGS: dict[str, Any] = {
-    **EMBEDDED,
+    **PRESETS["tiny"],
     "backbone": TINY,
     "image_tokens": 0,
     "epochs": 2,
@@ -68,7 +69,7 @@ def main() -> None:
         tables = [simulated(options.studies), simulated_power(options.studies)]
     else:
         try:
-            tables = [real(trained_pool(options.dataset, options.pool, options.home), options.studies)]
+            tables = [real(trained_pool(options.dataset, options.pool, Home(options.home)), options.studies)]
         except UserError as error:
             parser.error(str(error))
     console = Console()
@@ -78,7 +79,7 @@ def main() -> None:
         options.out.write_text("\n".join(_markdown(*table) for table in tables), "utf-8")
 
 
-def trained_pool(dataset: str, size: int, home: Path) -> list[pd.DataFrame]:
+def trained_pool(dataset: str, size: int, home: Home) -> list[pd.DataFrame]:
     """Per-user rows of `size` trainings that differ in their seeds alone."""
     folder = prepare(dataset, None, home)
     with stage("backbone") as update:

@@ -6,7 +6,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import open_clip
@@ -19,12 +19,15 @@ from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
 from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_image
+from vip5core.errors import Failure
+from vip5core.home import Home
 from vip5core.model import save_backbone
+from vip5core.progress import Progress
 from vip5core.trial.p5_stage import fresh_tiny
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import StudyInputs, TrialSpec
 
-_PICTURES, _BATCH = 1_000, 64
+_IMAGES, _BATCH = 1_000, 64
 #: Trials so small that nearly all of their wall time is the platform's.
 _TRIVIAL = {
     "backbone": "tiny",
@@ -47,9 +50,9 @@ def extraction(subject: Subject) -> list[Finding]:
 
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        dataset = Dataset.load(prepare(f"minimart:{4 * _PICTURES}", None, home))
-        weights = home / "ViT-B-32.pt"
+        home = Home(Path(folder))
+        dataset = Dataset.load(prepare(f"minimart:{4 * _IMAGES}", None, home))
+        weights = home.root / "ViT-B-32.pt"
         torch.save(open_clip.create_model("ViT-B-32-quickgelu").state_dict(), weights)
         choice = EncoderChoice("ViT-B/32", str(weights))
         plain, fleet, steady, start = [], [], [], []
@@ -61,7 +64,7 @@ def extraction(subject: Subject) -> list[Finding]:
             with ray_session(None, cpus=cores) as resources:
                 ready = time.perf_counter()
                 batches: list[tuple[float, int]] = []
-                extract(dataset, [choice], home / str(number), resources, _noted(batches))
+                extract(dataset, [choice], Home(home.root / str(number)), resources, _noted(batches))
                 fleet.append(time.perf_counter() - ready)
                 (first, before), (last, after) = batches[1], batches[-1]  # the first entry says that nothing is done
                 steady.append((after - before) / (last - first))
@@ -69,17 +72,17 @@ def extraction(subject: Subject) -> list[Finding]:
     n = dataset.n_items
     whole, running = n / statistics.median(fleet), statistics.median(steady)
     baseline = n / statistics.median(plain)
-    name = f"extraction, {n} pictures, {cores} cores"
+    name = f"extraction, {n} images, {cores} cores"
     return [
-        at_least(f"{name}, start of the workers included", "pictures/s", whole, baseline, whole / baseline, 0.9),
-        at_least(f"{name}, once they have started", "pictures/s", running, baseline, running / baseline, 0.9),
+        at_least(f"{name}, start of the workers included", "images/s", whole, baseline, whole / baseline, 0.9),
+        at_least(f"{name}, once they have started", "images/s", running, baseline, running / baseline, 0.9),
         Finding("start of a local Ray", "s", statistics.median(start)),
     ]
 
 
-def _noted(batches: list[tuple[float, int]]) -> Callable[[int, int], None]:
-    """A progress callback that notes when how many pictures were done."""
-    return lambda done, total: batches.append((time.perf_counter(), done))
+def _noted(batches: list[tuple[float, int]]) -> Progress:
+    """A progress callback that notes when how many images were done."""
+    return lambda done, total, news="": batches.append((time.perf_counter(), done))
 
 
 def _plain_loop(dataset: Dataset, choice: EncoderChoice) -> float:
@@ -105,8 +108,8 @@ class _Ignore:
     def finished(self, spec: TrialSpec, result: TrialResult) -> None:
         self.own += result.metrics["cost/seconds"]
 
-    def failed(self, spec: TrialSpec, reason: str) -> None:
-        raise RuntimeError(reason)
+    def failed(self, spec: TrialSpec, failure: Failure) -> None:
+        raise RuntimeError(failure.message)
 
     def pruned(self, spec: TrialSpec) -> None: ...
 
@@ -120,9 +123,9 @@ def trials(subject: Subject) -> list[Finding]:
 
     findings = []
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
+        home = Home(Path(folder))
         dataset = prepare("minimart:40", None, home)
-        backbone = save_backbone(fresh_tiny(Dataset.load(dataset), 0), home / "backbone")
+        backbone = save_backbone(fresh_tiny(Dataset.load(dataset), 0), home.backbones / "tiny")
         inputs = StudyInputs(home, dataset, backbone, {})
         with ray_session(None, cpus=2):
             for name, workers, count in (

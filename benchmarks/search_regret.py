@@ -12,7 +12,7 @@ import argparse
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -23,10 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging
 from vip5platform import Choice, Search, choice
-from vip5platform.search import TrialSearcher
-from vip5platform.search.results import history
-from vip5platform.search.samplers import Sampler
-from vip5platform.search.space import Space
+from vip5platform.cluster.pretraining import backbone_folder
+from vip5platform.search import Space, TrialSearcher, history
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
@@ -34,11 +32,13 @@ from vip5core.data.feature_store import assemble, store_fingerprint, write_shard
 from vip5core.data.sources import prepare
 from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_image
 from vip5core.fingerprint import sha256_bytes
+from vip5core.home import Home
 from vip5core.metrics import metric
-from vip5core.trial.p5_stage import make_p5_backbone, p5_config, p5_fingerprint
+from vip5core.presets import PRESETS
 from vip5core.trial.result import TrialResult
 from vip5core.trial.run import run_trial
 from vip5core.trial.spec import StudyInputs
+from vip5core.vocabulary import SAMPLERS, TINY, Sampler
 
 SPACE = {
     "learning_rate": choice(2e-3, 6e-3, 2e-2, 6e-2),
@@ -47,7 +47,6 @@ SPACE = {
     "dropout": choice(0.0, 0.2),
 }
 OBJECTIVES = ("valid/loss", "valid/sequential/ndcg_at_10")
-SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 #: By objective and sampler, repeats × trials.
 Regrets = Mapping[tuple[str, Sampler], np.ndarray]
 
@@ -55,14 +54,11 @@ _ENCODER = EncoderChoice("ViT-B/32", "tiny")
 
 #: What all cells share: short prompts, two epochs; a trial takes seconds.
 _COMMON: dict[str, Any] = {
-    "backbone": "tiny",
+    **PRESETS["tiny"],
+    "backbone": TINY,
     "encoder": _ENCODER.name,
     "encoder_weights": _ENCODER.weights,
     "epochs": 2,
-    "batch_size": 72,
-    "samples_per_user": (2, 1, 1, 2),
-    "train_candidates": 20,
-    "explanation_template": "C-10",
     "num_beams": 10,
     "max_history": 10,
     "test_users": 10,  # nobody looks at it here
@@ -74,7 +70,7 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(1)
     logging.disable_progress_bar()
-    inputs = _inputs(options.home)
+    inputs = _inputs(Home(options.home))
     values = _grid(inputs)
     regrets = {
         (objective, sampler): np.array(
@@ -92,10 +88,10 @@ def main() -> None:
     Console().print(table)
     if options.out is not None:
         lines = [columns, ("---",) * len(columns), *rows]
-        picture = options.out.with_suffix(".png")
+        image = options.out.with_suffix(".png")
         text = f"{title}\n\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-        options.out.write_text(f"{text}\n![Regret by trials]({picture.name})\n", "utf-8")
-        _plot(regrets, picture)
+        options.out.write_text(f"{text}\n![Regret by trials]({image.name})\n", "utf-8")
+        _plot(regrets, image)
 
 
 def _options() -> argparse.Namespace:
@@ -107,20 +103,17 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _inputs(home: Path) -> StudyInputs:
+def _inputs(home: Home) -> StudyInputs:
     """A small shop, its features by the tiny twin of an encoder, and a backbone made by one epoch of P5."""
     dataset = Dataset.load(prepare("minimart:100", None, home))
-    config = p5_config(epochs=1)
-    backbone = home / "backbones" / p5_fingerprint(dataset, config)
-    if not backbone.is_dir():
-        make_p5_backbone(dataset, config, backbone, lambda metrics: None, torch.device("cpu"))
-    features = home / "features" / store_fingerprint(dataset, _ENCODER.fingerprint)
+    backbone = backbone_folder(TINY, dataset, home, p5_epochs=1)
+    features = home.features / store_fingerprint(dataset, _ENCODER.fingerprint)
     if not features.is_dir():
         encoder, preparation = load_encoder(_ENCODER), Preparation.of(_ENCODER)
         paths = sorted({dataset.folder / image for image in dataset.items["image"].dropna()})
         found = [encoder(preparation(open_image(path))[None])[0] for path in paths]
         hashes = [sha256_bytes(path.read_bytes()) for path in paths]
-        shards = home / "features" / "shards"
+        shards = home.shards(_ENCODER.fingerprint)
         write_shard(shards, hashes, [np.asarray(feature) for feature in found], [None] * len(paths))
         record = {"name": _ENCODER.name, "weights": _ENCODER.weights, "fingerprint": _ENCODER.fingerprint}
         assemble(dataset, record, _ENCODER.spec.feature_width, shards, features)

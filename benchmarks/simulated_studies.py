@@ -15,9 +15,10 @@ import pandas as pd
 from scipy import stats
 from vip5platform.analysis.significance import compare
 
-from vip5core.metrics.ranking import gains
+from vip5core.metrics import metric
 
 _DRAWS = 999
+_METRIC = metric("test/sequential/ndcg_at_10")
 #: How far users differ, and how far one user's luck from training to training, on the logarithm of the rank.
 _USERS, _LUCK = 1.2, 0.8
 
@@ -68,7 +69,8 @@ class World:
 
 
 def _gain(ease: np.ndarray, hardness: float) -> np.ndarray:
-    return gains(np.ceil(np.exp(np.minimum(hardness - ease, 20))).astype(int), 10)
+    ranks = np.ceil(np.exp(np.minimum(hardness - ease, 20))).astype(int)
+    return _METRIC.values(pd.DataFrame({"rank": ranks.ravel()})).reshape(ranks.shape)
 
 
 @functools.cache

@@ -27,7 +27,7 @@ def straightforward_loss(subject: Subject, samples: list[Sample]) -> torch.Tenso
 
 
 def straightforward_batch(subject: Subject, samples: list[Sample]) -> tuple[Batch, torch.Tensor]:
-    """One padded batch, and the features of its pictures in order."""
+    """One padded batch, and the features of its images in order."""
     inputs, n = subject.inputs, subject.config.image_tokens
     tokenizer, templates, layout = inputs.backbone.tokenizer, inputs.tables.templates, inputs.layout(subject.config)
     placeholder = tokenizer.convert_tokens_to_ids(PLACEHOLDER)
@@ -38,7 +38,7 @@ def straightforward_batch(subject: Subject, samples: list[Sample]) -> tuple[Batc
         prompts.append(torch.tensor(ids))
         words.append(torch.tensor(whole_words(tokenizer.convert_ids_to_tokens(ids))))
         labels.append(torch.tensor(tokenizer(target)["input_ids"][: layout.max_target_tokens]))
-        features += [torch.from_numpy(subject.features[item]) for item in _pictures(sample)]
+        features += [torch.from_numpy(subject.features[item]) for item in _images(sample)]
     input_ids = torch.nn.utils.rnn.pad_sequence(prompts, batch_first=True, padding_value=tokenizer.pad_token_id)
     category_ids = input_ids.eq(placeholder).long()
     batch = Batch(
@@ -55,8 +55,8 @@ def straightforward_batch(subject: Subject, samples: list[Sample]) -> tuple[Batc
     return batch, torch.stack(features).to(subject.device)
 
 
-def _pictures(sample: Sample) -> list[int]:
-    """The items whose pictures a prompt shows, in reading order."""
+def _images(sample: Sample) -> list[int]:
+    """The items whose images a prompt shows, in reading order."""
     shown: list[int] = []
     for piece in sample.template.source:
         if piece.is_field and piece.text == "image":

@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from vip5platform.analysis.record import find_record
 
+from vip5core.home import Home
+
 _ROOT = Path(__file__).parents[1]
 _SWEEPS = sorted((_ROOT / "sweeps").glob("*.py"))
 _SMALL = (
@@ -58,7 +60,7 @@ def main() -> None:
         if done.returncode > 1:
             table.add_row(declared.name, f"{seconds:.0f}", "", "", f"left with {done.returncode}")
             continue
-        record = find_record(declared.name, given.home.resolve())
+        record = find_record(declared.name, Home(given.home.resolve()))
         failures = sum(bool(trial.failure) for trial in record.trials)
         table.add_row(declared.name, f"{seconds:.0f}", str(len(record.trials)), str(failures), record.question)
     Console().print(table)

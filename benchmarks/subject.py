@@ -18,11 +18,11 @@ from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import FeatureStore
 from vip5core.model import VIP5, Backbone, built_in_config
 from vip5core.prompts import load_tokenizer
-from vip5core.trial.components import TrialInputs
+from vip5core.trial.components import TrialComponents
 from vip5core.trial.p5_stage import fresh_tiny
 from vip5core.vocabulary import ENCODERS, TINY
 
-#: T5-small's: the embedded tokenizer's vocabulary is filled up to it, so that the output layer costs what T5's does.
+#: T5-small's: the built-in tokenizer's vocabulary is filled up to it, so that the output layer costs what T5's does.
 _VOCABULARY = 32_128
 
 
@@ -56,8 +56,8 @@ class Subject:
         return Clock(self.device)
 
     @functools.cached_property
-    def inputs(self) -> TrialInputs:
-        return TrialInputs(self.dataset, self._backbone, self._store)
+    def inputs(self) -> TrialComponents:
+        return TrialComponents(self.dataset, self._backbone, self._store)
 
     @functools.cached_property
     def model(self) -> VIP5:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import signal
@@ -24,6 +23,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from rich.console import Console
 from vip5platform.tracking import EXPERIMENT, default_uri
+
+from vip5core.home import Home
+from vip5core.trial.result import RESULT, TrialResult
 
 _STUDY = """
 import sys
@@ -62,7 +64,7 @@ def survive(folder: Path, kills: int, seed: int = 0) -> Survival:
         seed: of the moments.
     """
     rng = random.Random(seed)
-    peace, pieces = folder / "peace", folder / "pieces"
+    peace, pieces = Home(folder / "peace"), Home(folder / "pieces")
     _finish(peace)
     found = Survival()
     while len(found.kills) < kills:
@@ -88,16 +90,16 @@ def survive(folder: Path, kills: int, seed: int = 0) -> Survival:
     return found
 
 
-def _checkpoints(home: Path) -> dict[str, int]:
+def _checkpoints(home: Home) -> dict[str, int]:
     """The checkpoints of trials in the middle, with their times."""
     found = {}
-    for path in (home / "trials").glob("*.running.pt"):
+    for path in home.trials.glob("*.running.pt"):
         with contextlib.suppress(FileNotFoundError):  # it has just ended
             found[path.name] = path.stat().st_mtime_ns
     return found
 
 
-def _start(home: Path) -> subprocess.Popen:
+def _start(home: Home) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", _STUDY, *_SMALL, "--home", str(home)],
@@ -107,28 +109,28 @@ def _start(home: Path) -> subprocess.Popen:
     )
 
 
-def _finish(home: Path) -> None:
+def _finish(home: Home) -> None:
     driver = _start(home)
     _, errors = driver.communicate(timeout=_PATIENCE_S)
     if driver.returncode:
         raise RuntimeError(f"the study left with {driver.returncode}: {errors.decode()[-2000:]}")
 
 
-def _compare_trials(peace: Path, pieces: Path) -> list[str]:
+def _compare_trials(peace: Home, pieces: Home) -> list[str]:
     """Differences of the trials' folders; times, memory and speed may differ."""
-    names = [sorted(file.parent.name for file in (home / "trials").glob("*/result.json")) for home in (peace, pieces)]
+    names = [sorted(file.parent.name for file in home.trials.glob(f"*/{RESULT}")) for home in (peace, pieces)]
     if names[0] != names[1]:
         return [f"trials {names[0]} in peace, {names[1]} in pieces"]
     different = []
     for name in names[0]:
-        both = [home / "trials" / name for home in (peace, pieces)]
+        both = [home.trial(name) for home in (peace, pieces)]
         for file in ("per_user.parquet", "trainable.safetensors"):
             if both[0].joinpath(file).read_bytes() != both[1].joinpath(file).read_bytes():
                 different.append(f"{name}: {file} differs")
-        first, second = (json.loads(folder.joinpath("result.json").read_text("utf-8")) for folder in both)
-        if _without_costs(first["metrics"]) != _without_costs(second["metrics"]):
+        first, second = map(TrialResult.load, both)
+        if _without_costs(first.metrics) != _without_costs(second.metrics):
             different.append(f"{name}: metrics differ")
-        if first["history"] != second["history"]:
+        if first.history != second.history:
             different.append(f"{name}: the epochs differ")
     return different
 
@@ -137,7 +139,7 @@ def _without_costs(metrics: dict[str, float]) -> dict[str, float]:
     return {key: value for key, value in metrics.items() if not key.startswith("cost/")}
 
 
-def _compare_runs(peace: Path, pieces: Path) -> list[str]:
+def _compare_runs(peace: Home, pieces: Home) -> list[str]:
     """Differences of what MLflow has: runs, their ends, and the steps of each metric."""
     first, second = (_recorded(home) for home in (peace, pieces))
     different = [
@@ -148,7 +150,7 @@ def _compare_runs(peace: Path, pieces: Path) -> list[str]:
     return [line[:300] for line in different]
 
 
-def _recorded(home: Path) -> dict[str, Any]:
+def _recorded(home: Home) -> dict[str, Any]:
     """By run: status and the steps of every metric, in order, doubles included."""
     client = MlflowClient(default_uri(home))
     experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -166,10 +168,10 @@ def _recorded(home: Path) -> dict[str, Any]:
     return recorded
 
 
-def _leftovers(home: Path) -> list[str]:
+def _leftovers(home: Home) -> list[str]:
     """What a killed driver left that its successors did not clear away."""
-    left = [*home.rglob("*.part"), *home.glob("tune-*"), *home.rglob("*.running.pt")]
-    return [f"left behind: {path.relative_to(home)}" for path in left]
+    left = [*home.root.rglob("*.part"), *home.root.glob("tune-*"), *home.root.rglob("*.running.pt")]
+    return [f"left behind: {path.relative_to(home.root)}" for path in left]
 
 
 def main() -> None:
