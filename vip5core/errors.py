@@ -86,7 +86,7 @@ class Failure(BaseModel):
 
     @classmethod
     def of(cls, error: BaseException | None) -> Failure:
-        """The failure that an exception of this process stands for; those that Ray wraps have to be unwrapped first."""
+        """The failure that describes an exception; one that another library has wrapped must be unwrapped first."""
         if error is None:
             return cls(kind="error", message="it failed without an error message")
         kinds: list[tuple[type[BaseException], FailureKind]] = [

@@ -21,7 +21,7 @@ PREPARATION_ROOTS = ("vip5core.data.sources",)
 #: Modules that change no number: they word messages, name folders, or hold settings, which identities count by value.
 _NO_EFFECT = frozenset(f"{_PACKAGE}{name}" for name in ("", ".errors", ".home", ".presets", ".progress"))
 
-#: Files that modules read, beside them.
+#: The data files that modules read, as patterns within the module's folder.
 DATA_FILES = {"vip5core.templates": "templates.yaml", "vip5core.encoders.zoo": "tiny/*.json"}
 
 
@@ -134,5 +134,5 @@ def _dump(value: Any) -> str:
 
 
 def _is_docstring(node: object) -> bool:
-    """Is it a string that stands as a statement, which does nothing when it runs?"""
+    """Is it a string used as a statement, such as a docstring? It does nothing when it runs."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

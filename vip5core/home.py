@@ -34,7 +34,7 @@ class Home:
         return self.root / "features"
 
     def shards(self, encoder: str) -> Path:
-        """Where the features of one encoder lie by image content; `encoder` is its fingerprint."""
+        """The folder of one encoder's features by image content; `encoder` is its fingerprint."""
         return self.features / "shards" / encoder
 
     @property

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called with the number of steps done, the number of all steps, and what is new in a few words, or nothing."""
+    """Called with the number of steps done, the number of all steps, and the latest news in a few words, if any."""
 
     def __call__(self, done: int, total: int, news: str = "") -> None: ...
 

@@ -147,7 +147,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
 def exclusive_lock(path: Path, refusal: str) -> Iterator[None]:
     """Hold a lock on the file `path`; the system releases it when this process ends, however it ends.
 
-    On a file system without locks nothing is locked: there the user has to see to it.
+    On a file system without locks nothing is locked, and avoiding clashes is up to the user.
 
     Args:
         path: The lock file; it is not removed afterwards.

@@ -1,4 +1,4 @@
-"""Bottleneck adapters, put into a T5 by wrapping the output projections of its sub-layers.
+"""Bottleneck adapters, added to a T5 by wrapping the output projections of its sub-layers.
 
 An adapter acts on a sub-layer's output before the residual is added. That output comes from the sub-layer's last linear
 map (`SelfAttention.o`, `EncDecAttention.o`, `DenseReluDense.wo`), so it is enough to wrap that map, in every variant of

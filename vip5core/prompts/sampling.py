@@ -35,7 +35,7 @@ def paper_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.nda
 def any_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.ndarray, int]:
     """Any training item but the first is the target, and all items before it are shown.
 
-    All of a long history is then trained on; the official window only ever asks for its last three items.
+    Long histories are then used completely; the official window only ever has their last three items as targets.
     """
     target = int(rng.integers(1, len(training)))
     return training[:target], int(training[target])
