@@ -1,6 +1,6 @@
-"""Studies and searches of VIP5 on Ray, recorded by MLflow.
+"""Studies and searches of VIP5 on Ray, tracked in MLflow.
 
-A study or a search is a declaration; `main` is its command line.
+A study or search is a declaration; `main` is its command line.
 """
 
 from vip5platform.cli.sweep import main

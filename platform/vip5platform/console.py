@@ -1,4 +1,4 @@
-"""What a person sees while a study runs."""
+"""Console output: messages, warnings and progress bars."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from vip5core.errors import Failure
 from vip5core.metrics import answer_names, metric
 from vip5core.progress import Progress
 
-if TYPE_CHECKING:  # preparing a dataset shows progress, too, and has no use for PyTorch
+if TYPE_CHECKING:  # preparing a dataset shows progress too, but does not need PyTorch
     from vip5core.trial.result import TrialResult
     from vip5core.trial.spec import TrialSpec
 
 console = Console()
-if not console.is_terminal:  # a log file has no width of its own; tables need some
+if not console.is_terminal:  # a log file has no width, but tables need one
     console = Console(width=150)
 
 
 def bars() -> bar_parts.Progress:
-    """Progress bars, which a log file goes without."""
+    """Progress bars, disabled in log files."""
     return bar_parts.Progress(
         bar_parts.SpinnerColumn(),
         bar_parts.TextColumn("{task.description}"),
@@ -39,17 +39,18 @@ def bars() -> bar_parts.Progress:
 
 
 def say(text: str) -> None:
-    """A line that stays, with rich's markup."""
+    """Print a line of rich markup."""
     console.print(text, highlight=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
+    """Print a warning of plain text."""
     console.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def stage(what: str) -> Iterator[Progress]:
-    """A bar for one stage; yields `update(done, total, news)`. A log file gets a line for each piece of news."""
+    """Show a progress bar for one stage; yields `update(done, total, news)`. A log file gets one line per news."""
     with bars() as progress:
         task = progress.add_task(what, total=None, news="")
 
@@ -62,7 +63,7 @@ def stage(what: str) -> Iterator[Progress]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them.
+    """A duration in convenient units.
 
     >>> duration(4.2), duration(42), duration(600), duration(7300)
     ('4.2 s', '42 s', '10 min', '2 h 2 min')
@@ -74,12 +75,12 @@ def duration(seconds: float) -> str:
 
 
 class TrialProgress:
-    """An observer of trials that draws a bar for the study and one for each running trial.
+    """An observer of trials that shows one bar for the study and one for each running trial.
 
     Args:
-        progress: where.
-        label: of a trial.
-        total: how many there will be.
+        progress: The display of the bars.
+        label: Gives the label of a trial.
+        total: The number of trials.
     """
 
     def __init__(self, progress: bar_parts.Progress, label: Callable[[TrialSpec], str], total: int) -> None:
@@ -117,7 +118,7 @@ class TrialProgress:
 
     def pruned(self, spec: TrialSpec) -> None:
         self._end(spec)
-        self._say(f"[dim]· {self._name(spec)}  stopped early: other trials were better at this epoch[/]")
+        self._say(f"[dim]· {self._name(spec)}  stopped early: others were better at this epoch[/]")
 
     def _name(self, spec: TrialSpec) -> str:
         return escape(self.label(spec))

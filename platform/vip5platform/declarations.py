@@ -1,4 +1,4 @@
-"""What is asked: a study compares the levels of factors, a search looks for the best of a space."""
+"""Declarations: a study compares the levels of factors, a search optimises over a space of settings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vip5core.metrics import answer_names
 
 @dataclass(frozen=True)
 class Factor:
-    """One choice under study.
+    """A factor of a study: one design choice with its levels.
 
     Attributes:
-        name: for the table's head.
-        levels: by name, what a level stands for: settings of `TrialConfig`, or `dataset`, `ids` or `backbone`.
+        name: The name of the factor in tables and for `--levels`.
+        levels: The settings of each level, by its name: settings of `TrialConfig`, or `dataset`, `ids` or `backbone`.
     """
 
     name: str
@@ -25,21 +25,50 @@ class Factor:
 
 
 def factor(setting: str, *values: Any) -> Factor:
-    """The usual factor: one setting of `TrialConfig`, or `dataset`, `ids` or `backbone`, takes these values."""
+    """A factor that varies one setting of `TrialConfig`, or `dataset`, `ids` or `backbone`, over these values.
+
+    >>> factor("reduction_factor", 2, 8).levels
+    {'2': {'reduction_factor': 2}, '8': {'reduction_factor': 8}}
+    """
     return Factor(setting, {str(value): {setting: value} for value in values})
 
 
 @dataclass(frozen=True)
 class Study:
-    """A declaration; `vip5platform.main` runs it.
+    """The declaration of a study; `vip5platform.main` runs it.
+
+    Every combination of levels is a cell, and every cell is trained with every seed.
 
     Attributes:
-        name: short, with hyphens; names the report's folder.
-        question: what the study answers.
-        factors: every combination of their levels is a cell of the study.
-        settings: settings of all trials that differ from the defaults because the question needs it.
-        metrics: what answers the question; a metric that the trials do not have is left out.
-        leave_out: combinations of levels, as {factor: level}, that are no cell.
+        name: A short name with hyphens, which the folder of the report starts with.
+        question: The question that the study answers.
+        factors: The factors whose levels are combined.
+        settings: Settings of all trials in which the study differs from the defaults.
+        metrics: The metrics that answer the question; metrics that the trials do not have are ignored.
+        leave_out: Combinations of levels, as {factor: level}, that are not cells.
+
+    A study of two factors that leaves out one combination:
+
+    >>> study = Study(
+    ...     name="adapter-size",
+    ...     question="Do images need wider adapters?",
+    ...     factors=(
+    ...         Factor("images", {"none": {"image_tokens": 0}, "RN50": {"encoder": "RN50"}}),
+    ...         factor("reduction_factor", 2, 8),
+    ...     ),
+    ...     leave_out=({"images": "none", "reduction_factor": "2"},),
+    ... )
+    >>> for cell in study.cells():
+    ...     print(cell, study.settings_of(cell))
+    {'images': 'none', 'reduction_factor': '8'} {'image_tokens': 0, 'reduction_factor': 8}
+    {'images': 'RN50', 'reduction_factor': '2'} {'encoder': 'RN50', 'reduction_factor': 2}
+    {'images': 'RN50', 'reduction_factor': '8'} {'encoder': 'RN50', 'reduction_factor': 8}
+
+    Other levels of one factor, as by `--levels reduction_factor=8,64`:
+
+    >>> other = study.with_levels("reduction_factor", ["8", "64"])
+    >>> [cell["reduction_factor"] for cell in other.cells()]
+    ['8', '64', '8', '64']
     """
 
     name: str
@@ -51,11 +80,11 @@ class Study:
 
     @property
     def varied(self) -> frozenset[str]:
-        """The settings that its factors vary."""
+        """The settings that the factors vary."""
         return frozenset(key for factor in self.factors for level in factor.levels.values() for key in level)
 
     def cells(self) -> list[dict[str, str]]:
-        """Every combination of levels, each as {factor: level}, the first factor varying slowest."""
+        """All cells, each as {factor: level}, the first factor varying slowest."""
         names = [factor.name for factor in self.factors]
         cells = [
             dict(zip(names, levels, strict=True)) for levels in itertools.product(*(f.levels for f in self.factors))
@@ -63,24 +92,24 @@ class Study:
         return [cell for cell in cells if not any(left.items() <= cell.items() for left in self.leave_out)]
 
     def settings_of(self, cell: Mapping[str, str]) -> dict[str, Any]:
-        """The settings that a cell stands for, beside those of all cells."""
+        """The settings of a cell, without those of all cells."""
         settings: dict[str, Any] = {}
         for factor in self.factors:
             settings.update(factor.levels[cell[factor.name]])
         return settings
 
     def with_levels(self, name: str, levels: list[str]) -> Study:
-        """The study with other levels of one factor: some of its own, or new values of the setting that it varies.
+        """The study with other levels of one factor: declared ones, or new values of the setting that it varies.
 
         Raises:
-            UserError: for a factor that the study does not have, no level, or a new one where levels are not values of
+            UserError: For an unknown factor, no level, a repeated level, or a new one where the levels are not values of
                 one setting.
         """
         known = {factor.name: factor for factor in self.factors}
         if name not in known:
             raise unknown_name("factor", name, known)
         if not levels or len(set(levels)) < len(levels):
-            raise UserError(f"--levels {name}={','.join(levels)}: name each level once, and at least one")
+            raise UserError(f"--levels {name}={','.join(levels)}: give at least one level, and name each level once")
         own = known[name].levels
         plain = all(set(settings) == {name} for settings in own.values())
         for level in levels:
@@ -93,14 +122,14 @@ class Study:
 
 @dataclass(frozen=True)
 class Choice:
-    """A searched setting takes one of these values."""
+    """The values that a searched setting can take."""
 
     values: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Range:
-    """A searched setting lies between `low` and `high`, both included; on a logarithmic scale if `log`."""
+    """The range of a searched setting, bounds included: integers if both bounds are; log scale if `log`."""
 
     low: float
     high: float
@@ -108,19 +137,31 @@ class Range:
 
 
 def choice(*values: Any) -> Choice:
+    """The values that a searched setting can take."""
     return Choice(values)
 
 
 @dataclass(frozen=True)
 class Search:
-    """A declaration; `vip5platform.main` runs it.
+    """The declaration of a search; `vip5platform.main` runs it.
 
     Attributes:
-        name: short, with hyphens; names the report's folder.
-        question: what the search answers.
-        space: by setting of `TrialConfig`, what it may be.
-        objectives: `valid/`, `cost/` and `model/` metrics, the first on validation; several give a Pareto front.
-        settings: settings of all trials that differ from the defaults because the question needs it.
+        name: A short name with hyphens, which the folder of the report starts with.
+        question: The question that the search answers.
+        space: The values of each searched setting of `TrialConfig`.
+        objectives: Metrics on validation, costs and sizes, the first on validation; several give a Pareto front.
+        settings: Settings of all trials in which the search differs from the defaults.
+
+    >>> search = Search(
+    ...     name="adapter-search",
+    ...     question="Which adapters are best for their size?",
+    ...     space={"reduction_factor": choice(2, 8, 32), "learning_rate": Range(1e-3, 5e-2, log=True)},
+    ...     objectives=("valid/sequential/ndcg_at_10", "model/trainable_parameters"),
+    ... )
+    >>> search.space["reduction_factor"]
+    Choice(values=(2, 8, 32))
+    >>> search.space["learning_rate"]
+    Range(low=0.001, high=0.05, log=True)
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The options of a study or a search, declared once: defaults, help, and how the command line reads them."""
+"""The command line options of studies and searches, each declared once with its default and help."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from vip5core.errors import UserError
 from vip5core.presets import PRESETS, preset
 from vip5core.vocabulary import BASELINES, BUILT_IN, ID_SCHEMES, SAMPLERS, TINY, Sampler
 
-#: Options that are no setting of a trial but one of its inputs; a study may vary them like settings.
+#: Options that select inputs of a trial rather than settings; a study may vary them like settings.
 INPUT_SETTINGS = ("dataset", "ids", "backbone")
 
 
 def _option(default: Any, text: str, only: str = "", flags: Sequence[str] = (), **argument: Any) -> Any:
-    """A field that is an option of the command line.
+    """A field that is a command line option.
 
     Args:
-        default: where it is not given.
-        text: its help.
-        only: `study` or `search`, for an option of one kind alone.
-        flags: other names than that of the field.
-        argument: more for argparse.
+        default: The default value.
+        text: The help text.
+        only: `study` or `search` for an option that only one of them has.
+        flags: The names of the option, if not that of the field.
+        argument: Further arguments of `add_argument`.
     """
     return dataclasses.field(
         default=default, metadata={"help": text, "only": only, "flags": flags, "argument": argument}
@@ -53,78 +53,85 @@ def _pair(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says. The help of each field is its documentation."""
+    """The command line options; the help text of each field documents it."""
 
     dataset: str = _option(
         "minimart",
-        "minimart (minimart:N for N users), another source by name (vip5 prepare --help lists them), or the folder of "
-        "a prepared dataset",
+        "minimart (minimart:N for N users), the name of another source (vip5 prepare --help lists them), or the folder "
+        "of a prepared dataset",
         metavar="NAME",
     )
     ids: str | None = _option(
         None,
-        "how items are numbered: at random (the default, except for vip5-release), along the training histories, by "
-        "clusters of items bought together, or as the source provides it, which may leak the test items",
+        "item id scheme: random (the default, except for vip5-release), sequential along the training histories, "
+        "collaborative by clusters of items bought together, or provided by the source, which may leak the test items",
         choices=ID_SCHEMES,
     )
-    source: Path | None = _option(None, "raw files of the dataset, where it needs some", type=Path, metavar="DIR")
+    source: Path | None = _option(
+        None, "folder with the raw files of the dataset, if it needs any", type=Path, metavar="DIR"
+    )
     backbone: str | None = _option(
         None,
-        f"a T5: its name on the hub (t5-small, google/flan-t5-base, …), its folder, or built in: {', '.join(BUILT_IN)} "
-        f"(default: the preset's, else {TINY})",
+        f"T5 backbone: a name on the Hugging Face hub (t5-small, google/flan-t5-base, …), a folder, or built in "
+        f"({', '.join(BUILT_IN)}); default: that of the preset, or {TINY}",
         metavar="NAME",
     )
     preset: str | None = _option(
         None,
-        "a named set of settings: tiny (the default with a built-in backbone), paper (the paper's choices, t5-small "
-        "included) or p5 (text-only full tuning); --set goes before it",
+        "named set of settings: tiny (the default with a built-in backbone), paper (as in the paper, with t5-small) or "
+        "p5 (text-only, full tuning); --set overrides it",
         choices=tuple(PRESETS),
     )
     settings: tuple[tuple[str, str], ...] = _option(
-        (), "settings of every trial, listed below", flags=("--set",), metavar="KEY=VALUE", nargs="+"
+        (), "settings of all trials; see the list below", flags=("--set",), metavar="KEY=VALUE", nargs="+"
     )
     seeds: int = _option(
-        1, "repeat every trial with N seeds; a conclusion needs 3", only="study", type=int, metavar="N"
+        1, "run every trial with N seeds; conclusions need at least 3", only="study", type=int, metavar="N"
     )
     levels: tuple[tuple[str, tuple[str, ...]], ...] = _option(
         (),
-        "other levels of a factor: some of the study's own, or new values, such as dataset=data/beauty,data/toys",
+        "levels of a factor instead of the declared ones, which may be new values: dataset=data/beauty,data/toys",
         only="study",
         metavar="FACTOR=A,B,…",
     )
-    force: bool = _option(False, "train every trial again; earlier results are kept in trials/.replaced/", only="study")
-    trials: int = _option(20, "how many distinct trials to make", only="search", type=int, metavar="N")
-    sampler: Sampler = _option("tpe", "what proposes them", only="search", choices=SAMPLERS)
+    force: bool = _option(False, "train all trials again; earlier results are moved to trials/.replaced/", only="study")
+    trials: int = _option(20, "budget: number of distinct trials", only="search", type=int, metavar="N")
+    sampler: Sampler = _option("tpe", "how trials are proposed", only="search", choices=SAMPLERS)
     early_stopping: bool = _option(
         True,
-        "let unpromising trials run to their end (by default successive halving stops them, if there is one objective)",
+        "do not stop unpromising trials early (by default, successive halving does with a single objective)",
         only="search",
         flags=("--no-early-stopping",),
     )
-    epochs: int | None = _option(None, "epochs of each trial (default: the preset's)", type=int, metavar="N")
+    epochs: int | None = _option(None, "epochs of each trial (default: those of the preset)", type=int, metavar="N")
     p5_epochs: int | None = _option(
-        None, "epochs of the P5 stage that makes a built-in backbone (default: the p5 preset's)", type=int, metavar="N"
+        None,
+        "epochs of the P5 stage that pretrains a built-in backbone (default: those of the p5 preset)",
+        type=int,
+        metavar="N",
     )
     baselines: tuple[str, ...] = _option(
         tuple(BASELINES),
-        f"what the levels are compared with ({','.join(BASELINES)}; '' for nothing)",
+        f"baselines to compare with (default: {','.join(BASELINES)}; '' for none)",
         type=_comma_list,
         metavar="A,B,…",
     )
-    home: Path = _option(Path("runs"), "the folder that everything is written to", type=Path, metavar="DIR")
+    home: Path = _option(Path("runs"), "folder that everything is written to", type=Path, metavar="DIR")
     tracking_uri: str | None = _option(None, "MLflow server or database (default: mlflow.db in --home)", metavar="URI")
     address: str | None = _option(
-        None, "a Ray cluster to join, auto for this machine's (default: start one)", metavar="HOST:PORT"
+        None, "Ray cluster to join; auto for the one on this machine (default: start one)", metavar="HOST:PORT"
     )
     gpus_per_worker: float | None = _option(
         None,
-        "share of a GPU for each worker (default: 1 where there are GPUs; needed where an autoscaler is to add them)",
+        "share of a GPU for each worker (default: 1 if there are GPUs; required if an autoscaler has to add them)",
         flags=("--gpus-per-worker", "--gpus-per-trial"),
         type=float,
         metavar="F",
     )
     workers_per_trial: int = _option(1, "data-parallel processes of each trial", type=int, metavar="N")
-    dry_run: bool = _option(False, "show the trials, which are finished, and how long the rest may take")
+    dry_run: bool = _option(
+        False, "list the trials, which of them are finished, and an estimate for the rest, without running anything"
+    )
 
     @property
     def backbone_name(self) -> str:
@@ -132,15 +139,15 @@ class Options:
         return self.backbone or self.preset_settings().get("backbone") or TINY
 
     def preset_settings(self, backbone: str | None = None) -> dict[str, Any]:
-        """The settings of the chosen preset; with a built-in backbone and no choice, those of `tiny`."""
+        """The settings of the chosen preset; without one, those of `tiny` for a built-in backbone."""
         name = self.preset or ("tiny" if backbone in BUILT_IN else None)
         return dict(preset(name)) if name else {}
 
     def given_settings(self) -> dict[str, Any]:
-        """What the user sets for every trial.
+        """The settings that the user gave for all trials.
 
         Raises:
-            UserError: for what has an option of its own, or is given twice.
+            UserError: For a setting that has its own option, or is given twice.
         """
         given: dict[str, Any] = dict(self.settings)
         for key, option in (("seed", "--seeds"), *((name, f"--{name}") for name in INPUT_SETTINGS)):
@@ -148,15 +155,15 @@ class Options:
                 raise UserError(f"--set {key}={given[key]}: use {option} instead")
         if self.epochs is not None:
             if "epochs" in given:
-                raise UserError(f"--epochs {self.epochs} and --set epochs={given['epochs']}: give one of them")
+                raise UserError(f"--epochs {self.epochs} and --set epochs={given['epochs']}: give only one of them")
             given["epochs"] = self.epochs
         return given
 
     def check(self) -> None:
-        """Refuse numbers that are out of bounds.
+        """Refuse numbers out of bounds.
 
         Raises:
-            UserError: naming the option, its value and the rule.
+            UserError: Naming the option, its value and the rule.
         """
         for option, value in (("--seeds", self.seeds), ("--p5-epochs", self.p5_epochs), ("--trials", self.trials)):
             if value is not None and value < 1:
@@ -164,7 +171,7 @@ class Options:
 
 
 def add_options(parser: argparse.ArgumentParser, kind: str) -> None:
-    """Add the options of a `study` or a `search` to its command line."""
+    """Add the options of a `study` or a `search` to a parser."""
     for field in dataclasses.fields(Options):
         if field.metadata["only"] in ("", kind):
             _add(parser, field.name, field.default, field.metadata)
@@ -185,10 +192,10 @@ def _add(parser: argparse.ArgumentParser, name: str, default: Any, meta: Any) ->
 
 
 def read_options(given: dict[str, Any]) -> Options:
-    """The options that argparse has read, as text where they are lists of pairs.
+    """The options from the values that argparse has parsed.
 
     Raises:
-        UserError: for a setting or levels that do not look like what they should.
+        UserError: For malformed settings or levels.
     """
     values = dict(given)
     if "settings" in values:

@@ -1,8 +1,8 @@
-"""MLflow: a parent run per study, a child run per trial, written by the driver alone.
+"""MLflow tracking: a parent run per study and a child run per trial, written by the driver only.
 
-Runs are found again by tags, so that nothing is logged twice: the parent by the study's key, a child by its trial's
-fingerprint within the parent. What a call could not record, because the server was away, the next one does: before
-anything is logged to a run, the run is asked what it has.
+Runs are found again by tags, so that nothing is logged twice: the parent by the key of the study, a child by the
+fingerprint of its trial within the parent. Whatever could not be recorded while the server was unreachable is recorded
+by the next call, because each call first reads what the run already has.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from vip5platform.console import warn
 
 EXPERIMENT = "vip5"
 _KEY, _FINGERPRINT = "vip5.study_key", "vip5.fingerprint"
-_COMPLETE = "vip5.complete"  # a run that has all that there is to record
-_DRIVER = "vip5.driver"  # host and process that writes a parent
+_COMPLETE = "vip5.complete"  # set on a run once everything is recorded
+_DRIVER = "vip5.driver"  # host and process that write the parent run
 _OUTCOME = "vip5.outcome"
 _FAILURE, _FAILURE_KIND = "vip5.failure", "vip5.failure_kind"
 _EPOCH = "epoch"
@@ -50,13 +50,14 @@ _RUNNING, _FINISHED, _FAILED, _KILLED = (
 
 
 def default_uri(home: Home) -> str:
+    """The MLflow database in `home`."""
     return f"sqlite:///{home.mlflow_database}"
 
 
 def fingerprint_of_run(run: str, uri: str) -> str | None:
-    """The trial that an MLflow run records; None if there is no such run."""
+    """The fingerprint of the trial that an MLflow run records; None if there is no such run."""
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
-        return None  # asking would create it
+        return None  # a query would create it
     try:
         with _fail_fast():
             return MlflowClient(tracking_uri=uri).get_run(run).data.tags.get(_FINGERPRINT)
@@ -68,14 +69,14 @@ class Tracker:
     """The MLflow runs of one study.
 
     Args:
-        uri: of the tracking server or database.
-        home: artifacts go there when there is no server.
-        name: of the parent run.
-        key: the study's identity: the same key finds the same parent.
-        tags: of the parent and its children.
+        uri: The tracking server or database.
+        home: The folder for artifacts if there is no server.
+        name: The name of the parent run.
+        key: The identity of the study; the same key finds the same parent run.
+        tags: Tags of the parent run and its children.
 
     Raises:
-        UserError: if there is no MLflow at `uri`.
+        UserError: If there is no MLflow at `uri`.
     """
 
     def __init__(self, uri: str, home: Home, name: str, key: str, tags: Mapping[str, str]) -> None:
@@ -84,8 +85,8 @@ class Tracker:
             logging.getLogger(noisy).setLevel(logging.ERROR)
         self.tags = dict(tags)
         self.children: dict[str, str] = {}  # fingerprint -> run id
-        self._logged: dict[str, set[int]] = {}  # run id -> epochs that it has
-        self._complete: set[str] = set()  # fingerprints of trials whose runs have everything
+        self._logged: dict[str, set[int]] = {}  # run id -> logged epochs
+        self._complete: set[str] = set()  # fingerprints of trials that are recorded completely
         self.missed = False
         try:
             with _fail_fast():
@@ -96,34 +97,34 @@ class Tracker:
             self.parent = self._run(f"tags.`{_KEY}` = '{key}'", name, {_KEY: key, **tags, _DRIVER: driver})
         except Exception as error:
             raise UserError(
-                f"--tracking-uri {uri!r}: no MLflow there ({first_line(error, 200)}): start a server, or leave it out"
+                f"--tracking-uri {uri!r}: no MLflow there ({first_line(error, 200)}); start one, or omit the option"
             ) from None
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Let a block go without MLflow where it does not answer; that is noted in `missed`, and warned of once."""
+        """Tolerate an unreachable MLflow in this block: set `missed`, and warn once."""
         try:
             yield
         except MlflowException as error:
             if not self.missed:
                 warn(
-                    f"MLflow does not answer ({first_line(error, 120)}): what it misses is recorded at the end, or "
-                    "when the same command is run again"
+                    f"MLflow is unreachable ({first_line(error, 120)}); what it misses is recorded at the end or when "
+                    "the same command is run again"
                 )
             self.missed = True
 
     def _experiment(self, home: Home) -> str:
         known = self.client.get_experiment_by_name(EXPERIMENT)
         if known is not None:
-            if known.lifecycle_stage == LifecycleStage.DELETED:  # from the UI's bin
+            if known.lifecycle_stage == LifecycleStage.DELETED:  # deleted in the UI
                 self.client.restore_experiment(known.experiment_id)
             return str(known.experiment_id)
         where = None if self.uri.startswith("http") else home.mlflow_artifacts.as_uri()
-        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not on traces of chats
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # makes the UI open on runs rather than traces
         return self.client.create_experiment(EXPERIMENT, artifact_location=where, tags=tags)
 
     def _close_orphaned_runs(self) -> None:
-        """End the runs of drivers of this machine that are no more: a killed process leaves its runs RUNNING."""
+        """End the runs of killed drivers of this machine, which are left in state RUNNING."""
         for parent in self._search(f"attributes.status = '{_RUNNING}' and tags.`{_KEY}` LIKE '%'"):
             host, _, process = parent.data.tags.get(_DRIVER, "").partition(":")
             if host == socket.gethostname() and process.isdigit() and not process_alive(int(process)):
@@ -137,9 +138,9 @@ class Tracker:
         return list(self.client.search_runs([self.experiment], where, max_results=1000, order_by=["start_time ASC"]))
 
     def _run(self, found_by: str, name: str, tags: Mapping[str, str]) -> str:
-        """The run that `found_by` finds, open_study_run again, or a new one."""
+        """The run that `found_by` finds, set to running again, or a new one."""
         known = self._search(found_by)
-        for double in known[1:]:  # of a server whose answer to the first creation was lost
+        for double in known[1:]:  # duplicates, made when the server's response was lost
             self.client.delete_run(double.info.run_id)
         if known:
             run = known[0]
@@ -154,7 +155,7 @@ class Tracker:
         return f"tags.`{_FINGERPRINT}` = '{fingerprint}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
 
     def open(self, spec: TrialSpec, label: str, cell: Mapping[str, str]) -> None:
-        """The child run of a trial, with its parameters."""
+        """Open the child run of a trial and log its parameters."""
         if spec.fingerprint in self.children:
             return
         tags = {
@@ -170,13 +171,13 @@ class Tracker:
         self.children[spec.fingerprint] = run
 
     def epochs(self, spec: TrialSpec, history: list[Mapping[str, float]]) -> None:
-        """Those of a trial's epochs that its run does not have yet, each once."""
+        """Log the epochs of a trial that its run does not have yet."""
         run = self.children[spec.fingerprint]
         known = self._logged.get(run)
         if known is None:
             known = {int(point.value) for point in self.client.get_metric_history(run, _EPOCH)}
         missing = [metrics for metrics in history if int(metrics[_EPOCH]) not in known]
-        # While a call is under way nobody knows what the run has; if it fails, the next one asks.
+        # Until the call succeeds, the logged epochs are unknown; if it fails, the next call reads them.
         self._logged.pop(run, None)
         for metrics in missing:
             # `epoch` comes last in the batch: a run that has it has the rest.
@@ -186,7 +187,7 @@ class Tracker:
         self._logged[run] = known
 
     def finished(self, spec: TrialSpec, result: TrialResult) -> None:
-        """All that a finished trial's folder says, and the folder as artifacts."""
+        """Log the metrics, facts and artifacts of a finished trial."""
         if spec.fingerprint not in self._complete:
             self._record_result(spec, result)
             self._complete.add(spec.fingerprint)
@@ -196,7 +197,7 @@ class Tracker:
         found = self.client.get_run(run)
         known = found.data
         if _COMPLETE in known.tags:
-            if found.info.status != _FINISHED:  # cut off between the mark and the end
+            if found.info.status != _FINISHED:  # interrupted between tag and end
                 self.client.set_terminated(run, _FINISHED)
             return
         self.epochs(spec, list(result.history))
@@ -208,7 +209,7 @@ class Tracker:
             "vip5.device": record.device,
             **{f"version.{package}": version for package, version in record.versions.items()},
         }
-        with _artifacts():
+        with _raise_mlflow_errors():
             self.client.log_artifacts(run, str(result.folder))
         final = {
             key: value
@@ -222,11 +223,12 @@ class Tracker:
         self._end(run, _FINISHED, "finished", {**facts, _COMPLETE: "1"})
 
     def failed(self, spec: TrialSpec, failure: Failure) -> None:
+        """End the run of a failed trial."""
         tags = {_FAILURE: failure.message, _FAILURE_KIND: failure.kind}
         self._end(self.children[spec.fingerprint], _FAILED, "failed", tags)
 
     def pruned(self, spec: TrialSpec) -> None:
-        """A trial that a search stopped early."""
+        """End the run of a trial that a search stopped early."""
         self._end(self.children[spec.fingerprint], _KILLED, "pruned", {})
 
     def _end(self, run: str, status: str, outcome: str, tags: Mapping[str, str]) -> None:
@@ -234,23 +236,23 @@ class Tracker:
         self.client.set_terminated(run, status)
 
     def discard(self, fingerprint: str) -> None:
-        """Put the run of a trial that is to be trained anew into MLflow's bin."""
+        """Delete the run of a trial that is to be trained again."""
         for run in self._search(self._child(fingerprint)):
             self.client.delete_run(run.info.run_id)
 
     def close(
         self, *, succeeded: bool, note: str, tags: Mapping[str, str], files: list[Path], metrics: Mapping[str, float]
     ) -> None:
-        """End the parent with what the study came to.
+        """End the parent run with the results of the study.
 
         Args:
-            succeeded: whether any trial finished; a study without a result has failed.
-            note: the parent's description, as Markdown.
-            tags: more tags of the parent.
-            files: its artifacts.
-            metrics: its figures in the runs table.
+            succeeded: Whether any trial finished; a study without results has failed.
+            note: The description of the parent run as Markdown.
+            tags: Further tags of the parent run.
+            files: Its artifacts.
+            metrics: Its metrics in the table of runs.
         """
-        with _artifacts():
+        with _raise_mlflow_errors():
             for file in files:
                 self.client.log_artifact(self.parent, str(file))
         self.client.log_batch(
@@ -261,12 +263,12 @@ class Tracker:
         if changed:
             self.client.log_batch(self.parent, metrics=_metrics(changed, 0))
         left = f"attributes.status = '{_RUNNING}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
-        for run in self._search(left):  # of a trial that was cut off once and is no part of the study any more
+        for run in self._search(left):  # of an interrupted trial that is no longer part of the study
             self.client.set_terminated(run.info.run_id, _KILLED)
         self.client.set_terminated(self.parent, _FINISHED if succeeded else _FAILED)
 
     def mark_killed(self) -> None:
-        """End whatever still runs: the study was cut off."""
+        """End all running runs as killed, because the study was interrupted."""
         with _fail_fast():
             for run in [*self.children.values(), self.parent]:
                 try:
@@ -282,11 +284,11 @@ def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
 
 
 @contextmanager
-def _artifacts() -> Iterator[None]:
-    """Stores of artifacts fail in ways of their own: a full disk, a refusal by HTTP, a cloud's client.
+def _raise_mlflow_errors() -> Iterator[None]:
+    """Turn any error of an artifact store (a full disk, HTTP, a cloud client) into an MLflow error.
 
     Raises:
-        MlflowException: whatever it was.
+        MlflowException: For any such error.
     """
     try:
         yield
@@ -298,7 +300,7 @@ def _artifacts() -> Iterator[None]:
 
 @contextmanager
 def _fail_fast() -> Iterator[None]:
-    """One answer is enough to know that a server is there; by default MLflow's client asks for a minute."""
+    """Limit retries to one in this block; by default MLflow's client retries for a minute."""
     name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
     before = os.environ.get(name)
     os.environ[name] = "1"

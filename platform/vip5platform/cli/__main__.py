@@ -1,4 +1,4 @@
-"""`python -m vip5platform.cli`: the `vip5` command where it is not installed."""
+"""`python -m vip5platform.cli`: the `vip5` command without an installation."""
 
 from vip5platform.cli.vip5 import main
 

@@ -1,4 +1,4 @@
-"""`vip5 prepare`, `describe` and `images`: datasets are prepared, looked at and given their images."""
+"""`vip5 prepare`, `vip5 describe` and `vip5 images`: prepare datasets, describe them and download their images."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from vip5core.vocabulary import ID_SCHEMES
 
 
 def add_commands(commands: Any) -> None:
-    """Add them to the subparsers of `vip5`."""
+    """Add the three commands to the parser of `vip5`."""
     _add_prepare(
         commands.add_parser(
             "prepare",
-            help="make a dataset of raw files",
+            help="prepare a dataset from raw files",
             epilog=_sources(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     )
-    _add_describe(commands.add_parser("describe", help="a dataset in numbers, and a sheet of sample items"))
-    _add_images(commands.add_parser("images", help="download the images that a dataset's items name"))
+    _add_describe(
+        commands.add_parser("describe", help="print statistics of a dataset and draw a sheet of sample items")
+    )
+    _add_images(commands.add_parser("images", help="download the images of a dataset's items"))
 
 
 def _sources() -> str:
     width = max(map(len, SOURCES))
-    rows = [
-        f"  {name:<{width}}  {source.files or 'made on the spot, needs no files'}" for name, source in SOURCES.items()
-    ]
-    return "sources and what their folder holds:\n" + "\n".join(rows)
+    rows = [f"  {name:<{width}}  {source.files or 'generated, needs no files'}" for name, source in SOURCES.items()]
+    return "sources and the files that --source must contain:\n" + "\n".join(rows)
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
@@ -43,26 +43,34 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     add(
         "dataset",
         metavar="SOURCE",
-        help="a source below, with a part where it has several: amazon-2014:beauty, minimart:500",
+        help="one of the sources below, with a part if it has several: amazon-2014:beauty, minimart:500",
     )
-    add("--source", type=Path, metavar="DIR", help="the folder of raw files")
-    add("--out", type=Path, required=True, metavar="DIR", help="the dataset's folder, which must not exist")
+    add("--source", type=Path, metavar="DIR", help="folder with the raw files")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder of the new dataset, which must not exist")
     add(
         "--ids",
         dest="id_scheme",
         choices=ID_SCHEMES,
-        help="how items are numbered (random; provided for vip5-release)",
+        help="item id scheme (default: random; for vip5-release: provided)",
     )
     add(
         "--k-core",
         type=int,
         metavar="K",
-        help="keep users and items with K interactions among themselves (5 for amazon, else 0: all)",
+        help="keep users and items with at least K interactions (default: 5 for amazon, otherwise 0)",
     )
-    add("--duplicates", choices=DUPLICATES, help="the same user, item and second again (drop)")
-    add("--repeats", choices=REPEATS, help="a user's further interactions with an item (keep the first)")
-    add("--candidates", type=int, metavar="N", help="items to choose from in direct recommendation (100)")
-    add("--seed", type=int, metavar="N", help="of numbers and candidates (0)")
+    add(
+        "--duplicates",
+        choices=DUPLICATES,
+        help="what to do with repeated rows of one user, item and second (default: drop)",
+    )
+    add(
+        "--repeats",
+        choices=REPEATS,
+        help="what to do with further interactions of a user with an item (default: first)",
+    )
+    add("--candidates", type=int, metavar="N", help="number of candidates in direct recommendation (default: 100)")
+    add("--seed", type=int, metavar="N", help="seed of item ids and candidates (default: 0)")
     parser.set_defaults(run=_prepare)
 
 
@@ -85,14 +93,14 @@ def _prepare(given: argparse.Namespace) -> int:
     dataset = Dataset.load(given.out)
     dataset_summary(dataset)
     if dataset.items["image_urls"].map(len).any():
-        say(f"its images: [bold]vip5 images {escape(str(given.out))}[/]")
+        say(f"download its images: [bold]vip5 images {escape(str(given.out))}[/]")
     return 0
 
 
 def _add_describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="a prepared dataset")
     parser.add_argument(
-        "--sheet", type=Path, metavar="FILE", help="where the sheet of sample items goes (DIR/sheet.png)"
+        "--sheet", type=Path, metavar="FILE", help="file for the sheet of sample items (default: DIR/sheet.png)"
     )
     parser.set_defaults(run=_describe)
 
@@ -119,20 +127,20 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
         "--downloads",
         type=Path,
         metavar="DIR",
-        help="where files are kept as they came, with the ledger (DIR.downloads)",
+        help="folder of the original files and the ledger (default: DIR.downloads)",
     )
     add(
         "--mirror",
         action="append",
         default=[],
         metavar="FROM=TO",
-        help="ask TO… for every address FROM…; may be repeated",
+        help="download from TO… instead of every URL that starts with FROM; may be repeated",
     )
-    add("--per-host", type=int, default=4, metavar="N", help="requests at once to one host (4)")
-    add("--timeout", type=float, default=30.0, metavar="S", help="seconds for one image (30)")
-    add("--max-mb", type=float, default=20.0, metavar="MB", help="larger images are refused (20)")
-    add("--allow-private", action="store_true", help="machines of private networks, this one too, may be asked")
-    add("--retry-failed", action="store_true", help="ask again for what failed for good")
+    add("--per-host", type=int, default=4, metavar="N", help="concurrent requests per host (default: 4)")
+    add("--timeout", type=float, default=30.0, metavar="S", help="seconds per image (default: 30)")
+    add("--max-mb", type=float, default=20.0, metavar="MB", help="largest image in MB (default: 20)")
+    add("--allow-private", action="store_true", help="allow hosts in private networks, including this machine")
+    add("--retry-failed", action="store_true", help="retry images that failed permanently")
     parser.set_defaults(run=_images)
 
 

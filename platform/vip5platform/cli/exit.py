@@ -1,4 +1,4 @@
-"""How every command line of the project ends."""
+"""How all command lines of the project exit."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from vip5core.errors import UserError
 
 
 def run_and_exit(work: Callable[[], int]) -> NoReturn:
-    """Do `work` and leave the process with the code that it returns.
+    """Run `work` and exit with the code that it returns.
 
-    A user's mistake is one line and code 2; an interruption is code 130 and says how to go on.
+    A `UserError` is printed as one line and exits with code 2; an interruption exits with code 130.
     """
     try:
         code = work()

@@ -1,4 +1,4 @@
-"""`vip5 report` and `vip5 compare`: what finished trials show, without training anything."""
+"""`vip5 report` and `vip5 compare`: analyse finished trials without training."""
 
 from __future__ import annotations
 
@@ -13,30 +13,41 @@ from vip5core.errors import UserError
 
 
 def add_commands(commands: Any) -> None:
-    """Add them to the subparsers of `vip5`."""
-    report = commands.add_parser("report", help="write and show the report of a study that was run")
-    report.add_argument("study", metavar="STUDY", help="its name (reduction-ablation), or its report's folder")
+    """Add the two commands to the parser of `vip5`."""
+    report = commands.add_parser("report", help="write and print the report of a study")
+    report.add_argument(
+        "study", metavar="STUDY", help="name of the study (reduction-ablation), or the folder of its report"
+    )
     _add_home(report)
     report.set_defaults(run=_report)
     compare = commands.add_parser(
         "compare",
-        help="the paired test between two runs",
-        epilog="Runs that differ in their seed alone are joined by commas: vip5 compare a1,a2,a3 b1,b2,b3",
+        help="paired test between two runs",
+        epilog="Join runs that differ only in their seed by commas: vip5 compare a1,a2,a3 b1,b2,b3",
     )
     for place in ("first", "second"):
         compare.add_argument(
             place,
             metavar="RUN",
-            help="the fingerprint of a trial (or how it begins), an MLflow run's id, or a trial's folder",
+            help="fingerprint of a trial (or a prefix of it), MLflow run id, or folder of a trial",
         )
-    compare.add_argument("--metric", action="append", metavar="NAME", help="such as test/sequential/ndcg_at_10 (all)")
+    compare.add_argument(
+        "--metric",
+        action="append",
+        metavar="NAME",
+        help="metric to compare, such as test/sequential/ndcg_at_10 (default: all)",
+    )
     _add_home(compare)
     compare.set_defaults(run=_compare)
 
 
 def _add_home(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--home", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie (runs)")
-    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow server or database (mlflow.db in --home)")
+    parser.add_argument(
+        "--home", type=Path, default=Path("runs"), metavar="DIR", help="folder of the studies (default: runs)"
+    )
+    parser.add_argument(
+        "--tracking-uri", metavar="URI", help="MLflow server or database (default: mlflow.db in --home)"
+    )
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -51,7 +62,7 @@ def _report(given: argparse.Namespace) -> int:
     from vip5platform.report.render.terminal import show
 
     folder = Path(given.study)
-    # A report's folder lies in the home of its study, wherever that is.
+    # The folder of a report is inside the home of its study.
     home = Home(folder.resolve().parents[1] if (folder / RECORD).is_file() else given.home.resolve())
     record = find_record(given.study, home)
     with stage("report"):
@@ -78,7 +89,7 @@ def _compare(given: argparse.Namespace) -> int:
     shared = [name for name in sides[0][0].metrics if all(name in run.metrics for runs in sides for run in runs)]
     names = given.metric or [name for name in compared_names() if name in shared]
     if not names:
-        raise UserError(f"{given.first} and {given.second}: no metric of both can be tested user by user")
+        raise UserError(f"{given.first} and {given.second}: they share no metric that can be tested per user")
     first, second = (",".join(run.folder.name[:8] for run in runs) for runs in sides)
     tests = with_holm(
         [
@@ -86,7 +97,7 @@ def _compare(given: argparse.Namespace) -> int:
             for name in names
         ]
     )
-    _say_differences(sides, say)
+    _print_differences(sides, say)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("metric", first, second, "difference", "95 % interval", "effect size", "p", "p (Holm)", "units"):
         table.add_column(head, justify="left" if head == "metric" else "right")
@@ -105,12 +116,12 @@ def _compare(given: argparse.Namespace) -> int:
         )
     console.print(table)
     if tests[0].seeds == 1:
-        say("One seed: this compares these two trained models, not their settings, which need several seeds.")
+        say("One seed: this compares these two trained models; comparing their settings needs several seeds.")
     return 0
 
 
-def _say_differences(sides: list[Any], say: Any) -> None:
-    """What the two sides differ in, by setting."""
+def _print_differences(sides: list[Any], say: Any) -> None:
+    """Print the settings in which the two sides differ."""
     first, second = (runs[0].config.model_dump(mode="json") for runs in sides)
-    changed = [f"{key}: {first[key]} against {second[key]}" for key in first if first[key] != second[key]]
+    changed = [f"{key}: {first[key]} vs. {second[key]}" for key in first if first[key] != second[key]]
     say("; ".join(changed) if changed else "Both runs have the same settings.")

@@ -1,4 +1,4 @@
-"""The command line that every study and every search has."""
+"""The command line of a study or search."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vip5platform.options import add_options, read_options
 
 
 def parser(declared: Study | Search) -> argparse.ArgumentParser:
-    """Its options and the settings of its trials, each explained."""
+    """A parser with all options; its help also lists all settings of a trial."""
     parser = argparse.ArgumentParser(
-        description=f"{declared.question} Run the same command again and only what is missing is computed.",
+        description=f"{declared.question} Running the same command again computes only what is missing.",
         epilog=_settings_help(),
         formatter_class=_Formatter,
     )
@@ -25,7 +25,7 @@ def parser(declared: Study | Search) -> argparse.ArgumentParser:
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Wraps the description as usual and leaves the list of settings as it is."""
+    """Wraps the description and leaves the list of settings as it is."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if "\n" in text:
@@ -45,9 +45,9 @@ def _settings_help() -> str:
 
 
 def main(declared: Study | Search, arguments: Sequence[str] | None = None) -> None:
-    """Run a declaration as the command line says, and leave the process.
+    """Run a declaration with command line arguments and exit.
 
-    Exit codes: 0, all trials finished; 1, a trial failed; 2, a mistake in what was given; 130, interrupted.
+    Exit codes: 0, all trials finished; 1, a trial failed; 2, invalid arguments; 130, interrupted.
     """
     given = vars(parser(declared).parse_args(arguments))
     set_environment(given["address"])

@@ -1,4 +1,4 @@
-"""The `vip5` command: datasets, reports of studies, comparisons of runs."""
+"""The `vip5` command: prepares datasets, reports studies and compares runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from vip5platform.cli.exit import run_and_exit
 
 
 def parser() -> argparse.ArgumentParser:
-    """The commands and their options."""
-    parser = argparse.ArgumentParser(prog="vip5", description="Datasets, studies and runs of VIP5 ablations.")
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="vip5", description="Prepare datasets, and report and compare studies of VIP5."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     datasets.add_commands(commands)
     studies.add_commands(commands)
@@ -19,9 +21,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and leave the process.
+    """Run a command and exit.
 
-    Exit codes: 0, done; 1, some pictures or trials are missing; 2, a mistake in what was given; 130, interrupted.
+    Exit codes: 0, done; 1, some images or trials are missing; 2, invalid arguments; 130, interrupted.
     """
     given = parser().parse_args(arguments)
     run_and_exit(lambda: given.run(given))

@@ -62,8 +62,8 @@ def history(study: optuna.Study) -> pd.DataFrame:
 
     Returns:
         `number`, `state` (complete, pruned, failed, running, repeat or impossible), a column per searched setting and
-        per objective (of finished trials only), `best` (the best first objective so far), `epochs` (reported), `seconds`,
-        `cached` (not run for this search), `fingerprint`, `repeat_of` and `failure` (its message).
+        per objective (of finished trials only), `best` (the best first objective so far), `epochs` (reported),
+        `seconds`, `cached` (not run for this search), `fingerprint`, `repeat_of` and `failure` (its message).
     """
     names, rows = objectives_of(study), []
     best: float | None = None

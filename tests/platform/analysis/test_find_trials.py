@@ -80,7 +80,7 @@ def test_a_clear_difference_is_found_and_its_settings_named(home, capsys):
         finished_trial(home, f"b{seed}", bad, config=small(seed=seed, reduction_factor=4))
     code, said, _ = run(capsys, "compare", "a0,a1,a2", "b0,b1,b2", "--home", home, "--metric", NDCG)
     assert code == 0
-    assert "reduction_factor: 8 against 4" in said
+    assert "reduction_factor: 8 vs. 4" in said
     assert "sequential/ndcg_at_10" in said
     assert "One seed" not in said
     code, said, _ = run(capsys, "compare", "a0", "b0", "--home", home)
