@@ -18,7 +18,7 @@ def data(subject: Subject) -> list[Finding]:
 
 def data_share(subject: Subject, steps: int) -> Finding:
     """Sampling, compiling and batching as a share of the step: the median of `steps`."""
-    optimizer = Optimizer(subject.model.train(), subject.config.optim, 1000)
+    optimizer = Optimizer(subject.model.train(), subject.config, 1000)
     shares = []
     drawn = batches(subject)
     for repeat in range(steps + 1):

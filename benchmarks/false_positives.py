@@ -97,14 +97,14 @@ def trained_pool(dataset: str, size: int, home: Home) -> list[pd.DataFrame]:
 def real(pool: Sequence[pd.DataFrame], studies: int) -> tuple[str, list[tuple[str, ...]]]:
     """The rate of false positives in studies drawn from the pool, per metric and number of seeds."""
     heads = ("users only: p < .05 (%)", "ours: p < .05 (%)", "ours: 0 in the 95 % interval (%)")
-    rows = [("metric", "units", "luck of a training", "seeds", *heads)]
+    rows: list[tuple[str, ...]] = [("metric", "units", "luck of a training", "seeds", *heads)]
     with stage("studies") as update:
         for done, name in enumerate(METRICS):
             update(done, len(METRICS))
             values = [unit_values(frame, name) for frame in pool]
             of_seeds, _, rest = mean_squares(pd.concat(values, axis=1).to_numpy().T)
             label = f"{name.split('/')[1]} {metric(name).label}"
-            luck = f"{of_seeds / rest - 1:.2f}"
+            luck = f"{of_seeds / rest - 1:.2f}" if rest else "–"
             for seeds in SEEDS:
                 if 2 * seeds <= len(pool):
                     rates = _rates(values, seeds, studies)

@@ -121,7 +121,7 @@ def trials(subject: Subject) -> list[Finding]:
     from vip5platform.cluster.resources import TrialResources
     from vip5platform.cluster.tune import run_trials
 
-    findings = []
+    findings: list[Finding] = []
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         dataset = prepare("minimart:40", None, home)

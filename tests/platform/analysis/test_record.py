@@ -36,7 +36,7 @@ def test_a_record_is_found_by_the_studys_name_its_folders_or_its_folder(tmp_path
 
 def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path):
     home = Home(tmp_path)
-    with pytest.raises(UserError, match="no study in .*; run one first"):
+    with pytest.raises(UserError, match=r"no study in .*; run one first"):
         find_record("encoders", home)
     record().save(home)
     with pytest.raises(UserError, match="unknown study 'encoder': did you mean 'encoders'"):

@@ -190,13 +190,17 @@ def test_a_tie_says_how_large_a_difference_cannot_be_ruled_out_and_never_equal(h
 
 def test_a_cheaper_level_not_distinguishable_from_the_best_is_named_with_what_it_may_lose(home):
     text = answer(three(home, CHEAP)).replace("\u00a0", " ")
-    assert "a (0.4000) has the best mean: it beats c by 0.1000 ([0.0900, 0.1100], p = 0.001) but is not distinguishable from b" in text
+    beats = "a (0.4000) has the best mean: it beats c by 0.1000 ([0.0900, 0.1100], p = 0.001)"
+    assert f"{beats} but is not distinguishable from b" in text
     assert "is b, with 50 % of the trainable parameters of a, though it may be up to 25 % worse" in text
 
 
 @pytest.mark.parametrize(
     ("half", "said"),
-    [(0.02, "the cheapest level that is not distinguishable from the best on any metric is b"), (0.5, "whether a cheaper level suffices is open")],
+    [
+        (0.02, "the cheapest level that is not distinguishable from the best on any metric is b"),
+        (0.5, "whether a cheaper level suffices is open"),
+    ],
 )
 def test_a_level_that_may_be_far_worse_is_not_offered_as_cheap(home, half, said):
     tests = [compared("a", "b", 0.05, 0.3, half=half), compared("a", "c", 0.1, 0.3, half=0.3), compared("b", "c", 0, 1)]

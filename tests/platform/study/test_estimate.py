@@ -6,7 +6,7 @@ import pytest
 from support.finished import finished_trial
 from support.trials import small
 from vip5platform.console import duration
-from vip5platform.study.estimate import count_of_other_code, earlier_results, estimate_seconds
+from vip5platform.study.estimate import count_finished_by_other_code, earlier_results, estimate_seconds
 
 from vip5core.fingerprint import code_version
 from vip5core.home import Home
@@ -36,12 +36,12 @@ def test_a_folder_that_cannot_be_read_is_passed_over(home):
     assert [result.folder.name for result in earlier_results(home)] == ["good"]
 
 
-def test_trials_count_of_other_code_are_counted_not_used(home, shop):
+def test_trials_of_other_code_are_counted_not_used(home, shop):
     spec = TrialSpec(small(), shop.folder, home.root, None, "new")
     finished_trial(home, "old", [1], dataset=shop.fingerprint, code="older")
     finished_trial(home, "now", [1], dataset=shop.fingerprint, code=code_version(), config=small(seed=1))
     other = TrialSpec(small(seed=1), shop.folder, home.root, None, "other")
-    assert count_of_other_code([spec, other], {shop.folder: shop.fingerprint}, earlier_results(home)) == 1
+    assert count_finished_by_other_code([spec, other], {shop.folder: shop.fingerprint}, earlier_results(home)) == 1
     assert not spec.finished(home)
 
 
