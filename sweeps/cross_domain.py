@@ -9,7 +9,9 @@ STUDY = Study(
     name="cross-domain",
     question="Does the encoder that wins on one dataset win on another?",
     factors=(
-        factor("dataset", "minimart", "minimart:400:1", "minimart:800:2"),  # shops of different size and seed
+        factor(
+            "dataset", "minimart", "minimart:400:1", "minimart:800:2"
+        ),  # synthetic shops of different sizes and seeds
         Factor(
             "encoder",
             {

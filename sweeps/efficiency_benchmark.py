@@ -1,4 +1,4 @@
-"""What do adapters save against full tuning as the backbone grows?
+"""What do adapters save over full tuning as the backbone grows?
 
 Usage: python sweeps/efficiency_benchmark.py --levels backbone=t5-small,t5-base [--help]
 """
@@ -7,7 +7,7 @@ from vip5platform import Factor, Study, factor, main
 
 STUDY = Study(
     name="efficiency-benchmark",
-    question="What do adapters save against full tuning as the backbone grows?",
+    question="What do adapters save over full tuning as the backbone grows?",
     factors=(
         factor("backbone", "tiny", "mini"),
         Factor(

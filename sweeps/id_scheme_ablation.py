@@ -1,4 +1,4 @@
-"""How much of the quality is the numbering of the items?
+"""How much of the quality comes from the item ids?
 
 Usage: python sweeps/id_scheme_ablation.py [--help]
 """
@@ -7,7 +7,7 @@ from vip5platform import Study, factor, main
 
 STUDY = Study(
     name="id-scheme-ablation",
-    question="How much of the quality is the numbering of the items?",
+    question="How much of the quality comes from the item ids?",
     factors=(factor("ids", "random", "sequential", "collaborative", "provided"),),  # provided ids leak the test items
 )
 

@@ -1,4 +1,4 @@
-"""How many image tokens should an image take?
+"""How many tokens should represent an image?
 
 Usage: python sweeps/image_token_ablation.py [--help]
 """
@@ -7,7 +7,7 @@ from vip5platform import Study, factor, main
 
 STUDY = Study(
     name="image-token-ablation",
-    question="How many image tokens should an image take?",
+    question="How many tokens should represent an image?",
     factors=(factor("image_tokens", 0, 1, 2, 3, 5),),  # 0: text only
 )
 

@@ -1,4 +1,4 @@
-"""Which settings together give the best quality for their size?
+"""Which combination of settings gives the best quality for its size?
 
 Usage: python sweeps/joint_search.py [--help]
 """
@@ -7,7 +7,7 @@ from vip5platform import Range, Search, choice, main
 
 SEARCH = Search(
     name="joint-search",
-    question="Which settings together give the best quality for their size?",
+    question="Which combination of settings gives the best quality for its size?",
     space={
         "reduction_factor": choice(2, 4, 8, 16, 32),
         "image_tokens": choice(1, 2, 3, 5),
@@ -15,7 +15,10 @@ SEARCH = Search(
         "learning_rate": Range(1e-3, 5e-2, log=True),
         "dropout": Range(0.0, 0.3),
     },
-    objectives=("valid/sequential/ndcg_at_10", "model/trainable_parameters"),  # one alone: bad trials end early
+    objectives=(
+        "valid/sequential/ndcg_at_10",
+        "model/trainable_parameters",
+    ),  # with one objective, bad trials stop early
 )
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Can the mapping network carry the image into the token space?
+"""How much of an image does the mapping network preserve in its tokens?
 
 Usage: python sweeps/mapping_check.py [--help]
 """
@@ -7,7 +7,7 @@ from vip5platform import Study, factor, main
 
 STUDY = Study(
     name="mapping-check",
-    question="Can the mapping network carry the image into the token space?",
+    question="How much of an image does the mapping network preserve in its tokens?",
     factors=(
         factor("encoder", "RN50", "RN101", "ViT-B/32", "ViT-B/16", "ViT-L/14"),
         factor("image_tokens", 1, 2, 3, 5),

@@ -1,4 +1,4 @@
-"""Do the images help, or only the tokens that they take?
+"""Do the images help, or only the additional tokens?
 
 Usage: python sweeps/modality_ablation.py [--help]
 """
@@ -7,14 +7,14 @@ from vip5platform import Factor, Study, main
 
 STUDY = Study(
     name="modality-ablation",
-    question="Do the images help, or only the tokens that they take?",
+    question="Do the images help, or only the additional tokens?",
     factors=(
         Factor(
             "prompts",
             {
                 "text-only": {"image_tokens": 0},
                 "multimodal": {"images": "own"},
-                "shuffled images": {"images": "shuffled"},  # as many tokens, of another item's image
+                "shuffled images": {"images": "shuffled"},  # the same number of tokens, from another item's image
             },
         ),
     ),

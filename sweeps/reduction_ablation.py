@@ -1,4 +1,4 @@
-"""How narrow may the adapters be before quality suffers?
+"""How narrow can the adapters be before quality suffers?
 
 Usage: python sweeps/reduction_ablation.py [--help]
 """
@@ -7,7 +7,7 @@ from vip5platform import Study, factor, main
 
 STUDY = Study(
     name="reduction-ablation",
-    question="How narrow may the adapters be before quality suffers?",
+    question="How narrow can the adapters be before quality suffers?",
     factors=(factor("reduction_factor", 2, 4, 8, 16, 32),),
 )
 

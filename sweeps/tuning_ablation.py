@@ -1,4 +1,4 @@
-"""Is an adapter as good as full tuning, and what does it save?
+"""Are adapters as good as full tuning, and what do they save?
 
 Usage: python sweeps/tuning_ablation.py [--help]
 """
@@ -7,7 +7,7 @@ from vip5platform import Factor, Study, main
 
 STUDY = Study(
     name="tuning-ablation",
-    question="Is an adapter as good as full tuning, and what does it save?",
+    question="Are adapters as good as full tuning, and what do they save?",
     factors=(
         Factor(
             "tuning",
@@ -18,7 +18,7 @@ STUDY = Study(
                 "LoRA": {"tuning": "lora"},
                 "IA3": {"tuning": "ia3"},
                 "frozen": {"tuning": "frozen"},
-                "full": {"tuning": "full", "learning_rate": 1e-3},  # the rate for adapters on tiny would wreck it
+                "full": {"tuning": "full", "learning_rate": 1e-3},  # the rate of the tiny preset is too high for it
             },
         ),
     ),

@@ -102,8 +102,8 @@ class Study:
         """The study with other levels of one factor: declared ones, or new values of the setting that it varies.
 
         Raises:
-            UserError: For an unknown factor, no level, a repeated level, or a new one where the levels are not values of
-                one setting.
+            UserError: For an unknown factor, no level, a repeated level, or a new level where the declared ones are not
+                values of one setting.
         """
         known = {factor.name: factor for factor in self.factors}
         if name not in known:

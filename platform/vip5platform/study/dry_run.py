@@ -64,7 +64,8 @@ def show_search_plan(search: Search, plan: SearchPlan, options: Options) -> None
     inputs = find_inputs([plan.request], options, home).get(plan.request)
     guess = _estimate_trial(PlannedTrial({}, plan.request, plan.example), inputs, earlier_results(home))
     count = int(min(options.trials, size))
-    say(f"{options.sampler} over {size:g} combinations; objectives: {', '.join(search.objectives)}")
+    space = f"{size:g} combinations" if math.isfinite(size) else "a continuous space"
+    say(f"{options.sampler} over {space}; objectives: {', '.join(search.objectives)}")
     say(_summarize(count, (guess or 0.0) * count, guess is None, options))
     say("Nothing was run or written (--dry-run).")
 

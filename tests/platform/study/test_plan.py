@@ -110,7 +110,7 @@ def test_a_search_that_cannot_be_is_refused(space, options, says):
     [
         (Options(seeds=0), "--seeds 0"),
         (Options(p5_epochs=0), "--p5-epochs 0"),
-        (Options(epochs=3, settings=(("epochs", "4"),)), "give one of them"),
+        (Options(epochs=3, settings=(("epochs", "4"),)), "give only one of them"),
     ],
 )
 def test_impossible_options_are_refused(options, says):
