@@ -63,16 +63,16 @@ def setting_descriptions() -> list[SettingDescription]:
     for group in _GROUPS:
         about = "Other settings." if group is TrialConfig else (group.__doc__ or "").strip()
         for name, field in group.model_fields.items():
-            default = _as_text(field.default)
+            default = as_text(field.default)
             text = " ".join((field.description or "").split())
             described.setdefault(name, SettingDescription(about, name, default, _allowed_values(field), text))
     return list(described.values())
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A value as `--set` takes it."""
     if isinstance(value, tuple):
-        return ",".join(map(_as_text, value))
+        return ",".join(map(as_text, value))
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -124,7 +124,7 @@ def settings_page() -> str:
     ]
     for name in TrialConfig.model_fields:
         if any(name in settings for settings in PRESETS.values()):
-            values = [f"`{_as_text(settings[name])}`" if name in settings else "" for settings in PRESETS.values()]
+            values = [f"`{as_text(settings[name])}`" if name in settings else "" for settings in PRESETS.values()]
             lines.append(f"| `{name}` | {' | '.join(values)} |")
     return "\n".join(lines) + "\n"
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import yaml
 
 from vip5core.errors import UserError, unknown_name
-
-TASKS = ("sequential", "direct", "explanation")
+from vip5core.vocabulary import TASKS
 
 SOURCE_FIELDS = frozenset(
     {"user", "name", "history", "item", "title", "candidates", "image", "summary", "rating", "aspect"}

@@ -70,7 +70,7 @@ def run_trial(
     """
     group, device = group or WorkerGroup(), torch.device(device)
     out = spec.folder(home)
-    if spec.finished(home):
+    if spec.is_finished(home):
         return out
     config = spec.config
     inputs = TrialComponents(

@@ -56,7 +56,7 @@ class TrialSpec:
         """The file in which the running trial keeps its state after each epoch."""
         return home.checkpoint(self.fingerprint)
 
-    def finished(self, home: Home) -> bool:
+    def is_finished(self, home: Home) -> bool:
         return has_result(self.folder(home))
 
 

@@ -177,7 +177,7 @@ def wait_for_result(spec: TrialSpec, home: Home) -> bool:
     """Wait for the result of a completed trial, which a network file system may show late; False if none appears."""
     for _ in range(_RESULT_TIMEOUT_S):
         list(home.trials.iterdir())  # refreshes the cached listing of such a file system
-        if spec.finished(home):
+        if spec.is_finished(home):
             return True
         time.sleep(1)
     return False

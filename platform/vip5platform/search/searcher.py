@@ -153,7 +153,7 @@ class TrialSearcher(Searcher):
         """The next trial to run under this Tune id, or Tune's `FINISHED`."""
         while (proposal := self._next()) is not None:
             trial, spec = proposal
-            if not spec.finished(self.home):
+            if not spec.is_finished(self.home):
                 self._running[trial_id] = proposal
                 return {TRIAL: parameters_of(spec)}
             self.cached.append(spec)
@@ -216,7 +216,7 @@ class TrialSearcher(Searcher):
             return
         trial, spec = self._running.pop(trial_id)
         failure = self._failures.pop(trial_id, Failure.of(None)) if error else NO_RESULT
-        if spec.finished(self.home) or (not error and wait_for_result(spec, self.home)):
+        if spec.is_finished(self.home) or (not error and wait_for_result(spec, self.home)):
             self._store.tell_result(trial, TrialResult.load(spec.folder(self.home)))
         else:
             self._store.tell_failure(trial, failure)

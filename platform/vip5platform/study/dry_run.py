@@ -77,7 +77,7 @@ def _is_done(trial: PlannedTrial, inputs: PreparedInputs | None, home: Home, see
     spec = inputs.trial(trial, home).spec
     again = spec.fingerprint in seen
     seen.add(spec.fingerprint)
-    return spec.finished(home) or again
+    return spec.is_finished(home) or again
 
 
 def _estimate_trial(trial: PlannedTrial, inputs: PreparedInputs | None, earlier: Sequence[TrialResult]) -> float | None:

@@ -139,7 +139,7 @@ def _set_aside(workload: StudyWorkload, study_run: StudyRun) -> None:
     for spec in workload.specs():
         study_run.tracker.discard(spec.fingerprint)  # first, so that its old steps are not mixed with new ones
         spec.checkpoint(home).unlink(missing_ok=True)
-        if spec.finished(home):
+        if spec.is_finished(home):
             kept = home.replaced_trials / f"{spec.fingerprint}-{time.strftime('%Y%m%d-%H%M%S')}"
             kept.parent.mkdir(exist_ok=True)
             shutil.move(spec.folder(home), kept)

@@ -20,6 +20,7 @@ from vip5core.errors import DiskFullError, UserError
 from vip5core.fingerprint import code_version
 from vip5core.home import Home
 from vip5core.profiling import Stopwatch
+from vip5core.setting_docs import as_text
 from vip5core.storage import exclusive_lock, remove_leftovers, writable_folder
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
@@ -77,7 +78,7 @@ class StudyRun:
         """Record all finished trials in MLflow that it does not have yet, if it can be reached."""
         with self.stopwatch.measure("tracking"), self.tracker.recording():
             for spec in specs:
-                if spec.finished(self.home):
+                if spec.is_finished(self.home):
                     self.tracker.open(spec, *describe(spec))
                     self.tracker.finished(spec, TrialResult.load(spec.folder(self.home)))
 
@@ -145,7 +146,7 @@ class StudyRun:
         if self.tracker.missed:
             self.tracker.missed = False
             for spec in specs:
-                if not spec.finished(self.home):
+                if not spec.is_finished(self.home):
                     observer.catch_up(spec)
         self.record_finished(specs, observer.describe)
 
@@ -202,7 +203,7 @@ class StudyRun:
             key=self.key,
             factors=list(factors),
             metrics=list(metrics),
-            settings={key: str(value) for key, value in sorted(settings.items())},
+            settings={key: as_text(value) for key, value in sorted(settings.items())},
             trials=list(trials),
             baselines=list(self.options.baselines),
             command=shlex.join([Path(sys.executable).name, *sys.argv]),

@@ -85,7 +85,7 @@ class StudyWorkload:
 
     @property
     def _todo(self) -> list[RunnableTrial]:
-        return [trial for trial in self._unique.values() if not trial.spec.finished(self.home)]
+        return [trial for trial in self._unique.values() if not trial.spec.is_finished(self.home)]
 
     @property
     def missing(self) -> int:

@@ -8,6 +8,7 @@ from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.metrics import metric
 from vip5core.presets import PAPER
+from vip5core.setting_docs import as_text
 from vip5core.vocabulary import PROVIDED
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.report.blocks import Block, Bullets, Cell, Column, Row, Table, Text
@@ -98,8 +99,8 @@ def differences(theirs: PaperFigures, dataset: Dataset, cells: list[CellResults]
 
 
 def _difference(key: str, value: Any, configs: list[TrialConfig]) -> str:
-    ours = list(dict.fromkeys(str(getattr(config, key)) for config in configs))
-    return "" if ours == [str(value)] else f"{key} {' / '.join(ours)} (paper: {value})"
+    ours = list(dict.fromkeys(as_text(getattr(config, key)) for config in configs))
+    return "" if ours == [as_text(value)] else f"{key} {' / '.join(ours)} (paper: {as_text(value)})"
 
 
 def _sizes(study: StudyResults) -> list[Block]:
