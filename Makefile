@@ -1,9 +1,9 @@
-# Two commands matter: `make ablation` and `make test`. Both make the environment first.
+# The two main commands: `make ablation` and `make test`. Both create the environment first.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# One thread: two of them on busy cores wait for each other more than they work.
+# One thread: on busy cores, two threads mostly wait for each other.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 
 .PHONY: install ablation studies test test-fast lint ui bench clean
@@ -12,21 +12,21 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-		{ echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1): needs 3.11 to 3.13; say make PYTHON=python3.12 …" >&2; exit 2; }
+		{ echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1): needs 3.11 to 3.13; use make PYTHON=python3.12 …" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt -e '.[dev]'
 	@touch $@
 
-ablation: install  ## the encoder ablation on the embedded shop
+ablation: install  ## the encoder ablation on minimart
 	$(BIN)/python sweeps/encoder_ablation.py
 
-studies: install  ## every study of sweeps/, in small
+studies: install  ## every study of sweeps/ on a small scale
 	$(BIN)/python -m benchmarks.studies
 
-test: install  ## everything
+test: install  ## all tests
 	$(TEST_ENV) $(BIN)/python -m pytest
 
-test-fast: install  ## what takes seconds
+test-fast: install  ## the fast tests
 	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow"
 
 lint: install  ## style and types
@@ -37,8 +37,8 @@ lint: install  ## style and types
 ui: install  ## compare the runs at http://localhost:5000
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --workers 1
 
-bench: install  ## the benchmark table
+bench: install  ## all benchmarks
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
-clean:  ## the environment and caches, not runs/
+clean:  ## delete the environment and caches, but not runs/
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
