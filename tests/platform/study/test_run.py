@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import io
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from vip5platform import Study, factor, main
 from vip5platform.cli.vip5 import main as vip5
+from vip5platform.options import Options
+from vip5platform.study.run import run as run_declared
 from vip5platform.tracking import EXPERIMENT, default_uri
 
+from vip5core.data.dataset import Dataset
 from vip5core.home import Home
 from vip5core.storage import exclusive_lock
 
 pytestmark = pytest.mark.slow
 
+SETTINGS = ("test_users=20", "validation_users=10", "train_candidates=5", "num_beams=10", "max_target_tokens=8")
 SMALL = [
     *("--dataset", "minimart:40", "--p5-epochs", "1", "--epochs", "2", "--baselines", "popularity,random"),
-    *("--set", "test_users=20", "validation_users=10", "train_candidates=5", "num_beams=10", "max_target_tokens=8"),
+    *("--set", *SETTINGS),
 ]
 
 
-def run(study: Study, home: Path, *more: str) -> int:
+def run(study: Study, home: Home, *more: str) -> int:
     with pytest.raises(SystemExit) as left:
         main(study, [*SMALL, "--home", str(home), *more])
     return int(left.value.code)
@@ -38,39 +48,107 @@ def study(*encoders: str) -> Study:
     return Study("encoders", "Which encoder?", (factor("encoder", *encoders),))
 
 
-def child_runs(home: Path) -> pd.DataFrame:
-    client = MlflowClient(default_uri(Home(home)))
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+def recorded_runs(home: Home) -> list[Run]:
+    client = MlflowClient(default_uri(home))
+    return list(client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id]))
+
+
+def child_runs(home: Home) -> pd.DataFrame:
     rows = [
         {"name": run.info.run_name, "status": run.info.status, "parent": run.data.tags.get("mlflow.parentRunId")}
-        for run in client.search_runs([experiment.experiment_id])
+        for run in recorded_runs(home)
     ]
     return pd.DataFrame(rows)
 
 
-def finished_trials(home: Path) -> dict[str, int]:
-    return {path.parent.name: path.stat().st_mtime_ns for path in (home / "trials").glob("*/result.json")}
+def finished_trials(home: Home) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in home.trials.glob("*/result.json")}
 
 
 def processes() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True)}
 
 
-def test_a_study_runs_once_and_widens(tmp_path, capsys):
-    home = tmp_path / "home"
-    before = processes()
-    assert run(study("RN50", "ViT-B/32"), home) == 0
-    out = capsys.readouterr().out
-    assert "popularity" in out
-    assert "mlflow ui" in out
-    first = finished_trials(home)
-    assert len(first) == 2
-    (folder,) = (home / "reports").iterdir()
+@dataclass
+class FirstRun:
+    """A study that was run in an empty home.
+
+    Attributes:
+        home: where.
+        succeeded: whether all trials finished.
+        out: what it printed.
+        opened: how often this process read each dataset's folder.
+        left: processes that it started and did not end.
+    """
+
+    home: Home
+    succeeded: bool
+    out: str
+    opened: dict[Path, int]
+    left: set[int]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    """The study of two encoders, run once; its inputs serve the other tests, too."""
+    home, before = Home(tmp_path_factory.mktemp("study") / "home"), processes()
+    opened: dict[Path, int] = collections.Counter()
+    load = Dataset.load
+
+    def counted(folder: str | Path) -> Dataset:
+        opened[Path(folder)] += 1
+        return load(folder)
+
+    options = Options(
+        dataset="minimart:40",
+        p5_epochs=1,
+        epochs=2,
+        baselines=("popularity", "random"),
+        settings=tuple((key, value) for key, _, value in (text.partition("=") for text in SETTINGS)),
+        home=home.root,
+    )
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+        patch.setattr(Dataset, "load", staticmethod(counted))
+        succeeded = run_declared(study("RN50", "ViT-B/32"), options)
+    return FirstRun(home, succeeded, out.getvalue(), opened, processes() - before)
+
+
+@pytest.fixture
+def home(first: FirstRun, tracked_home: Home) -> Home:
+    """A home without trials in which the dataset, the backbone and the features of the first study are there."""
+    for folder in (first.home.datasets, first.home.backbones, first.home.features):
+        shutil.copytree(folder, tracked_home.root / folder.name)
+    return tracked_home
+
+
+def test_a_study_trains_reports_and_records_its_trials(first):
+    assert first.succeeded
+    assert "popularity" in first.out
+    assert "mlflow ui" in first.out
+    assert len(finished_trials(first.home)) >= 2
+    (folder,) = first.home.reports.glob("encoders-*")
     written = {"report.html", "report.md", "trials.csv", "comparisons.csv", "plot.png", "study.json"}
     assert {path.name for path in folder.iterdir()} == {*written, ".lock"}
     trials = pd.read_csv(folder / "trials.csv")
-    assert trials["encoder"].tolist() == ["RN50", "ViT-B/32"]
+    assert trials["encoder"].tolist()[:2] == ["RN50", "ViT-B/32"]
     assert trials["test/sequential/ndcg_at_10"].notna().all()
+    # Nothing is left but what the study wrote under its home.
+    assert [path.name for path in first.home.root.parent.iterdir()] == ["home"]
+    assert not list(first.home.root.rglob("*.part"))
+    assert not list(first.home.root.glob("tune-*"))
+    assert not first.left
+
+
+def test_the_driver_reads_each_dataset_once(first):
+    (dataset,) = first.home.datasets.iterdir()
+    assert {folder.resolve(): times for folder, times in first.opened.items()} == {dataset.resolve(): 1}
+
+
+def test_a_study_runs_once_and_widens(first, capsys):
+    home = first.home
+    trained = finished_trials(home)
+    assert len(trained) == 2
     runs = child_runs(home)
     assert sorted(runs["status"]) == ["FINISHED"] * 3
     assert runs["parent"].notna().sum() == 2
@@ -78,14 +156,14 @@ def test_a_study_runs_once_and_widens(tmp_path, capsys):
     # Again: nothing is trained, and it says so.
     assert run(study("RN50", "ViT-B/32"), home) == 0
     assert "nothing to train" in capsys.readouterr().out
-    assert finished_trials(home) == first
+    assert finished_trials(home) == trained
     assert len(child_runs(home)) == 3
 
     # One level more: that level alone is trained, in the same parent run.
     assert run(study("RN50", "ViT-B/32", "RN101"), home) == 0
     assert "2 of 3 trials were finished before; 1 to train" in capsys.readouterr().out
     after = finished_trials(home)
-    assert first.items() <= after.items()
+    assert trained.items() <= after.items()
     assert len(after) == 3
     runs = child_runs(home)
     assert len(runs) == 4
@@ -105,25 +183,21 @@ def test_a_study_runs_once_and_widens(tmp_path, capsys):
     forced = finished_trials(home)
     assert forced.keys() == after.keys()
     assert len([name for name in after if forced[name] != after[name]]) == 1
-    assert len(list((home / "trials" / ".replaced").iterdir())) == 1
+    assert len(list(home.replaced_trials.iterdir())) == 1
     assert len(child_runs(home)) == 4
 
-    # Nothing is left but what the study wrote under its home.
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]
-    assert not list(home.rglob("*.part"))
-    assert not list(home.glob("tune-*"))
-    assert processes() <= before
+    assert not list(home.root.rglob("*.part"))
+    assert not list(home.root.glob("tune-*"))
 
 
-def test_inputs_that_cannot_be_prepared_leave_a_gap_and_a_second_driver_is_refused(tmp_path, capsys):
-    home = tmp_path / "home"
+def test_inputs_that_cannot_be_prepared_leave_a_gap_and_a_second_driver_is_refused(home, capsys):
     ids = Study("ids", "Which ids?", (factor("dataset", "minimart:40", "minimart:nonsense"),), {"image_tokens": 0})
     small = [*SMALL[2:], "--home", str(home)]
     with pytest.raises(SystemExit) as left:
         main(ids, small)
     assert left.value.code == 1
     assert "must be" in capsys.readouterr().out
-    (report,) = (home / "reports").rglob("report.md")
+    (report,) = home.reports.rglob("report.md")
     assert "minimart:nonsense" in report.read_text()
     with exclusive_lock(report.parent / ".lock", "taken"), pytest.raises(SystemExit) as left:
         main(ids, small)
@@ -131,15 +205,33 @@ def test_inputs_that_cannot_be_prepared_leave_a_gap_and_a_second_driver_is_refus
     assert "already running" in capsys.readouterr().err
 
 
-def test_an_interrupted_study_says_so_and_leaves_no_run_running(tmp_path):
-    home = tmp_path / "home"
+def test_a_study_has_failed_as_long_as_no_trial_of_it_has_finished(home, capsys):
+    settings = {"image_tokens": 0, "tuning": "full", "clip": 1e30}
+    rates = Study("rates", "Which rate?", (factor("learning_rate", 1e30, 1e-3),), settings)
+    assert run(rates, home, "--levels", "learning_rate=1e+30") == 1
+    assert "No trial has finished" in capsys.readouterr().out
+    runs = recorded_runs(home)
+    assert [run.info.status for run in runs] == ["FAILED", "FAILED"]
+    (child,) = (run for run in runs if "mlflow.parentRunId" in run.data.tags)
+    assert child.data.tags["vip5.failure_kind"] == "diverged"
+    assert child.data.tags["vip5.failure"].startswith("DivergedError: the training loss is")
+    (report,) = home.reports.rglob("report.md")
+    assert child.data.tags["vip5.failure"] in report.read_text()
+
+    assert run(rates, home) == 1
+    parents = [run for run in recorded_runs(home) if "mlflow.parentRunId" not in run.data.tags]
+    assert [run.info.status for run in parents] == ["FINISHED"]
+    assert sorted(child_runs(home)["status"]) == ["FAILED", "FINISHED", "FINISHED"]
+
+
+def test_an_interrupted_study_says_so_and_leaves_no_run_running(home):
     script = (
         "from vip5platform import *; import sys; main(Study('s', 'Which?', (factor('encoder', 'RN50'),)), sys.argv[1:])"
     )
     command = [sys.executable, "-c", script, *SMALL, "--home", str(home), "--epochs", "200"]
     study_process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
-    while not list((home / "trials").glob("*.running.pt")) and time.monotonic() < deadline:
+    while not list(home.trials.glob("*.running.pt")) and time.monotonic() < deadline:
         time.sleep(0.1)
     study_process.send_signal(signal.SIGINT)
     _, errors = study_process.communicate(timeout=120)
@@ -150,15 +242,14 @@ def test_an_interrupted_study_says_so_and_leaves_no_run_running(tmp_path):
     assert finished_trials(home) == {}
 
 
-def test_a_killed_trial_leaves_a_hole_and_the_rest_goes_on(tmp_path, capsys):
-    """One trial process is killed in training; the study ends with the other, and a second call mends the hole."""
-    home = tmp_path / "home"
+def test_a_killed_trial_leaves_a_gap_and_the_rest_goes_on(home, capsys):
+    """One trial process is killed in training; the study ends with the other, and a second call fills the gap."""
     killed: list[int] = []
 
     def kill_one() -> None:
         deadline = time.monotonic() + 240
         while not killed and time.monotonic() < deadline:
-            if list((home / "trials").glob("*.running.pt")):  # a trial is past its first epoch
+            if list(home.trials.glob("*.running.pt")):  # a trial is past its first epoch
                 for child in psutil.Process().children(recursive=True):
                     title = " ".join(child.cmdline()[:1])
                     if (title.startswith("ray::") and "train" in title.lower()) or "ImplicitFunc" in title:
@@ -177,7 +268,7 @@ def test_a_killed_trial_leaves_a_hole_and_the_rest_goes_on(tmp_path, capsys):
     assert "its process died" in out
     assert len(finished_trials(home)) == 1
     assert sorted(child_runs(home)["status"]) == ["FAILED", "FINISHED", "FINISHED"]
-    assert "its process died" in next((home / "reports").rglob("report.md")).read_text()
+    assert "its process died" in next(home.reports.rglob("report.md")).read_text()
 
     assert run(study("RN50", "ViT-B/32"), home, "--epochs", "12") == 0
     assert "1 of 2 trials were finished before; 1 to train" in capsys.readouterr().out
