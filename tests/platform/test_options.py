@@ -159,7 +159,7 @@ def test_a_preset_is_changed_by_the_study_and_both_by_the_user(name):
         (["--levels", "reduction_factor=, ,"], "must look like FACTOR=A,B"),
         (["--set", "dropuot=0"], "did you mean 'dropout'"),
         (["--set", "dropout=much"], "dropout='much'"),
-        (["--set", "epochs=3", "--epochs", "4"], "give one of them"),
+        (["--set", "epochs=3", "--epochs", "4"], "give only one of them"),
         (["--levels", "reduction=2"], "unknown factor 'reduction'"),
         (["--baselines", "populrity"], "did you mean 'popularity'"),
         (["--seeds", "0"], "--seeds 0: must be at least 1"),

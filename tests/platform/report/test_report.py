@@ -448,9 +448,12 @@ def test_a_search_shows_its_best_by_validation_its_front_and_what_ended_early(ho
     group = DatasetResults("toy", None, cells, [])
     results = study([group], kind="search", metrics=(VALID, SIZE), factors=("learning_rate",))
     said = answer(results)
-    assert "Of 5 trials, 1 of which stopped early or failed, the best has validation sequential NDCG@10 0.3000" in said
+    assert (
+        "Of 5 trials, 1 of which stopped early or failed, the best has a validation sequential NDCG@10 of 0.3000"
+        in said
+    )
     assert "with learning_rate 0.01; 3 trials are Pareto-optimal in" in said
-    assert "on the test set it has sequential NDCG@10 0.2000" in said
+    assert "its test results are sequential NDCG@10 0.2000" in said
     files = written(results, home)
     assert [line[:6] for line in files["report.md"].splitlines() if "◆ |" in line] == ["| 2 ◆ ", "| 3 ◆ ", "| 1 ◆ "]
     assert "Selected on validation only" in files["report.html"]

@@ -27,15 +27,11 @@ def blocks(study: StudyResults) -> list[Block]:
     record = study.record
     spent, unit = hours(study), "GPU-hours" if record.gpus else "CPU-hours"
     planned = len(record.trials)
-    trained = (
-        f"{pluralize(len(results), 'training run')} for {pluralize(planned, 'trial')}"
-        if planned != len(results)
-        else ""
-    )
-    trained = trained or pluralize(planned, "trial")
-    share = (
-        f"{pluralize(record.workers, 'worker')} of {f'{record.gpus:g} GPU' if record.gpus else f'{record.cpus:g} CPU'}"
-    )
+    trained = pluralize(planned, "trial")
+    if planned != len(results):
+        trained = f"{pluralize(len(results), 'training run')} for {trained}"
+    amount, what = (record.gpus, "GPU") if record.gpus else (record.cpus, "CPU")
+    share = f"{pluralize(record.workers, 'worker')} of {amount:g} {what}{'s' if amount > 1 else ''}"
     seconds = sorted(result.metrics["cost/seconds"] for result in results if "cost/seconds" in result.metrics)
     items = [("Machine time", f"{_short(spent)} {unit}: {trained}, each with {share}.")]
     if seconds:

@@ -40,7 +40,7 @@ def details(study: StudyResults) -> list[Block]:
 
 def _detail(one: Verdict, group: DatasetResults, study: StudyResults) -> tuple[str, str]:
     names, how = display_names(study, group), metric(one.metric)
-    parts = [describe_best(one, group, study).removeprefix(f"{metric(one.metric).title} ")]
+    parts = [describe_best(one, group, study).removeprefix(f"{metric(one.metric).title} is ")]
     if one.beaten:
         parts.append("better than " + join_words([f"{names[test.second]} {margin(test)}" for test in one.beaten]))
     if one.indistinguishable and one.tests and study.seeds > 1:

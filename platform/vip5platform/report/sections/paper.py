@@ -117,5 +117,5 @@ def _sizes(study: StudyResults) -> list[Block]:
     notes = [paper_tuning_costs()] if {"tuning", "adapter_positions"} & set(study.record.factors) else []
     return [
         Text("Share of trainable parameters on T5-small:"),
-        Table(" × ".join(study.record.factors), [Column("ours (%)"), Column("official code (%)")], rows, notes),
+        Table(" × ".join(study.record.factors), [Column("this study (%)"), Column("official code (%)")], rows, notes),
     ]

@@ -73,9 +73,9 @@ def answer(study: StudyResults) -> str:
     first, best = study.metrics[0], cells[0]
     how = metric(first)
     early = len(record.trials) - len(cells)
-    ended = f", {early} of which stopped early or failed," if early else ""
+    ended = f" {early} of which stopped early or failed," if early else ""
     said = (
-        f"of {pluralize(len(record.trials), 'trial')}{ended} the best has {metric(first).title} "
+        f"of {pluralize(len(record.trials), 'trial')},{ended} the best has a {metric(first).title} of "
         f"{format_value(best.mean(first), how)} with {_settings(best)}"
     )
     if len(study.metrics) > 1:
@@ -91,7 +91,7 @@ def answer(study: StudyResults) -> str:
             )
             tested.append(f"{metric(name).title} {format_value(interval.mean, metric(name))}{sure}")
     if tested:
-        said += f"; on the test set it has {join_words(tested)}"
+        said += f"; its test results are {join_words(tested)}"
     warning = "selected from many single runs, so its validation score is optimistic: repeat it with other seeds"
     return f"{said[0].upper()}{said[1:]} ({warning})."
 
