@@ -65,8 +65,8 @@ class CellResults:
 
     def units(self, name: str) -> dict[int, pd.Series]:
         """The values of a metric per user, text or item, by seed."""
-        having = [seed for seed, result in self.results.items() if name in result.metrics]
-        return {seed: unit_values(self._rows[seed], name) for seed in having}
+        measured = [seed for seed, result in self.results.items() if name in result.metrics]
+        return {seed: unit_values(self._rows[seed], name) for seed in measured}
 
 
 def with_raw_items(rows: pd.DataFrame, dataset: Dataset | None) -> pd.DataFrame:
@@ -106,11 +106,11 @@ class DatasetResults:
 
     def best(self, name: str) -> CellResults | None:
         """The cell with the best mean; None if no cell has the metric or all are the same at the precision shown."""
-        having = [cell for cell in self.cells if cell.values(name)]
-        how = metric(name)
-        if not having or (len(having) > 1 and len({how.show(cell.mean(name)) for cell in having}) == 1):
+        measured = [cell for cell in self.cells if cell.values(name)]
+        measure = metric(name)
+        if not measured or (len(measured) > 1 and len({measure.show(cell.mean(name)) for cell in measured}) == 1):
             return None
-        return (max if how.higher_is_better else min)(having, key=lambda cell: cell.mean(name))
+        return (max if measure.higher_is_better else min)(measured, key=lambda cell: cell.mean(name))
 
     def comparison(self, name: str, first: str, second: str) -> Comparison | None:
         """The test of `first` against `second` (cells or baselines), in this direction."""

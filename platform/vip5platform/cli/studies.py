@@ -102,13 +102,13 @@ def _compare(given: argparse.Namespace) -> int:
     for head in ("metric", first, second, "difference", "95 % interval", "effect size", "p", "p (Holm)", "units"):
         table.add_column(head, justify="left" if head == "metric" else "right")
     for test in tests:
-        how = metric(test.metric)
+        measure = metric(test.metric)
         table.add_row(
             test.metric.removeprefix("test/"),
-            how.show(test.first_mean),
-            how.show(test.second_mean),
-            how.show(test.difference),
-            f"{how.show(test.low)} … {how.show(test.high)}",
+            measure.show(test.first_mean),
+            measure.show(test.second_mean),
+            measure.show(test.difference),
+            f"{measure.show(test.low)} … {measure.show(test.high)}",
             f"{test.effect_size:+.2f}",
             f"{test.p_value:.4f}",
             f"{test.p_adjusted:.4f}",

@@ -13,31 +13,31 @@ _DATA = "dataset"
 _BASELINE_NAMES = {"sasrec": "SASRec"}
 
 
-def unit_suffix(how: Metric) -> str:
+def unit_suffix(measure: Metric) -> str:
     """The unit of a metric in parentheses; empty if it has none or its label names it."""
-    return f" ({how.unit})" if how.unit and how.unit not in how.label else ""
+    return f" ({measure.unit})" if measure.unit and measure.unit not in measure.label else ""
 
 
-def format_value(value: float | None, how: Metric) -> str:
+def format_value(value: float | None, measure: Metric) -> str:
     """A value as tables show it, with a typographic minus sign."""
-    return how.show(value).replace("-", "−")
+    return measure.show(value).replace("-", "−")
 
 
-def format_signed(value: float, how: Metric) -> str:
+def format_signed(value: float, measure: Metric) -> str:
     """A value with its sign."""
-    text = format_value(value, how)
+    text = format_value(value, measure)
     return text if text.startswith(("−", "–")) or value == 0 else f"+{text}"
 
 
-def format_interval(low: float, high: float, how: Metric) -> str:
+def format_interval(low: float, high: float, measure: Metric) -> str:
     """`[low, high]`."""
-    return f"[{format_value(low, how)}, {format_value(high, how)}]"
+    return f"[{format_value(low, measure)}, {format_value(high, measure)}]"
 
 
-def format_mean(interval: Interval, how: Metric) -> str:
+def format_mean(interval: Interval, measure: Metric) -> str:
     """`0.0560 ± 0.0080`; the mean alone if it has no interval."""
-    text, half = format_value(interval.mean, how), (interval.high - interval.low) / 2
-    return f"{text} ± {how.show(half)}" if half > 0 else text  # also false for nan
+    text, half = format_value(interval.mean, measure), (interval.high - interval.low) / 2
+    return f"{text} ± {measure.show(half)}" if half > 0 else text  # also false for nan
 
 
 def format_p_value(value: float) -> str:

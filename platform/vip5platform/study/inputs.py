@@ -105,8 +105,8 @@ def prepare_inputs(
         try:
             if key not in datasets:
                 with stage("dataset" if request.ids is None else f"dataset, {request.ids} ids"):
-                    how = options_of(request.dataset, id_scheme=request.ids)
-                    datasets[key] = open_dataset(prepare(request.dataset, options.source, home, how))
+                    build_options = options_of(request.dataset, id_scheme=request.ids)
+                    datasets[key] = open_dataset(prepare(request.dataset, options.source, home, build_options))
             with stage("P5 stage" if request.backbone in BUILT_IN else "backbone") as update:
                 backbone = backbone_folder(request.backbone, datasets[key], home, options.p5_epochs, update)
                 load_backbone(backbone)  # an unreadable backbone is reported now, not by every trial
@@ -125,8 +125,8 @@ def find_inputs(
     """The inputs that already exist; nothing is prepared or downloaded."""
     found = {}
     for request in dict.fromkeys(requests):
-        how = options_of(request.dataset, id_scheme=request.ids)
-        folder = dataset_folder(request.dataset, options.source, home, how)
+        build_options = options_of(request.dataset, id_scheme=request.ids)
+        folder = dataset_folder(request.dataset, options.source, home, build_options)
         if not folder.is_dir():
             continue
         dataset = open_dataset(folder)

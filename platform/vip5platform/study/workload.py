@@ -50,7 +50,7 @@ class Workload(Protocol):
 
     @property
     def succeeded(self) -> bool:
-        """Did all trials finish?"""
+        """Has no trial failed?"""
 
 
 class StudyWorkload:

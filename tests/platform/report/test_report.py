@@ -259,7 +259,7 @@ def test_numbers_as_levels_are_preceded_by_their_factor(home):
     assert text.startswith("On sequential NDCG@10 reduction_factor 2 (0.4000) is best: it beats 32 by")
 
 
-def test_nothing_finished_says_so_with_a_reason_and_is_reported(home):
+def test_a_study_without_results_says_so_with_a_reason(home):
     failed = CellResults("a", {"encoder": "a"}, {}, {0: failure("OutOfMemoryError: no room", "out_of_memory")}, None)
     results = study([DatasetResults("toy", None, [failed], [])])
     assert answer(results) == "No trial has finished, so there is no answer (OutOfMemoryError: no room)."

@@ -1,4 +1,4 @@
-"""Searches: what is proposed, what Optuna is told, and what survives a kill. Without Ray; see test_tune for it."""
+"""Searches: what is proposed, what Optuna stores, and what survives a kill. Without Ray; see test_tune for that."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_impossible_options_are_refused(searcher, options, says):
         searcher(**options)
 
 
-def test_a_tuple_goes_by_its_text_and_comes_back_as_it_was():
+def test_a_tuple_is_stored_as_text_and_restored():
     space = Space({"adapter_positions": choice(("self", "cross"), ("self",)), "clip": choice(1.0, 5.0)})
     assert next(iter(space.combinations())) == {"adapter_positions": "self,cross", "clip": 1.0}
     assert space.settings({"adapter_positions": "self,cross", "clip": 1.0}) == {
@@ -120,9 +120,9 @@ def test_a_search_runs_as_many_distinct_trials_as_it_was_given(searcher):
     assert len({spec.fingerprint for spec in done}) == len(done) == 15
     assert [spec.fingerprint for spec in one.specs()] == [spec.fingerprint for spec in done]
     assert (one.missing, one.exhausted) == (0, False)
-    told = [trial for trial in one.study.trials if trial.state == TrialState.COMPLETE]
-    assert [trial.value for trial in told] == pytest.approx([loss_of(spec.config) for spec in done])
-    assert {trial.user_attrs["seconds"] for trial in told} == {2.5}
+    complete = [trial for trial in one.study.trials if trial.state == TrialState.COMPLETE]
+    assert [trial.value for trial in complete] == pytest.approx([loss_of(spec.config) for spec in done])
+    assert {trial.user_attrs["seconds"] for trial in complete} == {2.5}
 
 
 def test_a_search_that_is_continued_proposes_what_an_uninterrupted_one_does(searcher, home):
@@ -169,7 +169,7 @@ def test_other_parameters_that_make_the_same_trial_are_a_repeat(searcher):
     assert (repeats["learning_rate"] == repeats["repeat_of"].map(rate)).all()
 
 
-def test_a_space_without_end_that_holds_few_trials_is_given_up(searcher):
+def test_an_infinite_space_with_few_distinct_trials_is_given_up(searcher):
     one = searcher(configure=lambda found: trial_of({"reduction_factor": found["reduction_factor"]}), trials=9)
     assert len(run(one)) == 4
     assert one.exhausted
@@ -211,7 +211,7 @@ def test_a_trial_that_is_finished_already_counts_but_is_not_run(searcher, home):
 # how trials end
 
 
-def test_a_failed_trial_is_told_with_its_failure_and_spends_budget(searcher):
+def test_a_failed_trial_is_stored_with_its_failure_and_spends_budget(searcher):
     one = searcher(trials=3)
     asked(one, "a")
     one.note_failure("a", Failure(kind="diverged", message="DivergedError: the loss is nan"))
@@ -259,7 +259,7 @@ def test_an_objective_that_is_no_number_is_a_failure(searcher, home, value):
     assert trial.user_attrs["failure"] == {"kind": "diverged", "message": f"valid/loss is {value}"}
 
 
-def test_a_hopeless_trial_is_pruned_with_its_epochs(searcher):
+def test_an_unpromising_trial_is_pruned_with_its_epochs(searcher):
     one = searcher(declared(epochs=4), trials=4)
     for name in "ab":
         asked(one, name)
@@ -349,7 +349,7 @@ def test_trials_that_were_cut_off_come_first_and_as_they_were(searcher, home):
     one = searcher(trials=6)
     run(one, limit=2)
     left = [asked(one, "x"), asked(one, "y")]
-    finish(left[0], home)  # it ended, and nobody was told
+    finish(left[0], home)  # it ended, but that was not recorded
     again = searcher(trials=6)
     assert again.missing == 4
     done = run(again)

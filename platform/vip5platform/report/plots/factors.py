@@ -69,12 +69,13 @@ def plot_ranks(study: StudyResults) -> list[Drawing]:
         return []
     drawings = []
     for name in study.metrics:
-        having = [group for group in study.groups if any(cell.values(name) for cell in group.cells)]
+        measured = [group for group in study.groups if any(cell.values(name) for cell in group.cells)]
         means = [
-            {level_name(cell, study): cell.mean(name) for cell in group.cells if cell.values(name)} for group in having
+            {level_name(cell, study): cell.mean(name) for cell in group.cells if cell.values(name)}
+            for group in measured
         ]
         shared = [text for text in (means[0] if means else {}) if all(text in other for other in means)]
-        if len(having) < 2 or len(shared) < 2:
+        if len(measured) < 2 or len(shared) < 2:
             continue
         sign = -1 if metric(name).higher_is_better else 1
         places = np.array([rankdata([sign * of[text] for text in shared]) for of in means])
@@ -85,7 +86,7 @@ def plot_ranks(study: StudyResults) -> list[Drawing]:
             axes.plot(places[:, line], f"{marker}-", color=colour, ms=6, lw=1.6)
             axes.annotate(
                 clip_name(text),
-                (len(having) - 1, places[-1, line]),
+                (len(measured) - 1, places[-1, line]),
                 (8, 0),
                 textcoords="offset points",
                 va="center",
@@ -93,13 +94,13 @@ def plot_ranks(study: StudyResults) -> list[Drawing]:
                 color=colour,
                 annotation_clip=False,
             )
-        axes.set_xticks(range(len(having)), [clip_name(dataset_name(group)) for group in having])
-        axes.set_xlim(-0.2, len(having) - 0.5)
+        axes.set_xticks(range(len(measured)), [clip_name(dataset_name(group)) for group in measured])
+        axes.set_xlim(-0.2, len(measured) - 0.5)
         axes.set_yticks(range(1, len(shared) + 1))
         axes.invert_yaxis()
         agreement = describe_agreement(study, name)
         style_axes(axes, f"{metric(name).title}: rank of each level", "y")
-        if len(having) == 2 and agreement:  # the axis names the two
+        if len(measured) == 2 and agreement:  # the axis names the two
             axes.set_xlabel(agreement[0].partition(": ")[2])
         drawings.append(to_drawing(figure, f"ranks-{slug(name)}", f"{metric(name).title}: {'; '.join(agreement)}"))
     return drawings

@@ -109,12 +109,14 @@ def _baseline_lines(axes: Axes, group: DatasetResults, name: str, low: float, hi
 
 
 def _caption(group: DatasetResults, name: str, study: StudyResults) -> str:
-    how, parts = metric(name), []
+    measure, parts = metric(name), []
     for cell in group.cells:
         if cell.values(name):
             interval = group.interval(cell, name)
-            sure = f" {format_interval(interval.low, interval.high, how)}" if interval.high > interval.low else ""
-            parts.append(f"{level_name(cell, study)} {format_value(interval.mean, how)}{sure}")
+            interval_text = (
+                f" {format_interval(interval.low, interval.high, measure)}" if interval.high > interval.low else ""
+            )
+            parts.append(f"{level_name(cell, study)} {format_value(interval.mean, measure)}{interval_text}")
     return f"{metric(name).title} by {factor_names(study)}: {', '.join(parts)}"
 
 

@@ -60,14 +60,14 @@ def plot_search(study: StudyResults, found: StoredSearch) -> list[Drawing]:
 
 def draw_history(axes: Axes, study: StudyResults, name: str) -> None:
     """Draw the trials in their order, and the best so far as a line."""
-    how = metric(name)
+    measure = metric(name)
     order = {trial.name: place for place, trial in enumerate(study.record.trials, start=1)}
     cells = sorted((cell for cell in finished_cells(study) if cell.values(name)), key=lambda cell: order[cell.name])
     numbers, values = [order[cell.name] for cell in cells], np.array([cell.mean(name) for cell in cells])
-    best = (np.maximum if how.higher_is_better else np.minimum).accumulate(values)
+    best = (np.maximum if measure.higher_is_better else np.minimum).accumulate(values)
     axes.plot(numbers, values, "o", color=LEVEL, ms=5, alpha=0.8)
     axes.step(numbers, best, where="post", color=BEST, lw=1.8)
-    style_axes(axes, f"{metric(name).title}{unit_suffix(how)}")
+    style_axes(axes, f"{metric(name).title}{unit_suffix(measure)}")
     axes.set_xlabel("trial")
     limit_ticks(axes, "x", 6)
     limit_ticks(axes, "y")
@@ -84,10 +84,10 @@ def _history_legend() -> list:
 def draw_front(axes: Axes, study: StudyResults) -> None:
     """Draw the first two objectives against each other."""
     first, second = study.metrics[:2]
-    ahead = pareto_cells(study)
-    rest = [cell for cell in finished_cells(study) if cell not in ahead and cell.values(second)]
+    front = pareto_cells(study)
+    rest = [cell for cell in finished_cells(study) if cell not in front and cell.values(second)]
     axes.plot([c.mean(second) for c in rest], [c.mean(first) for c in rest], "o", color=LEVEL, ms=5, alpha=0.7)
-    along = sorted(ahead, key=lambda cell: cell.mean(second))
+    along = sorted(front, key=lambda cell: cell.mean(second))
     axes.plot([c.mean(second) for c in along], [c.mean(first) for c in along], "D-", color=BEST, ms=6, lw=1.4)
     values = [cell.mean(second) for cell in [*rest, *along]]
     if values and max(values) > 8 * min(values) > 0:
@@ -119,12 +119,12 @@ def _slices(study: StudyResults) -> list[Drawing]:
     first, cells = study.metrics[0], finished_cells(study)
     made = []
     for place, setting in enumerate(study.record.factors):
-        having = [cell for cell in cells if setting in cell.levels]
-        if len({cell.levels[setting] for cell in having}) < 2:
+        with_setting = [cell for cell in cells if setting in cell.levels]
+        if len({cell.levels[setting] for cell in with_setting}) < 2:
             continue
         figure = new_figure(2.5)
         axes = figure.subplots()
-        _draw_slice(axes, having, setting, first)
+        _draw_slice(axes, with_setting, setting, first)
         made.append(to_drawing(figure, f"slice-{place}", f"{metric(first).title} by {setting}, one point per trial"))
     return made
 

@@ -80,24 +80,24 @@ def _answer_on_dataset(study: StudyResults, group: DatasetResults) -> str:
 
 def describe_best(one: Verdict, group: DatasetResults, study: StudyResults) -> str:
     """The level with the best mean, and that mean with its interval."""
-    names, how = display_names(study, group), metric(one.metric)
+    names, measure = display_names(study, group), metric(one.metric)
     if one.best is None:
         return f"{metric(one.metric).title} is the same for all levels at the precision shown"
     interval = group.interval(one.best, one.metric)
-    sure = f" {format_interval(interval.low, interval.high, how)}" if interval.high > interval.low else ""
-    word = "highest" if how.higher_is_better else "lowest"
+    interval_text = f" {format_interval(interval.low, interval.high, measure)}" if interval.high > interval.low else ""
+    word = "highest" if measure.higher_is_better else "lowest"
     who = level_as_subject(names[one.best.name], study)
-    return f"{metric(one.metric).title} is {word} for {who} ({format_value(interval.mean, how)}{sure})"
+    return f"{metric(one.metric).title} is {word} for {who} ({format_value(interval.mean, measure)}{interval_text})"
 
 
 def _best_clause(one: Verdict, names: Mapping[str, str], study: StudyResults) -> str:
     """The best level, and the closest of the levels that it beats."""
     assert one.best is not None
-    how, nearest = metric(one.metric), one.beaten[0]
+    measure, nearest = metric(one.metric), one.beaten[0]
     beats = f"{names[nearest.second]} {margin(nearest)}"
     if len(one.beaten) > 1:
         beats += f" and {pluralize(len(one.beaten) - 1, 'other level')} by more"
-    best = f"{level_as_subject(names[one.best.name], study)} ({format_value(one.best.mean(one.metric), how)})"
+    best = f"{level_as_subject(names[one.best.name], study)} ({format_value(one.best.mean(one.metric), measure)})"
     if not one.indistinguishable:
         return f"on {metric(one.metric).title} {best} is best: it beats {beats}"
     alike = join_words([names[cell.name] for cell in one.indistinguishable])
@@ -118,12 +118,12 @@ def _pair_clause(one: Verdict, names: Mapping[str, str]) -> str:
 
 def margin(test: Comparison) -> str:
     """By how much the levels differ, with interval and p-value."""
-    how = metric(test.metric)
+    measure = metric(test.metric)
     low, high = sorted((abs(test.low), abs(test.high)))
     if (test.low < 0) != (test.high < 0):  # the test may be significant while the interval contains 0
         low, high = test.low, test.high
-    sure = f"{format_interval(low, high, how)}, {format_p_value(test.p_adjusted or 0.0)}"
-    return f"by {format_value(abs(test.difference), how)} ({sure})"
+    interval_text = f"{format_interval(low, high, measure)}, {format_p_value(test.p_adjusted or 0.0)}"
+    return f"by {format_value(abs(test.difference), measure)} ({interval_text})"
 
 
 def _cheapest_clause(saving: Cheapest, names: Mapping[str, str], found: Sequence[Verdict], study: StudyResults) -> str:

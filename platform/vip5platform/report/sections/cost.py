@@ -39,8 +39,8 @@ def blocks(study: StudyResults) -> list[Block]:
         items.append(("Time per trial", f"{duration(middle)} (median), {duration(longest)} (longest)."))
     peaks = [result.metrics.get("cost/peak_memory_mb", 0.0) for result in results]
     if max(peaks) > 0:
-        how = metric("cost/peak_memory_mb")
-        items.append(("Peak memory", f"{format_value(max(peaks), how)} {how.unit}, highest of all workers."))
+        measure = metric("cost/peak_memory_mb")
+        items.append(("Peak memory", f"{format_value(max(peaks), measure)} {measure.unit}, highest of all workers."))
     stages = {name: took for name, took in record.seconds.items() if took >= 0.5}
     if stages:
         whole = f"{duration(sum(stages.values()))}: " if len(stages) > 1 else ""

@@ -39,7 +39,7 @@ def details(study: StudyResults) -> list[Block]:
 
 
 def _detail(one: Verdict, group: DatasetResults, study: StudyResults) -> tuple[str, str]:
-    names, how = display_names(study, group), metric(one.metric)
+    names, measure = display_names(study, group), metric(one.metric)
     parts = [describe_best(one, group, study).removeprefix(f"{metric(one.metric).title} is ")]
     if one.beaten:
         parts.append("better than " + join_words([f"{names[test.second]} {margin(test)}" for test in one.beaten]))
@@ -50,16 +50,16 @@ def _detail(one: Verdict, group: DatasetResults, study: StudyResults) -> tuple[s
         parts.append(join_words(shown, at_most=4))
     if one.undetected and study.seeds > 1:
         parts.append(
-            f"differences up to {format_value(one.undetected, how)} between levels that are not distinguishable "
+            f"differences up to {format_value(one.undetected, measure)} between levels that are not distinguishable "
             "cannot be ruled out"
         )
     for test in one.against:
         beats = beats_baseline(test) if study.seeds > 1 else None
         undecided = "not distinguishable from" if study.seeds > 1 else "compared with"
         side = undecided if beats is None else "better than" if beats else "worse than"
-        sure = f"{format_interval(test.low, test.high, how)}, {format_p_value(test.p_adjusted or 0.0)}"
-        gap = f"{format_value(test.difference, how)} {sure}"
-        parts.append(f"{side} {names[test.second]} ({format_value(test.second_mean, how)}; difference {gap})")
+        interval_text = f"{format_interval(test.low, test.high, measure)}, {format_p_value(test.p_adjusted or 0.0)}"
+        gap = f"{format_value(test.difference, measure)} {interval_text}"
+        parts.append(f"{side} {names[test.second]} ({format_value(test.second_mean, measure)}; difference {gap})")
     if not one.tests:
         parts.append("not tested: it is not a mean over users")
     return metric(one.metric).title, "; ".join(parts) + "."

@@ -89,11 +89,11 @@ def _row(cell: CellResults, group: DatasetResults, names: list[str], study: Stud
 
 
 def _cell(cell: CellResults, group: DatasetResults, name: str, study: StudyResults) -> Cell:
-    how, best = metric(name), group.best(name)
-    text = format_mean(group.interval(cell, name), how)
+    measure, best = metric(name), group.best(name)
+    text = format_mean(group.interval(cell, name), measure)
     if best is None or not cell.values(name):
         return Cell(text)
-    is_best = how.show(cell.mean(name)) == how.show(best.mean(name))
+    is_best = measure.show(cell.mean(name)) == measure.show(best.mean(name))
     found = verdict(group, name) if name in study.metrics and study.seeds > 1 else None
     alike = found is not None and found.tests and cell in found.indistinguishable
     return Cell(text, is_best, ALIKE if alike else "")

@@ -33,13 +33,13 @@ def blocks(study: StudyResults) -> list[Block]:
         for name in dict.fromkeys(test.metric for test in group.comparisons):
             tests = [test for test in group.comparisons if test.metric == name]
             tests.sort(key=lambda test: (test.p_adjusted or 0.0, test.p_value))
-            how = metric(name)
+            measure = metric(name)
             rows = [
                 Row(
                     f"{names[test.first]} − {names[test.second]}",
                     [
-                        Cell(format_signed(test.difference, how), is_declared_different(test)),
-                        Cell(format_interval(test.low, test.high, how)),
+                        Cell(format_signed(test.difference, measure), is_declared_different(test)),
+                        Cell(format_interval(test.low, test.high, measure)),
                         Cell(
                             f"{100 * test.relative:+.1f} %".replace("-", "−") if math.isfinite(test.relative) else "–"
                         ),

@@ -71,12 +71,12 @@ def answer(study: StudyResults) -> str:
     if not cells:
         return "No trial has a value of the objective, so there is no answer."
     first, best = study.metrics[0], cells[0]
-    how = metric(first)
+    measure = metric(first)
     early = len(record.trials) - len(cells)
     ended = f" {early} of which stopped early or failed," if early else ""
     said = (
         f"of {pluralize(len(record.trials), 'trial')},{ended} the best has a {metric(first).title} of "
-        f"{format_value(best.mean(first), how)} with {_settings(best)}"
+        f"{format_value(best.mean(first), measure)} with {_settings(best)}"
     )
     if len(study.metrics) > 1:
         titles = join_words([metric(name).title for name in study.metrics])
@@ -86,10 +86,10 @@ def answer(study: StudyResults) -> str:
     for name in answer_names():
         if best.values(name):
             interval = group.interval(best, name)
-            sure = (
+            interval_text = (
                 f" {format_interval(interval.low, interval.high, metric(name))}" if interval.high > interval.low else ""
             )
-            tested.append(f"{metric(name).title} {format_value(interval.mean, metric(name))}{sure}")
+            tested.append(f"{metric(name).title} {format_value(interval.mean, metric(name))}{interval_text}")
     if tested:
         said += f"; its test results are {join_words(tested)}"
     warning = "selected from many single runs, so its validation score is optimistic: repeat it with other seeds"
@@ -112,8 +112,8 @@ def blocks(study: StudyResults, found: StoredSearch) -> list[Block]:
     """The best trials with their settings, the Pareto front first if there are several objectives."""
     if study.record.kind != "search" or not finished_cells(study):
         return []
-    finished, ahead = finished_cells(study), pareto_cells(study) if len(study.metrics) > 1 else []
-    shown = [*ahead, *(cell for cell in finished if cell not in ahead)][:_TOP]
+    finished, front = finished_cells(study), pareto_cells(study) if len(study.metrics) > 1 else []
+    shown = [*front, *(cell for cell in finished if cell not in front)][:_TOP]
     tested = [name for name in answer_names() if any(cell.values(name) for cell in shown)]
     costs = [name for name in ("cost/seconds", "model/trainable_parameters") if name not in study.metrics]
     numbers = [*study.metrics, *tested, *costs]
@@ -130,11 +130,11 @@ def blocks(study: StudyResults, found: StoredSearch) -> list[Block]:
             Cell(format_value(cell.mean(name), metric(name)), math.isclose(cell.mean(name), best.get(name, math.nan)))
             for name in numbers
         ]
-        rows.append(Row(f"{order[cell.name]}{' ◆' if cell in ahead else ''}", cells))
+        rows.append(Row(f"{order[cell.name]}{' ◆' if cell in front else ''}", cells))
     notes = [
         "Selected on validation only. Do not select by the test columns: the test set would no longer be held out."
     ]
-    if ahead:
+    if front:
         notes.append("◆: Pareto-optimal (any trial that is better in one objective is worse in another).")
     if len(finished) > len(shown):
         notes.append(f"{len(finished) - len(shown)} more are in trials.csv.")
