@@ -13,12 +13,12 @@ from vip5platform.analysis.results import load_results
 from vip5platform.analysis.significance import unit_values
 from vip5platform.cli.vip5 import main as vip5
 from vip5platform.report.sections.level_table import level_table
-from vip5platform.report.sections.pairs import table as comparison_table
+from vip5platform.report.sections.pairs import comparison_rows as comparison_table
 from vip5platform.search.space import directions
 
 from vip5core.errors import UserError
 from vip5core.home import Home
-from vip5core.metrics import METRICS, Metric, metric, register, compared_names
+from vip5core.metrics import METRICS, Metric, compared_names, metric, register
 from vip5core.trial.result import TrialResult
 from vip5core.trial.run import run_trial
 from vip5core.trial.spec import StudyInputs

@@ -78,7 +78,7 @@ def _prepare(given: argparse.Namespace) -> int:
     from vip5core.data.build import build_dataset
     from vip5core.data.dataset import Dataset
     from vip5platform.console import say, stage
-    from vip5platform.report.datasets import dataset_summary
+    from vip5platform.report.datasets import print_dataset_summary
 
     names = ("id_scheme", "k_core", "duplicates", "repeats", "candidates", "seed")
     options = options_of(given.dataset, **{name: getattr(given, name) for name in names})
@@ -91,7 +91,7 @@ def _prepare(given: argparse.Namespace) -> int:
     with stage("building"):
         build_dataset(raw, given.out, options)
     dataset = Dataset.load(given.out)
-    dataset_summary(dataset)
+    print_dataset_summary(dataset)
     if dataset.items["image_urls"].map(len).any():
         say(f"download its images: [bold]vip5 images {escape(str(given.out))}[/]")
     return 0
@@ -148,7 +148,7 @@ def _images(given: argparse.Namespace) -> int:
     from vip5core.data.images.dataset_images import add_images
     from vip5core.data.images.options import DownloadOptions
     from vip5platform.console import stage
-    from vip5platform.report.datasets import images_summary
+    from vip5platform.report.datasets import print_images_summary
 
     if not 0 < given.max_mb < math.inf:
         raise UserError(f"--max-mb {given.max_mb}: must be a number above 0")
@@ -164,7 +164,7 @@ def _images(given: argparse.Namespace) -> int:
     downloads = given.downloads or folder.with_name(f"{folder.name}.downloads")
     with stage("images") as update:
         added = add_images(folder, downloads, options, update)
-    images_summary(added, downloads)
+    print_images_summary(added, downloads)
     return 0 if added.reasons.empty else 1
 
 

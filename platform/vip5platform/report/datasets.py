@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # these imports take seconds and `prepare` does not need them
     from vip5core.data.images.dataset_images import AddedImages
 
 
-def dataset_summary(dataset: Dataset) -> None:
+def print_dataset_summary(dataset: Dataset) -> None:
     """Print one line of counts, and a warning for everything that was dropped."""
     counts = dataset.manifest.counts
     say(
@@ -95,7 +95,7 @@ def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
     yield facts
     yield _histogram(found)
     if manifest.drops:
-        yield _drops(dataset)
+        yield _drops_table(dataset)
 
 
 def _histogram(found: Description) -> Table:
@@ -109,7 +109,7 @@ def _histogram(found: Description) -> Table:
     return table
 
 
-def _drops(dataset: Dataset) -> Table:
+def _drops_table(dataset: Dataset) -> Table:
     table = Table(title="dropped or repaired", box=box.SIMPLE_HEAVY, title_justify="left")
     for name, justify in (("count", "right"), ("what", "left"), ("reason", "left"), ("examples", "left")):
         table.add_column(
@@ -120,7 +120,7 @@ def _drops(dataset: Dataset) -> Table:
     return table
 
 
-def images_summary(added: AddedImages, downloads: Path) -> None:
+def print_images_summary(added: AddedImages, downloads: Path) -> None:
     """Print how many items have an image now, and why others have none."""
     new = added.now - added.before
     say(f"{added.now:,} items with image, {new:,} of them new; files and ledger in {escape(str(downloads))}")

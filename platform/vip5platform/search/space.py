@@ -80,9 +80,7 @@ def _by_label(key: str, domain: Choice) -> dict[Any, Any]:
             label = value if value is None or isinstance(value, bool | int | float | str) else str(value)
         labels[label] = value
     if not labels or len(labels) < len(domain.values):
-        raise UserError(
-            f"{key}: a choice needs at least one value, and each value of a choice once; given: {domain.values}"
-        )
+        raise UserError(f"{key}={domain.values}: give at least one value, and each value of a choice once")
     return labels
 
 

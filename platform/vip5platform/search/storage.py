@@ -48,7 +48,7 @@ def open_search(search: Search, home: Home, key: str) -> Iterator[optuna.Study]:
     with exclusive_lock(
         path.with_suffix(".writer"), f"another process runs the search {key!r}: wait until it ends, or stop it"
     ):
-        _cut_torn_line(path)
+        _remove_incomplete_line(path)
         yield create_or_load(search, JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldLock(str(path)))), key)
 
 
@@ -99,7 +99,7 @@ class _HeldLock(JournalFileOpenLock):
         pass
 
 
-def _cut_torn_line(path: Path) -> None:
+def _remove_incomplete_line(path: Path) -> None:
     """Remove an incomplete last line: Optuna would append to it and then be unable to read the file."""
     if not path.is_file():
         return

@@ -14,7 +14,7 @@ from vip5core.trial.result import TrialResult
 from vip5platform.console import console, duration, say
 from vip5platform.declarations import Choice, Search
 from vip5platform.options import Options
-from vip5platform.study.estimate import earlier_results, estimate_seconds
+from vip5platform.study.estimate import estimate_seconds, load_earlier_results
 from vip5platform.study.inputs import PreparedInputs, find_inputs
 from vip5platform.study.plan import PlannedTrial, SearchPlan
 
@@ -22,7 +22,7 @@ from vip5platform.study.plan import PlannedTrial, SearchPlan
 def show_plan(planned: Sequence[PlannedTrial], options: Options) -> None:
     """Print for each cell the finished and missing trials, and an estimate from earlier trials on this machine."""
     home = Home(options.home.resolve())
-    found, earlier = find_inputs([trial.request for trial in planned], options, home), earlier_results(home)
+    found, earlier = find_inputs([trial.request for trial in planned], options, home), load_earlier_results(home)
     cells: dict[str, list[PlannedTrial]] = {}
     for trial in planned:
         cells.setdefault(trial.name, []).append(trial)
@@ -62,7 +62,7 @@ def show_search_plan(search: Search, plan: SearchPlan, options: Options) -> None
         table.add_row(key, shown)
     console.print(table)
     inputs = find_inputs([plan.request], options, home).get(plan.request)
-    guess = _estimate_trial(PlannedTrial({}, plan.request, plan.example), inputs, earlier_results(home))
+    guess = _estimate_trial(PlannedTrial({}, plan.request, plan.example), inputs, load_earlier_results(home))
     count = int(min(options.trials, size))
     space = f"{size:g} combinations" if math.isfinite(size) else "a continuous space"
     say(f"{options.sampler} over {space}; objectives: {', '.join(search.objectives)}")

@@ -26,7 +26,7 @@ _SIMILARITY_SETTINGS = (
 )
 
 
-def earlier_results(home: Home) -> list[TrialResult]:
+def load_earlier_results(home: Home) -> list[TrialResult]:
     """Every finished trial under `home` that this code can read."""
     found = []
     for file in sorted(home.trials.glob(f"*/{RESULT}")):

@@ -66,7 +66,7 @@ def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
         common = common_settings(study, options, request.backbone)
         own = {key: value for key, value in settings.items() if key not in INPUT_SETTINGS}
         for seed in range(options.seeds):
-            config = checked_config({**common, **own, "seed": seed})
+            config = make_config({**common, **own, "seed": seed})
             planned.append(PlannedTrial(cell, request, config))
     return planned
 
@@ -116,7 +116,7 @@ class SearchPlan:
         Raises:
             UserError: For an impossible combination.
         """
-        return checked_config({**self.common, **settings})
+        return make_config({**self.common, **settings})
 
 
 def plan_search(search: Search, options: Options) -> SearchPlan:
@@ -139,7 +139,7 @@ def plan_search(search: Search, options: Options) -> SearchPlan:
         tried[key] = list(values.values) if isinstance(values, Choice) else [values.low, values.high]
     first = {key: values[0] for key, values in tried.items()}
     # Each value is checked on its own, so that impossible ones are reported before anything is trained.
-    configs = [checked_config({**common, **first, key: value}) for key, values in tried.items() for value in values]
+    configs = [make_config({**common, **first, key: value}) for key, values in tried.items() for value in values]
     with_images = [config for config in configs if config.uses_images]
     encoders = tried.get("encoder", [configs[0].encoder])
     weights = {config.encoder_weights for config in with_images}
@@ -151,7 +151,7 @@ def common_settings(declared: Study | Search, options: Options, backbone: str) -
     return {**options.preset_settings(backbone), **declared.settings, **options.given_settings(), "backbone": backbone}
 
 
-def checked_config(settings: dict[str, Any]) -> TrialConfig:
+def make_config(settings: dict[str, Any]) -> TrialConfig:
     """The config of a trial, with its encoder weights checked.
 
     Raises:

@@ -17,7 +17,7 @@ from vip5platform.cluster.resources import TrialResources
 from vip5platform.console import say, stage, warn
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options
-from vip5platform.report.datasets import dataset_summary
+from vip5platform.report.datasets import print_dataset_summary
 from vip5platform.search import TrialSearcher
 from vip5platform.study.dry_run import show_plan, show_search_plan
 from vip5platform.study.inputs import PreparedInputs, UnavailableTrial, check_inputs, prepare_inputs
@@ -58,7 +58,7 @@ def _run_study(study: Study, options: Options) -> bool:
     workload = StudyWorkload(study, trials, inputs, home)
     with open_study_run(study, options, home, inputs, workload.examples, stopwatch) as study_run:
         if options.force:
-            _set_aside(workload, study_run)
+            _move_replaced_results(workload, study_run)
         execute(study_run, workload, [factor.name for factor in study.factors], study.metrics)
     return workload.succeeded
 
@@ -127,13 +127,13 @@ def _prepare(
             warn(f"{request.dataset}: {found.message}")
         elif found.dataset.fingerprint not in shown:
             shown.add(found.dataset.fingerprint)
-            dataset_summary(found.dataset)
+            print_dataset_summary(found.dataset)
             if not found.dataset.has_images and not found.dataset.manifest.features:
                 warn(f"{found.dataset.name} has no images: all trials are text-only (image_tokens=0)")
     return prepared
 
 
-def _set_aside(workload: StudyWorkload, study_run: StudyRun) -> None:
+def _move_replaced_results(workload: StudyWorkload, study_run: StudyRun) -> None:
     """Move results that are to be trained again to `trials/.replaced/`."""
     home = study_run.home
     for spec in workload.specs():

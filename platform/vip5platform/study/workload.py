@@ -16,7 +16,7 @@ from vip5platform.cluster.tune import run_search, run_trials
 from vip5platform.console import say
 from vip5platform.declarations import Search, Study
 from vip5platform.search import TrialSearcher, history
-from vip5platform.study.estimate import count_finished_by_other_code, earlier_results
+from vip5platform.study.estimate import count_finished_by_other_code, load_earlier_results
 from vip5platform.study.inputs import PreparedInputs, RunnableTrial, UnavailableTrial
 from vip5platform.study.observer import TrialObserver
 from vip5platform.study.plan import InputRequest, SearchPlan, encoders_of
@@ -113,7 +113,9 @@ class StudyWorkload:
             say(f"{done} of {len(self._unique)} trials were finished before{rest}")
         datasets = {prepared.dataset.folder: prepared.dataset.fingerprint for prepared in self.inputs.values()}
         other = (
-            count_finished_by_other_code([t.spec for t in todo], datasets, earlier_results(self.home)) if todo else 0
+            count_finished_by_other_code([t.spec for t in todo], datasets, load_earlier_results(self.home))
+            if todo
+            else 0
         )
         if other:
             say(f"{other} of them were finished by another version of the code, whose results are not reused")
@@ -176,7 +178,7 @@ class SearchWorkload:
 
     def announce(self) -> None:
         if not self.missing:
-            say(f"{self.searcher.trials} trials were finished before: nothing to train")
+            say(f"{self.searcher.trials} trials were run before: nothing to train")
 
     def run(self, resources: TrialResources, at_once: int, observer: TrialObserver) -> None:
         run_search(self.searcher, self.searcher.scheduler, self.home, resources, at_once, observer)

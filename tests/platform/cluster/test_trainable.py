@@ -77,7 +77,7 @@ def test_a_trial_that_was_cut_off_goes_on_to_the_same_end(text_only, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run_trial(spec, text_only.home, cut)
-    assert not spec.finished(text_only.home)
+    assert not spec.is_finished(text_only.home)
     torch.manual_seed(99)  # what else the process drew must not matter
     resumed = TrialResult.load(run_trial(spec, text_only.home, ignore))
     whole = TrialResult.load(run_trial(spec, Home(tmp_path / "elsewhere"), ignore))

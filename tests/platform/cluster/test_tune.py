@@ -81,7 +81,7 @@ def test_a_trial_that_fails_is_told_in_a_line_and_the_others_go_on(text_only, ra
     (failure,) = seen.failures.values()
     assert failure.kind == "diverged"
     assert failure.message.startswith("DivergedError: the training loss is nan in epoch")
-    assert not text_only.spec(bad).finished(text_only.home)
+    assert not text_only.spec(bad).is_finished(text_only.home)
 
 
 #: Enough to search in: eight trials of a second or two.

@@ -6,7 +6,7 @@ import pytest
 from support.finished import finished_trial
 from support.trials import small
 from vip5platform.console import duration
-from vip5platform.study.estimate import count_finished_by_other_code, earlier_results, estimate_seconds
+from vip5platform.study.estimate import count_finished_by_other_code, estimate_seconds, load_earlier_results
 
 from vip5core.fingerprint import code_version
 from vip5core.home import Home
@@ -21,7 +21,7 @@ def home(tmp_path) -> Home:
 def test_a_trial_takes_what_the_most_similar_earlier_ones_took_per_epoch(home):
     for number, (tuning, seconds) in enumerate([("adapter", 10.0), ("adapter", 14.0), ("full", 40.0)]):
         finished_trial(home, str(number), [1, 2], config=small(tuning=tuning), seconds=seconds)
-    earlier = earlier_results(home)
+    earlier = load_earlier_results(home)
     assert estimate_seconds(small(epochs=4), "d", earlier) == 24.0  # 6 s an epoch: the median of 5 and 7
     assert estimate_seconds(small(epochs=4, tuning="full"), "d", earlier) == 80.0
     assert estimate_seconds(small(), "another dataset", earlier) is None
@@ -33,7 +33,7 @@ def test_a_folder_that_cannot_be_read_is_passed_over(home):
     for name, text in (("torn", '{"config": '), ("strange", '{"config": {"unknown": 1}}')):
         home.trial(name).mkdir()
         (home.trial(name) / "result.json").write_text(text)
-    assert [result.folder.name for result in earlier_results(home)] == ["good"]
+    assert [result.folder.name for result in load_earlier_results(home)] == ["good"]
 
 
 def test_trials_of_other_code_are_counted_not_used(home, shop):
@@ -41,8 +41,8 @@ def test_trials_of_other_code_are_counted_not_used(home, shop):
     finished_trial(home, "old", [1], dataset=shop.fingerprint, code="older")
     finished_trial(home, "now", [1], dataset=shop.fingerprint, code=code_version(), config=small(seed=1))
     other = TrialSpec(small(seed=1), shop.folder, home.root, None, "other")
-    assert count_finished_by_other_code([spec, other], {shop.folder: shop.fingerprint}, earlier_results(home)) == 1
-    assert not spec.finished(home)
+    assert count_finished_by_other_code([spec, other], {shop.folder: shop.fingerprint}, load_earlier_results(home)) == 1
+    assert not spec.is_finished(home)
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(3, "3.0 s"), (89, "89 s"), (600, "10 min"), (7320, "2 h 2 min")])

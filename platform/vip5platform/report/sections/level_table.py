@@ -119,7 +119,7 @@ def _legend(study: StudyResults, rows: list[Row]) -> list[str]:
     if not study.trial_results():
         return missing_trials(study)
     notes = ["Bold: best mean."]
-    if _has(rows, " ± "):
+    if _contains_text(rows, " ± "):
         over = "users and seeds (for costs and corpus BLEU-4, over seeds)"
         notes[0] += f" ±: half-width of the 95 % interval over {over if study.seeds > 1 else 'users only (one seed)'}."
     if any(cell.mark for row in rows for cell in row.cells):
@@ -127,5 +127,5 @@ def _legend(study: StudyResults, rows: list[Row]) -> list[str]:
     return [*notes, *missing_trials(study)]
 
 
-def _has(rows: list[Row], text: str) -> bool:
+def _contains_text(rows: list[Row], text: str) -> bool:
     return any(text in cell.text for row in rows for cell in row.cells)
