@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def trained_pool(dataset: str, size: int, home: Home) -> list[pd.DataFrame]:
-    """Per-user rows of `size` trainings that differ in their seeds alone."""
+    """Per-user rows of `size` training runs that differ in their seeds alone."""
     folder = prepare(dataset, None, home)
     with stage("backbone") as update:
         backbone = backbone_folder(TINY, Dataset.load(folder), home, _P5_EPOCHS, update)
@@ -97,7 +97,7 @@ def trained_pool(dataset: str, size: int, home: Home) -> list[pd.DataFrame]:
 def real(pool: Sequence[pd.DataFrame], studies: int) -> tuple[str, list[tuple[str, ...]]]:
     """The rate of false positives in studies drawn from the pool, per metric and number of seeds."""
     heads = ("users only: p < .05 (%)", "ours: p < .05 (%)", "ours: 0 in the 95 % interval (%)")
-    rows: list[tuple[str, ...]] = [("metric", "units", "luck of a training", "seeds", *heads)]
+    rows: list[tuple[str, ...]] = [("metric", "units", "run effect", "seeds", *heads)]
     with stage("studies") as update:
         for done, name in enumerate(METRICS):
             update(done, len(METRICS))
@@ -110,7 +110,7 @@ def real(pool: Sequence[pd.DataFrame], studies: int) -> tuple[str, list[tuple[st
                     rates = _rates(values, seeds, studies)
                     rows.append((label, str(len(values[0])), luck, str(seeds), *map(_percent, rates)))
     title = (
-        f"{studies} studies of two like levels, drawn from {len(pool)} trainings. They share trainings, so that a rate "
+        f"{studies} studies of two like levels, drawn from {len(pool)} training runs. They share training runs, so that a rate "
         "is less certain than so many independent ones would make it"
     )
     return title, rows
@@ -139,7 +139,7 @@ def simulated(studies: int) -> tuple[str, list[tuple[str, ...]]]:
     worlds += [World(200, seeds, 1.0, hardness=h) for h in (4.6, 3.1) for seeds in (2, 3)]
     worlds += [World(200, seeds, luck, taste=0.5) for seeds in (2, 3, 5) for luck in (0.0, 1.0)]
     worlds += [World(200, seeds, 1.0, noise=4.0) for seeds in (2, 3, 5)]
-    rows = [("users", "seeds", "luck of a training", "otherwise", *TESTS)]
+    rows = [("users", "seeds", "run effect", "otherwise", *TESTS)]
     with stage("worlds") as update:
         for done, world in enumerate(worlds):
             update(done, len(worlds), f"{world.users} users")
@@ -161,7 +161,7 @@ def simulated_power(studies: int) -> tuple[str, list[tuple[str, ...]]]:
     """How often a difference that is there is found, 600 users."""
     advantages = (0.05, 0.1, 0.15, 0.2, 0.3)
     heads = [f"+{World(600, 3, advantage=a).relative_difference:.0%}" for a in advantages]
-    rows = [("test", "seeds", "luck of a training", *heads)]
+    rows = [("test", "seeds", "run effect", *heads)]
     tests = {"ours": ours, **{name: TESTS[name] for name in ("truncated, unpaired", "quasi-t")}}
     with stage("power") as update:
         for done, (seeds, luck) in enumerate((s, luck) for s in (2, 3, 5) for luck in (0.0, 1.0)):
