@@ -110,8 +110,8 @@ def real(pool: Sequence[pd.DataFrame], studies: int) -> tuple[str, list[tuple[st
                     rates = _rates(values, seeds, studies)
                     rows.append((label, str(len(values[0])), luck, str(seeds), *map(_percent, rates)))
     title = (
-        f"{studies} studies of two like levels, drawn from {len(pool)} training runs. They share training runs, so that "
-        "a rate is less certain than so many independent ones would make it"
+        f"{studies} studies of two like levels, drawn from {len(pool)} training runs. They share training runs, so "
+        "that a rate is less certain than so many independent ones would make it"
     )
     return title, rows
 
