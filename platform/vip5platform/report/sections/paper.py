@@ -9,6 +9,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.metrics import metric
 from vip5core.presets import PAPER
 from vip5core.setting_docs import as_text
+from vip5core.vocabulary import PAPER as PAPER_CHOICE
 from vip5core.vocabulary import PROVIDED
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.report.blocks import Block, Bullets, Cell, Column, Row, Table, Text
@@ -99,8 +100,10 @@ def differences(theirs: PaperFigures, dataset: Dataset, cells: list[CellResults]
 
 
 def _difference(key: str, value: Any, configs: list[TrialConfig]) -> str:
-    ours = list(dict.fromkeys(as_text(getattr(config, key)) for config in configs))
-    return "" if ours == [as_text(value)] else f"{key} {' / '.join(ours)} (paper: {as_text(value)})"
+    ours, theirs = list(dict.fromkeys(as_text(getattr(config, key)) for config in configs)), as_text(value)
+    if ours == [theirs]:
+        return ""
+    return f"{key} {' / '.join(ours)} ({'not the paper’s' if theirs == PAPER_CHOICE else f'paper: {theirs}'})"
 
 
 def _sizes(study: StudyResults) -> list[Block]:
