@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class UserError(Exception):
@@ -43,6 +43,9 @@ def first_line(error: BaseException, at_most: int = 300) -> str:
     >>> first_line(KeyError())
     'KeyError'
     """
+    if isinstance(error, ValidationError):  # whose first line only counts what is wrong
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:at_most]
     lines = (line.strip() for line in str(error).splitlines())
     return next((line for line in lines if line), type(error).__name__)[:at_most]
 
@@ -96,5 +99,9 @@ class Failure(BaseModel):
             (MemoryError, "out_of_memory"),
         ]
         kind = next((kind for known, kind in kinds if isinstance(error, known)), "error")
+        if type(error).__name__ == "OutOfMemoryError":  # of a GPU, by PyTorch, which is not imported here
+            kind = "out_of_memory"
+        if isinstance(error, UserError):  # one line already, whose end says what to do
+            return cls(kind=kind, message=str(error))
         text, name = first_line(error), type(error).__name__
-        return cls(kind=kind, message=text if isinstance(error, UserError) or text == name else f"{name}: {text}")
+        return cls(kind=kind, message=text if text == name else f"{name}: {text}")

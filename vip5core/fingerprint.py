@@ -13,7 +13,10 @@ from typing import Any
 _PACKAGE = "vip5core"
 
 #: Where a trial starts: all that these import, directly or not, can change its numbers.
-TRIAL_ROOTS = ("vip5core.trial.run", "vip5core.trial.p5_stage", "vip5core.baselines.sasrec", "vip5core.encoders")
+TRIAL_ROOTS = ("vip5core.trial.run", "vip5core.trial.p5_stage", "vip5core.encoders")
+
+#: Where the training of SASRec starts.
+SASREC_ROOTS = ("vip5core.baselines.sasrec",)
 
 #: Where the preparation of a dataset starts.
 PREPARATION_ROOTS = ("vip5core.data.sources",)
@@ -119,7 +122,7 @@ def _imports(node: ast.AST) -> Iterator[str]:
                 yield from (f"{child.module}.{alias.name}" for alias in child.names)
         elif isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
             yield from _imports(ast.Module(child.orelse, []))
-        elif isinstance(child, ast.stmt):
+        elif isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
             yield from _imports(child)
 
 

@@ -41,6 +41,10 @@ class Home:
     def backbones(self) -> Path:
         return self.root / "backbones"
 
+    def downloaded_backbone(self, name: str) -> Path:
+        """The folder of a backbone from the hub, by its name there."""
+        return self.backbones / name.replace("/", "--")
+
     @property
     def trials(self) -> Path:
         return self.root / "trials"

@@ -156,7 +156,7 @@ def exclusive_lock(path: Path, refusal: str) -> Iterator[None]:
     Raises:
         UserError: if another process holds the lock.
     """
-    lock = filelock.FileLock(path, timeout=0)
+    lock = filelock.FileLock(path, timeout=0, fallback_to_soft=False)
     try:
         lock.acquire()
     except filelock.Timeout:

@@ -15,6 +15,7 @@ from vip5core.data.build import BuildOptions
 from vip5core.fingerprint import (
     DATA_FILES,
     PREPARATION_ROOTS,
+    SASREC_ROOTS,
     TRIAL_ROOTS,
     canonical_json,
     code_identity,
@@ -110,7 +111,6 @@ def test_what_changes_no_number_keeps_the_identity(copy: Path, file: str, old: s
         ("vocabulary.py", "MAX_FIELD_TOKENS = 128", "MAX_FIELD_TOKENS = 127"),
         ("model/adapters.py", "return out + adapter(out)", "return out - adapter(out)"),
         ("evaluation/probe.py", "LogisticRegression(max_iter=_STEPS)", "LogisticRegression(max_iter=7)"),
-        ("baselines/sasrec/network.py", "width: int = 64", "width: int = 32"),
         ("data/dataset.py", '"valid": -2', '"valid": -3'),
         ("trial/p5_stage.py", "_explain_half(dataset, config.seed)", "dataset"),
         ("templates.yaml", "next choice :", "the next choice :"),
@@ -121,6 +121,24 @@ def test_what_changes_no_number_keeps_the_identity(copy: Path, file: str, old: s
 def test_what_may_change_a_number_changes_the_identity(copy: Path, file: str, old: str, new: str) -> None:
     edit(copy / file, old, new)
     assert hash_code(copy, TRIAL_ROOTS) != code_version()
+
+
+def test_a_changed_baseline_is_trained_again_and_no_trial_is(copy: Path) -> None:
+    edit(copy / "baselines/sasrec/network.py", "width: int = 64", "width: int = 32")
+    assert hash_code(copy, TRIAL_ROOTS) == code_version()
+    assert hash_code(copy, SASREC_ROOTS) != code_identity(*SASREC_ROOTS)
+
+
+def test_an_import_in_any_kind_of_block_counts(tmp_path: Path) -> None:
+    package = tmp_path / "vip5core"
+    package.mkdir()
+    for name in ("caught", "matched"):
+        (package / f"{name}.py").write_text("x = 1")
+    (package / "root.py").write_text(
+        "try:\n    pass\nexcept OSError:\n    from vip5core import caught\n"
+        "match 1:\n    case 1:\n        from vip5core.matched import x\n"
+    )
+    assert set(reached_modules(package, ("vip5core.root",))) == {f"vip5core.{n}" for n in ("root", "caught", "matched")}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,45 @@ from vip5core.metrics import rank_by_score
 from vip5core.prompts import Sample
 from vip5core.vocabulary import RANKING_TASKS
 
-SIMPLE_BASELINES = ("popularity", "random")
+
+class SimpleBaseline(Protocol):
+    """How a baseline that is not trained answers."""
+
+    @staticmethod
+    def score(dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
+        """Score all items for one user, higher for better. Shape: [items + 1], entry 0 unused."""
+
+    @staticmethod
+    def write(known: pd.Series, count: int, rng: np.random.Generator) -> list[str]:
+        """Write `count` explanations, given the training explanations, of which there is at least one."""
+
+
+class Popularity:
+    """Ranks items by how often they occur in the training split; always writes the most frequent explanation."""
+
+    @staticmethod
+    def score(dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
+        return dataset.training_popularity.astype(float)
+
+    @staticmethod
+    def write(known: pd.Series, count: int, rng: np.random.Generator) -> list[str]:
+        counts = known.value_counts()
+        return [min(counts.index[counts == counts.max()])] * count
+
+
+class Random:
+    """Ranks at random, and writes a random training explanation."""
+
+    @staticmethod
+    def score(dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
+        return rng.random(dataset.n_items + 1)
+
+    @staticmethod
+    def write(known: pd.Series, count: int, rng: np.random.Generator) -> list[str]:
+        return known.iloc[rng.integers(0, len(known), count)].tolist()
+
+
+SIMPLE_BASELINES: dict[str, type[SimpleBaseline]] = {"popularity": Popularity, "random": Random}
 
 
 def evaluate_baseline(
@@ -23,11 +62,8 @@ def evaluate_baseline(
 ) -> tuple[dict[str, float], pd.DataFrame]:
     """Answer the questions of an evaluator without a model.
 
-    `popularity` ranks items by how often they occur in the training split, and always writes the most frequent training
-    explanation; `random` ranks at random, and writes a random training explanation.
-
     Args:
-        name: The baseline, `popularity` or `random`.
+        name: The baseline, a name in `SIMPLE_BASELINES`.
         dataset: The dataset that the questions are about.
         questions: The questions that models are asked (`Evaluator.questions`).
         config: The settings of the models, for the seed and the items that may be ranked.
@@ -36,36 +72,32 @@ def evaluate_baseline(
     Returns:
         The metrics and the per-user rows, as from an evaluator.
     """
-    rng = np.random.default_rng([config.seed, SIMPLE_BASELINES.index(name)])
-    popular = name == "popularity"
+    baseline = SIMPLE_BASELINES[name]
+    rng = np.random.default_rng([config.seed, list(SIMPLE_BASELINES).index(name)])
     frames = []
     for task, samples in questions.items():
         if task in RANKING_TASKS:
-            counts = dataset.training_popularity.astype(float)
             ranks = []
             for sample in samples:
-                scores = counts if popular else rng.random(dataset.n_items + 1)
+                scores = baseline.score(dataset, rng)
                 allowed = np.flatnonzero(allowed_items(dataset, sample, split, config.exclude_history))
                 ranks.append(rank_by_score(sample.item, scores, allowed, rng) if sample.item in allowed else 0)
             frames.append(ranking_rows(samples, split, ranks))
         else:
-            frames.append(_explanations(samples, dataset, split, popular, rng))
+            frames.append(_explanations(samples, dataset, split, baseline, rng))
     rows = pd.concat(frames, ignore_index=True)
     return summarise(rows, config.num_beams), rows
 
 
 def _explanations(
-    samples: Sequence[Sample], dataset: Dataset, split: str, popular: bool, rng: np.random.Generator
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    split: str,
+    baseline: type[SimpleBaseline],
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     known = dataset.explanations_of("train")["explanation"]
-    if known.empty:
-        texts = [""] * len(samples)
-    elif popular:
-        counts = known.value_counts()
-        most_frequent = min(counts.index[counts == counts.max()])
-        texts = [most_frequent] * len(samples)
-    else:
-        texts = known.iloc[rng.integers(0, len(known), len(samples))].tolist()
+    texts = [""] * len(samples) if known.empty else baseline.write(known, len(samples), rng)
     rows = [sample.explanation_row for sample in samples]
     references = dataset.explanations["explanation"].iloc[rows].tolist()
     return text_rows(samples, split, texts, references)

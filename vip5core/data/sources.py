@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vip5core.data.build import BuildOptions, build_dataset
+from vip5core.data.dataset import MANIFEST
 from vip5core.data.raw import RawData, ReadRequest
 from vip5core.data.readers.amazon import read_amazon
 from vip5core.data.readers.minimart import read_minimart
@@ -134,7 +135,7 @@ def prepare(dataset: str, source: Path | None, home: Home, options: BuildOptions
 
 def dataset_folder(dataset: str, source: Path | None, home: Home, options: BuildOptions) -> Path:
     """The folder in which `prepare` puts this dataset."""
-    if (Path(dataset) / "manifest.json").is_file():
+    if (Path(dataset) / MANIFEST).is_file():
         return Path(dataset)
     key = fingerprint(dataset, _list_files(source, home.root), vars(options), code_identity(*PREPARATION_ROOTS))
     return home.datasets / f"{dataset.partition(':')[0]}-{key}"

@@ -66,7 +66,7 @@ def find_backbone(name: str, home: Home) -> Path:
         if not (folder / "config.json").is_file():
             raise UserError(f"--backbone {name!r} is a folder without config.json: give the folder of a saved T5")
         return folder.resolve()
-    target = home.backbones / name.replace("/", "--")
+    target = home.downloaded_backbone(name)
     if not target.is_dir():
         try:
             with atomic_folder(target) as aside:

@@ -126,7 +126,7 @@ class TrialResult:
             return cls(folder, TrialConfig(**data["config"]), data["metrics"], data["history"], record)
         except (OSError, ValueError, KeyError, TypeError, UserError) as error:  # pydantic's errors are ValueErrors
             raise UserError(
-                f"{str(folder)!r} holds no trial that can be read ({first_line(error)}): run its study again"
+                f"{str(folder)!r} contains no readable trial ({first_line(error)}): run its study again"
             ) from None
 
     @property

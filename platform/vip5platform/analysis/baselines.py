@@ -62,7 +62,7 @@ def find_baselines(names: Sequence[str], dataset: Dataset, config: TrialConfig, 
     for name in names:
         if name in SIMPLE_BASELINES:
             found.append(Baseline(name, *evaluate_baseline(name, dataset, asked, config)))
-        elif sasrec is not None and has_result(sasrec):
+        elif name == "sasrec" and sasrec is not None and has_result(sasrec):
             result = TrialResult.load(sasrec)
             found.append(Baseline(name, result.metrics, result.per_user))
     return found

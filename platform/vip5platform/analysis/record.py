@@ -56,7 +56,7 @@ class StudyRecord(BaseModel):
         key: The identity of the question, data, settings and code.
         factors: The names of the factors, or of the searched settings.
         metrics: The metrics that answer the question; the objectives of a search.
-        settings: The settings of all trials that differ from the defaults, as text.
+        settings: The settings of all trials of the preset, the study and the user, as text.
         trials: The trials in the order of the declaration.
         baselines: The baselines that the levels are compared with.
         command: The command that ran it.

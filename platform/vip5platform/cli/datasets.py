@@ -9,7 +9,9 @@ from typing import Any
 
 from rich.markup import escape
 
+from vip5core.data.build import BuildOptions
 from vip5core.data.filters import DUPLICATES, REPEATS
+from vip5core.data.images.options import DownloadOptions
 from vip5core.data.sources import SOURCES, options_of, read_source
 from vip5core.errors import UserError
 from vip5core.storage import writable_folder
@@ -51,27 +53,42 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         "--ids",
         dest="id_scheme",
         choices=ID_SCHEMES,
-        help="item id scheme (default: random; for vip5-release: provided)",
+        help=f"item id scheme (default: {_default('id_scheme')})",
     )
     add(
         "--k-core",
         type=int,
         metavar="K",
-        help="keep users and items with at least K interactions (default: 5 for amazon, otherwise 0)",
+        help=f"keep users and items with at least K interactions (default: {_default('k_core')})",
     )
     add(
         "--duplicates",
         choices=DUPLICATES,
-        help="what to do with repeated rows of one user, item and second (default: drop)",
+        help=f"what to do with repeated rows of one user, item and second (default: {_default('duplicates')})",
     )
     add(
         "--repeats",
         choices=REPEATS,
-        help="what to do with further interactions of a user with an item (default: first)",
+        help=f"what to do with further interactions of a user with an item (default: {_default('repeats')})",
     )
-    add("--candidates", type=int, metavar="N", help="number of candidates in direct recommendation (default: 100)")
-    add("--seed", type=int, metavar="N", help="seed of item ids and candidates (default: 0)")
+    add(
+        "--candidates",
+        type=int,
+        metavar="N",
+        help=f"number of candidates in direct recommendation (default: {_default('candidates')})",
+    )
+    add("--seed", type=int, metavar="N", help=f"seed of item ids and candidates (default: {_default('seed')})")
     parser.set_defaults(run=_prepare)
+
+
+def _default(option: str) -> str:
+    """The default of a build option, and the sources that have another."""
+    usual = getattr(BuildOptions(), option)
+    others: dict[str, list[str]] = {}
+    for name, source in SOURCES.items():
+        if (own := getattr(source.defaults, option)) != usual:
+            others.setdefault(str(own), []).append(name)
+    return "; ".join([str(usual), *(f"{own} for {', '.join(names)}" for own, names in others.items())])
 
 
 def _prepare(given: argparse.Namespace) -> int:
@@ -136,9 +153,28 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
         metavar="FROM=TO",
         help="download from TO… instead of every URL that starts with FROM; may be repeated",
     )
-    add("--per-host", type=int, default=4, metavar="N", help="concurrent requests per host (default: 4)")
-    add("--timeout", type=float, default=30.0, metavar="S", help="seconds per image (default: 30)")
-    add("--max-mb", type=float, default=20.0, metavar="MB", help="largest image in MB (default: 20)")
+    usual = DownloadOptions()
+    add(
+        "--per-host",
+        type=int,
+        default=usual.per_host,
+        metavar="N",
+        help="concurrent requests per host (default: %(default)s)",
+    )
+    add(
+        "--timeout",
+        type=float,
+        default=usual.timeout_s,
+        metavar="S",
+        help="seconds per image (default: %(default)g)",
+    )
+    add(
+        "--max-mb",
+        type=float,
+        default=usual.max_bytes / 1e6,
+        metavar="MB",
+        help="largest image in MB (default: %(default)g)",
+    )
     add("--allow-private", action="store_true", help="allow hosts in private networks, including this machine")
     add("--retry-failed", action="store_true", help="retry images that failed permanently")
     parser.set_defaults(run=_images)
@@ -146,7 +182,6 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
 
 def _images(given: argparse.Namespace) -> int:
     from vip5core.data.images.dataset_images import add_images
-    from vip5core.data.images.options import DownloadOptions
     from vip5platform.console import stage
     from vip5platform.report.datasets import print_images_summary
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from vip5core.errors import UserError
+from vip5platform.options import Options
 
 
 def add_commands(commands: Any) -> None:
@@ -35,18 +37,22 @@ def add_commands(commands: Any) -> None:
         "--metric",
         action="append",
         metavar="NAME",
-        help="metric to compare, such as test/sequential/ndcg_at_10 (default: all)",
+        help="metric to compare, such as test/sequential/ndcg_at_10 (default: the usual ones that both have)",
     )
     _add_home(compare)
+    compare.add_argument(
+        "--tracking-uri", metavar="URI", help="MLflow server or database (default: mlflow.db in --home)"
+    )
     compare.set_defaults(run=_compare)
 
 
 def _add_home(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--home", type=Path, default=Path("runs"), metavar="DIR", help="folder of the studies (default: runs)"
-    )
-    parser.add_argument(
-        "--tracking-uri", metavar="URI", help="MLflow server or database (default: mlflow.db in --home)"
+        "--home",
+        type=Path,
+        default=Options.home,
+        metavar="DIR",
+        help=f"folder of the studies (default: {Options.home})",
     )
 
 
@@ -70,7 +76,7 @@ def _report(given: argparse.Namespace) -> int:
         files = write_report(study, home)
     show(study, console)
     for file in files:
-        say(f"  {file}")
+        say(f"  {escape(str(file))}")
     return 0 if all(not cell.failures for cell in study.cells) else 1
 
 

@@ -21,6 +21,13 @@ from vip5platform.search.trial_store import FAILURE, FINGERPRINT, IMPOSSIBLE, RE
 _REPEATS_BEFORE_RANDOM, _REPEATS_BEFORE_STOP = 30, 200
 
 
+#: Optuna's class of each sampler; `grid` goes through the combinations in order instead.
+_SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
+    "tpe": optuna.samplers.TPESampler,
+    "random": optuna.samplers.RandomSampler,
+}
+
+
 class Proposer:
     """Proposes points of a space, determined by the stored trials and the seed only.
 
@@ -46,7 +53,7 @@ class Proposer:
         if sampler not in SAMPLERS:
             raise unknown_name("sampler", sampler, SAMPLERS)
         if sampler == "grid" and space.size is None:
-            raise UserError("sampler='grid': the space has too many combinations; give choices instead of ranges")
+            raise UserError("--sampler grid: the space has too many combinations; give choices instead of ranges")
         self.space, self.spec_of, self.store = space, spec_of, store
         self.sampler, self.seed = sampler, seed
 
@@ -85,19 +92,16 @@ class Proposer:
             return left[0 if self.sampler == "grid" else int(self._rng().integers(len(left)))]
         if self.store.unproductive >= _REPEATS_BEFORE_RANDOM + _REPEATS_BEFORE_STOP:
             return None
-        return self._sample(chance or self.sampler == "random")
+        return self._sample("random" if chance else self.sampler)
 
-    def _sample(self, at_random: bool) -> dict[str, Any]:
+    def _sample(self, name: str) -> dict[str, Any]:
         """Ask a sampler on a copy of the study, so that the stored study only gets complete trials.
 
         Failed trials, which include many repeats, are left out, as samplers ignore them.
         """
-        seed = int(self._rng().integers(2**31))
-        if at_random:
-            copy = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
-        else:
-            sampler = optuna.samplers.TPESampler(seed=seed)
-            copy = optuna.create_study(directions=self.store.study.directions, sampler=sampler)
+        sampler = _SAMPLERS[name](seed=int(self._rng().integers(2**31)))
+        copy = optuna.create_study(directions=self.store.study.directions, sampler=sampler)
+        if name != "random":  # which looks at no trial
             copy.add_trials([trial for trial in self.store.trials() if trial.state != TrialState.FAIL])
         return copy.ask(self.space.distributions).params
 

@@ -133,7 +133,7 @@ def find_inputs(
         if request.backbone in BUILT_IN:
             backbone = built_in_folder(request.backbone, dataset, home, options.p5_epochs)
         else:
-            backbone = home.backbones / request.backbone.replace("/", "--")
+            backbone = home.downloaded_backbone(request.backbone)
             if Path(request.backbone).expanduser().is_dir():
                 backbone = find_backbone(request.backbone, home)
         if backbone.is_dir():

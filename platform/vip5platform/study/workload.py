@@ -15,7 +15,7 @@ from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.tune import run_search, run_trials
 from vip5platform.console import say
 from vip5platform.declarations import Search, Study
-from vip5platform.search import TrialSearcher, history
+from vip5platform.search import TrialSearcher
 from vip5platform.study.estimate import count_finished_by_other_code, load_earlier_results
 from vip5platform.study.inputs import PreparedInputs, RunnableTrial, UnavailableTrial
 from vip5platform.study.observer import TrialObserver
@@ -118,7 +118,7 @@ class StudyWorkload:
             else 0
         )
         if other:
-            say(f"{other} of them were finished by another version of the code, whose results are not reused")
+            say(f"{other} of those to train were finished by another version of the code, whose results are not reused")
 
     def run(self, resources: TrialResources, at_once: int, observer: TrialObserver) -> None:
         run_trials([trial.spec for trial in self._todo], self.home, resources, at_once, observer)
@@ -199,7 +199,7 @@ class SearchWorkload:
 
     @property
     def succeeded(self) -> bool:
-        return "failed" not in set(history(self.searcher.study)["state"])
+        return all(failure.kind == "stopped_early" for failure in self.searcher.failures().values())
 
 
 def _round(value: str) -> str:

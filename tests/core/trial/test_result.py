@@ -51,7 +51,7 @@ def test_a_result_without_weights_has_none(tmp_path: Path) -> None:
 def test_what_is_not_a_result_is_refused_in_one_line(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / RESULT).write_text(content)
-    with pytest.raises(UserError, match=r"holds no trial that can be read .*: run its study again") as caught:
+    with pytest.raises(UserError, match=r"contains no readable trial .*: run its study again") as caught:
         TrialResult.load(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -63,7 +63,7 @@ def test_a_result_of_other_settings_or_an_incomplete_record_is_refused(tmp_path:
     for old, new in (('"epochs"', '"epoch"'), ('"fingerprint": "f"', '"finger": "f"')):
         assert old in written
         path.write_text(written.replace(old, new, 1))
-        with pytest.raises(UserError, match="holds no trial that can be read"):
+        with pytest.raises(UserError, match="contains no readable trial"):
             TrialResult.load(tmp_path / "trial")
 
 

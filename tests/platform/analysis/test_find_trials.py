@@ -41,7 +41,7 @@ def test_a_trial_goes_by_its_fingerprint_its_beginning_or_its_folder(home):
         ([""], "names no run"),
         (["a", "b"], "differ in reduction_factor: each side must be runs of one level"),
         (["a", "a"], "two runs have the same seed"),
-        (["torn"], "holds no trial that can be read"),
+        (["torn"], "contains no readable trial"),
     ],
 )
 def test_what_is_no_setting_with_several_seeds_is_refused(home, given, says):

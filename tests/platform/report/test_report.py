@@ -514,7 +514,7 @@ def test_the_papers_figures_stand_beside_ours_with_what_keeps_them_apart(home, s
         "random (paper: numbered along histories",
         "direct_template B-5 (paper: B-8)",
         "a sample of 10 users",
-        "excluded from the ranking",
+        "exclude_history true (paper: false)",
         "on characters here",
         "40 users and",
     ):

@@ -245,6 +245,8 @@ def test_what_failed_for_want_of_memory_or_disk_is_tried_again_by_the_next_run(s
     assert two.missing == again
     assert [spec.fingerprint for spec in run(two)] == [failed.fingerprint] * again
     assert len(two.specs()) == 3
+    # A search whose failed trial was made up for has no failure any more; its command succeeds.
+    assert set(two.failures()) == (set() if again else {failed.fingerprint})
     two.close()
     assert searcher(trials=3).missing == 0
 

@@ -20,7 +20,7 @@ from vip5core.errors import UserError
 from vip5core.evaluation.evaluate import questions
 from vip5core.evaluation.rank import allowed_items
 from vip5core.evaluation.results import ranking_rows, summarise
-from vip5core.fingerprint import code_version, fingerprint
+from vip5core.fingerprint import SASREC_ROOTS, code_identity, fingerprint
 from vip5core.home import Home
 from vip5core.metrics import UNRANKED, rank_by_score
 from vip5core.progress import Progress, no_progress
@@ -79,7 +79,7 @@ def sasrec_folder(dataset: Dataset, config: TrialConfig, home: Home, options: Sa
         "exclude_history": config.exclude_history,
         "test_users": config.test_users,
     }
-    identity = fingerprint(dataclasses.asdict(options), dataset.fingerprint, asked, code_version())
+    identity = fingerprint(dataclasses.asdict(options), dataset.fingerprint, asked, code_identity(*SASREC_ROOTS))
     return home.baselines / f"sasrec-{identity}"
 
 
@@ -118,7 +118,7 @@ def run_sasrec(
         test, rows = evaluate_sasrec(fitted, dataset, questions, config)
     record = TrialRecord(
         fingerprint=out.name.removeprefix("sasrec-"),
-        code=code_version(),
+        code=code_identity(*SASREC_ROOTS),
         dataset=Content(name=dataset.name, fingerprint=dataset.fingerprint),
         options=dataclasses.asdict(options),
         device=str(device),

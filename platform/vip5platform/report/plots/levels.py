@@ -99,9 +99,7 @@ def _baseline_lines(axes: Axes, group: DatasetResults, name: str, low: float, hi
         if math.isnan(value):
             continue
         far = value < low - reach or value > high + reach
-        label = f"{baseline_name(baseline.name)} {format_value(value, metric(name))}" + (
-            " (off scale)" if far else ""
-        )
+        label = f"{baseline_name(baseline.name)} {format_value(value, metric(name))}" + (" (off scale)" if far else "")
         handles.append(Line2D([], [], color=LINE, ls=dash, lw=1.3, label=label))
         if not far:
             axes.axvline(value, color=LINE, ls=dash, lw=1.3)

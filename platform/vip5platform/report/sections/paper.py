@@ -75,10 +75,9 @@ def differences(theirs: PaperFigures, dataset: Dataset, cells: list[CellResults]
                 f"{manifest.id_scheme} (paper: numbered along histories with the test items, which leaks them).",
             )
         )
-    settings = [_difference(key, value, configs) for key, value in PAPER.items()]
-    found.append(("Settings", f"{', '.join(text for text in settings if text)}."))
-    if first.exclude_history:
-        found.append(("History", "the items of a user's history are excluded from the ranking (paper: ranked too)."))
+    settings = [text for key, value in PAPER.items() if (text := _difference(key, value, configs))]
+    if settings:
+        found.append(("Settings", f"{', '.join(settings)}."))
     if first.test_users is not None:
         found.append(("Test", f"a sample of {first.test_users:,} users (paper: all)."))
     if "direct" in first.tasks:
