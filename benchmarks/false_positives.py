@@ -104,11 +104,11 @@ def real(pool: Sequence[pd.DataFrame], studies: int) -> tuple[str, list[tuple[st
             values = [unit_values(frame, name) for frame in pool]
             of_seeds, _, rest = mean_squares(pd.concat(values, axis=1).to_numpy().T)
             label = f"{name.split('/')[1]} {metric(name).label}"
-            luck = f"{of_seeds / rest - 1:.2f}" if rest else "–"
+            run_effect = f"{of_seeds / rest - 1:.2f}" if rest else "–"
             for seeds in SEEDS:
                 if 2 * seeds <= len(pool):
                     rates = _rates(values, seeds, studies)
-                    rows.append((label, str(len(values[0])), luck, str(seeds), *map(_percent, rates)))
+                    rows.append((label, str(len(values[0])), run_effect, str(seeds), *map(_percent, rates)))
     title = (
         f"{studies} studies of two like levels, drawn from {len(pool)} training runs. They share training runs, so "
         "that a rate is less certain than so many independent ones would make it"
@@ -134,10 +134,15 @@ def _rates(values: Sequence[pd.Series], seeds: int, studies: int) -> tuple[float
 
 def simulated(studies: int) -> tuple[str, list[tuple[str, ...]]]:
     """The rate of false positives of each candidate test over a grid of worlds."""
-    worlds = [World(users, seeds, luck) for users in (50, 200) for seeds in SEEDS for luck in (0.0, 0.25, 1.0, 4.0)]
-    worlds += [World(1000, seeds, luck) for seeds in SEEDS for luck in (0.0, 1.0)]
+    worlds = [
+        World(users, seeds, run_effect)
+        for users in (50, 200)
+        for seeds in SEEDS
+        for run_effect in (0.0, 0.25, 1.0, 4.0)
+    ]
+    worlds += [World(1000, seeds, run_effect) for seeds in SEEDS for run_effect in (0.0, 1.0)]
     worlds += [World(200, seeds, 1.0, hardness=h) for h in (4.6, 3.1) for seeds in (2, 3)]
-    worlds += [World(200, seeds, luck, taste=0.5) for seeds in (2, 3, 5) for luck in (0.0, 1.0)]
+    worlds += [World(200, seeds, run_effect, taste=0.5) for seeds in (2, 3, 5) for run_effect in (0.0, 1.0)]
     worlds += [World(200, seeds, 1.0, noise=4.0) for seeds in (2, 3, 5)]
     rows = [("users", "seeds", "run effect", "otherwise", *TESTS)]
     with stage("worlds") as update:
@@ -145,7 +150,13 @@ def simulated(studies: int) -> tuple[str, list[tuple[str, ...]]]:
             update(done, len(worlds), f"{world.users} users")
             rates = rejections(world, studies)
             rows.append(
-                (str(world.users), str(world.seeds), f"{world.luck:g}", _said(world), *map(_percent, rates.values()))
+                (
+                    str(world.users),
+                    str(world.seeds),
+                    f"{world.run_effect:g}",
+                    _said(world),
+                    *map(_percent, rates.values()),
+                )
             )
     return f"p < .05 in {studies} simulated studies of two like levels each (%)", rows
 
@@ -164,10 +175,10 @@ def simulated_power(studies: int) -> tuple[str, list[tuple[str, ...]]]:
     rows = [("test", "seeds", "run effect", *heads)]
     tests = {"ours": ours, **{name: TESTS[name] for name in ("truncated, unpaired", "quasi-t")}}
     with stage("power") as update:
-        for done, (seeds, luck) in enumerate((s, luck) for s in (2, 3, 5) for luck in (0.0, 1.0)):
+        for done, (seeds, effect) in enumerate((s, effect) for s in (2, 3, 5) for effect in (0.0, 1.0)):
             update(done, 6)
-            found = [rejections(World(600, seeds, luck, advantage=a), studies // 2, tests) for a in advantages]
-            rows += [(name, str(seeds), f"{luck:g}", *(_percent(rates[name]) for rates in found)) for name in tests]
+            found = [rejections(World(600, seeds, effect, advantage=a), studies // 2, tests) for a in advantages]
+            rows += [(name, str(seeds), f"{effect:g}", *(_percent(rates[name]) for rates in found)) for name in tests]
     return f"p < .05 in {studies // 2} simulated studies each (%), by the true difference; 600 users, 9 % hit", rows
 
 

@@ -104,7 +104,7 @@ def _options() -> argparse.Namespace:
 
 
 def _inputs(home: Home) -> StudyInputs:
-    """A small shop, its features by the tiny twin of an encoder, and a backbone made by one epoch of P5."""
+    """A small shop, its features by a tiny encoder, and a backbone made by one epoch of P5."""
     dataset = Dataset.load(prepare("minimart:100", None, home))
     backbone = backbone_folder(TINY, dataset, home, p5_epochs=1)
     features = home.features / store_fingerprint(dataset, _ENCODER.fingerprint)

@@ -1,7 +1,7 @@
 """Studies whose truth is known, and the tests that could have answered them: how often does each see what is not there?
 
-Values are like NDCG@10: most users get 0. A user's target is found at a rank that depends on the user, on the luck of
-the training as a whole, and on the luck of this user in this training. Shapes: S seeds, U users.
+Values are like NDCG@10: most users get 0. A user's target is found at a rank that depends on the user, on the
+effect of the training run as a whole, and on the noise of this user in this run. Shapes: S seeds, U users.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from vip5core.metrics import metric
 
 _DRAWS = 999
 _METRIC = metric("test/sequential/ndcg_at_10")
-#: How far users differ, and how far one user's luck from training to training, on the logarithm of the rank.
-_USERS, _LUCK = 1.2, 0.8
+#: How far users differ, and how far one user from run to run, on the logarithm of the rank.
+_USERS, _USER_NOISE = 1.2, 0.8
 
 #: p-value of two levels [S, U].
 Test = Callable[[np.ndarray, np.ndarray, np.random.Generator], float]
@@ -33,17 +33,17 @@ class World:
     Attributes:
         users: U.
         seeds: S of each level.
-        luck: variance that a training as a whole adds to a level's mean, as a multiple of the variance that the users'
-            luck adds: 0 is none, 1 as much.
+        run_effect: variance that a training run as a whole adds to a level's mean, as a multiple of the variance that
+            the users' noise adds: 0 is none, 1 as much.
         taste: how far levels differ from user to user without being better (standard deviation).
         hardness: of finding targets: 4.2 leaves 9 % of the users a gain, 3.1 leaves 29 %.
         advantage: of the first level, on the logarithm of the rank; 0: the levels are alike.
-        noise: variance of the first level's luck as a multiple of the second's.
+        noise: variance of the first level's noise as a multiple of the second's.
     """
 
     users: int
     seeds: int
-    luck: float = 0.0
+    run_effect: float = 0.0
     taste: float = 0.0
     hardness: float = 4.2
     advantage: float = 0.0
@@ -52,13 +52,13 @@ class World:
     def study(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Values of two levels. Shape of each: [S, U]."""
         slope, noise, _ = _facts(self.hardness)
-        swing = np.sqrt(self.luck * noise / self.users) / slope
+        swing = np.sqrt(self.run_effect * noise / self.users) / slope
         users = _USERS * rng.standard_normal(self.users)
         levels = []
         for advantage, scale in ((self.advantage, np.sqrt(self.noise)), (0.0, 1.0)):
             tastes = self.taste * rng.standard_normal(self.users)
             trainings = scale * swing * rng.standard_normal((self.seeds, 1))
-            each = _LUCK * rng.standard_normal((self.seeds, self.users))
+            each = _USER_NOISE * rng.standard_normal((self.seeds, self.users))
             levels.append(_gain(users + tastes + trainings + each + advantage, self.hardness))
         return levels[0], levels[1]
 
@@ -78,9 +78,9 @@ def _facts(hardness: float, advantage: float = 0.0) -> tuple[float, float, float
     """Slope of the mean gain, variance of a user's gain from training to training, and the mean gain."""
     rng = np.random.default_rng(0)
     users, first, second = rng.standard_normal((3, 400_000))
-    ease = _USERS * users + _LUCK * first + advantage
+    ease = _USERS * users + _USER_NOISE * first + advantage
     slope = (_gain(ease + 0.05, hardness).mean() - _gain(ease - 0.05, hardness).mean()) / 0.1
-    noise = (_gain(ease, hardness) - _gain(_USERS * users + _LUCK * second + advantage, hardness)).var() / 2
+    noise = (_gain(ease, hardness) - _gain(_USERS * users + _USER_NOISE * second + advantage, hardness)).var() / 2
     return float(slope), float(noise), float(_gain(ease, hardness).mean())
 
 

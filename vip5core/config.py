@@ -276,10 +276,10 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
         except ValidationError as error:
             first = error.errors()[0]
             key = str(first["loc"][0]) if first["loc"] else "settings"
-            rule = first["msg"].removeprefix("Input ")
-            raise UserError(
-                f"{key}={settings.get(key)!r}: {rule}; default: {cls.model_fields[key].default!r}"
-            ) from None
+            default = cls.model_fields[key].default
+            missing = first["type"] == "missing"  # of a list's values, for settings have defaults
+            rule = f"needs {len(default)} values" if missing else first["msg"].removeprefix("Input ")
+            raise UserError(f"{key}={settings.get(key)!r}: {rule}; default: {as_text(default)}") from None
 
     def fingerprint(self, dataset: str, backbone: str, features: str | None) -> str:
         """The trial's identity: config, dataset, backbone and features by content, and the code.
@@ -300,3 +300,12 @@ def _parse_text(cls: type[BaseModel], key: str, value: Any) -> Any:
     if value == "none" and cls.model_fields[key].default is None:
         return None
     return value
+
+
+def as_text(value: Any) -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, tuple):
+        return ",".join(map(as_text, value))
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

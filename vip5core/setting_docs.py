@@ -22,6 +22,7 @@ from vip5core.config import (
     TaskOptions,
     TrainingOptions,
     TrialConfig,
+    as_text,
 )
 from vip5core.presets import PRESETS
 
@@ -67,15 +68,6 @@ def setting_descriptions() -> list[SettingDescription]:
             text = " ".join((field.description or "").split())
             described.setdefault(name, SettingDescription(about, name, default, _allowed_values(field), text))
     return list(described.values())
-
-
-def as_text(value: Any) -> str:
-    """A value as `--set` takes it."""
-    if isinstance(value, tuple):
-        return ",".join(map(as_text, value))
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _allowed_values(field: Any) -> str:

@@ -22,6 +22,9 @@ console = Console()
 if not console.is_terminal:  # a log file has no width, but tables need one
     console = Console(width=150)
 
+#: Stages that took fewer seconds are not mentioned.
+_SHORTEST_STAGE = 0.5
+
 
 def bars() -> bar_parts.Progress:
     """Progress bars, disabled in log files."""
@@ -60,6 +63,15 @@ def stage(what: str) -> Iterator[Progress]:
                 say(f"{what} {done}/{total}  {news}")
 
         yield update
+
+
+def describe_stages(seconds: Mapping[str, float]) -> str:
+    """Where time went, by stage, without those that took next to none.
+
+    >>> describe_stages({"trials": 42.0, "ray": 0.1})
+    'trials 42 s'
+    """
+    return ", ".join(f"{name} {duration(took)}" for name, took in seconds.items() if took >= _SHORTEST_STAGE)
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Visual encoders: CLIP image towers by open_clip, and tiny twins of them."""
+"""Visual encoders: CLIP image towers by open_clip, and tiny encoders of the same architectures."""
 
 from vip5core.encoders.images import UnreadableImage, decode_image, open_image
 from vip5core.encoders.zoo import Encoder, EncoderChoice, Preparation, load_encoder

@@ -1,10 +1,10 @@
-"""The visual encoders of the paper, and a tiny twin of each for machines without their weights.
+"""The visual encoders of the paper, and a tiny one of each architecture for machines without their weights.
 
 Weights are one of
 - `openai`: OpenAI's, downloaded by open_clip. Their models are its `-quickgelu` ones; with a plain name it only warns,
   and computes something else.
 - a file, or a folder with one file per encoder (`RN50.pt`, `ViT-B-32.pt`, …, OpenAI's own file names).
-- `tiny`: a twin of the same family, patch size and feature width with few, narrow layers, for images of 64 px,
+- `tiny`: an encoder of the same family, patch size and feature width with few, narrow layers, for images of 64 px,
   with fixed random weights. Even random features of a convolution or a transformer distinguish colours and shapes.
 """
 
@@ -166,7 +166,7 @@ def load_encoder(choice: EncoderChoice, device: torch.device | str = "cpu") -> E
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence open_clip's warning, on the root logger, that a model has random weights: the twins should."""
+    """Silence open_clip's warning, on the root logger, of random weights, which the tiny encoders should have."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""The structure of a report: the answer first, then the evidence."""
+"""The structure of a report: the answer first, then what it rests on."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from vip5core.config import TrialConfig
+from vip5core.config import TrialConfig, as_text
 from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import NO_IMAGE, FeatureStore
 from vip5core.encoders import EncoderChoice
@@ -20,7 +20,6 @@ from vip5core.errors import DiskFullError, UserError
 from vip5core.fingerprint import code_version
 from vip5core.home import Home
 from vip5core.profiling import Stopwatch
-from vip5core.setting_docs import as_text
 from vip5core.storage import exclusive_lock, remove_leftovers, writable_folder
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
@@ -30,7 +29,7 @@ from vip5platform.cluster.feature_extraction import extract
 from vip5platform.cluster.ray_cluster import ray_session
 from vip5platform.cluster.resources import ClusterResources, TrialResources
 from vip5platform.cluster.sasrec import SasrecTraining, datasets_without_sasrec, sasrec_folders
-from vip5platform.console import TrialProgress, bars, console, say, stage, warn
+from vip5platform.console import TrialProgress, bars, console, describe_stages, duration, say, stage, warn
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options
 from vip5platform.report.files import summary, write_report
@@ -171,9 +170,7 @@ class StudyRun:
             results = load_results(record, self.home)
             files = write_report(results, self.home)
         show(results, console)
-        stages = {name: seconds for name, seconds in self.stopwatch.seconds.items() if seconds >= 0.5}
-        spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in stages.items())
-        say(f"[dim]{self.stopwatch.total:.0f} s: {spent}[/]")
+        say(f"[dim]{duration(self.stopwatch.total)}: {describe_stages(self.stopwatch.seconds)}[/]")
         for file in files:
             say(f"  {escape(_short_path(file))}")
         with self.tracker.recording():

@@ -1,4 +1,4 @@
-"""The zoo of visual encoders and their tiny twins."""
+"""The zoo of visual encoders and the tiny ones."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_one_training_of_each_says_so_and_knows_nothing_of_others() -> None:
 
 def test_what_trainings_do_to_each_user_counts_once() -> None:
     rng = np.random.default_rng(15)
-    a, b = rng.random((2, 4, 500))  # all of it is luck of the trainings
+    a, b = rng.random((2, 4, 500))  # all of it is the effect of runs
     assert seed_noise([a, b], a.mean(axis=0) - b.mean(axis=0), 9, rng).lasting < 0.2
     a = a + 5 * rng.random(500)  # each user gains something of his own
     assert seed_noise([a, b], a.mean(axis=0) - b.mean(axis=0), 9, rng).lasting > 0.9
@@ -121,7 +121,7 @@ def test_trainings_that_disagree_leave_a_difference_in_doubt() -> None:
     rng = np.random.default_rng(5)
     users, each = rng.random(200), 0.02 * rng.standard_normal((6, 200))
     steady = [users + row for row in each]
-    lucky = [row + luck for row, luck in zip(steady, [0.3, 0.0, 0.0, -0.05, 0.1, -0.05], strict=True)]
+    lucky = [row + run_effect for row, run_effect in zip(steady, [0.3, 0.0, 0.0, -0.05, 0.1, -0.05], strict=True)]
     assert np.mean(lucky[:3]) - np.mean(lucky[3:]) == pytest.approx(0.1, abs=0.01)
     doubtful = compare(level(*lucky[:3]), level(*lucky[3:]))
     assert doubtful.p_value > 0.2
@@ -186,8 +186,8 @@ def test_what_holds_for_any_two_levels(data: st.DataObject, seeds_a: int, seeds_
     assert low <= mean <= high
 
 
-def test_luck_of_trainings_is_not_taken_for_a_finding() -> None:
-    rates = rejections(World(users=100, seeds=3, luck=4.0), 200, {"ours": ours, "users only": users_only})
+def test_run_effects_are_not_mistaken_for_a_difference() -> None:
+    rates = rejections(World(users=100, seeds=3, run_effect=4.0), 200, {"ours": ours, "users only": users_only})
     assert rates["users only"] > 0.25
     assert rates["ours"] < 0.09
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from vip5core.metrics import metric
+from vip5core.metrics import metric, pareto_front
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.verdict import verdict
 from vip5platform.report.blocks import Drawing
@@ -73,18 +73,13 @@ def _draw_cost(
     style_axes(axes, f"{metric(name).title}{unit_suffix(metric(name))}{where}")
     axes.set_xlabel(f"{metric(cost).title}{unit_suffix(metric(cost))}")
     abbreviate_ticks(axes)
-    named = _labelled_points(points, metric(name).higher_is_better)
+    named = _labelled_points(points, name, cost)
     label_points(axes, [points[place] for place in named], [colours[place] for place in named], points)
     return figure
 
 
-def _labelled_points(points: Sequence[tuple[float, float, str]], higher_is_better: bool) -> list[int]:
-    """The indices of the points to label: all of them, or of many those that no cheaper point surpasses."""
-    sign = 1 if higher_is_better else -1
+def _labelled_points(points: Sequence[tuple[float, float, str]], name: str, cost: str) -> list[int]:
+    """The indices of the points to label: all of them, or of many those on the Pareto front of quality and cost."""
     if len(points) <= _NAMED:
         return list(range(len(points)))
-    return [
-        place
-        for place, (x, y, _) in enumerate(points)
-        if not any(a <= x and sign * b >= sign * y and (a, b) != (x, y) for a, b, _ in points)
-    ]
+    return pareto_front([{cost: x, name: y} for x, y, _ in points], {cost: metric(cost), name: metric(name)})

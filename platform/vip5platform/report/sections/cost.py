@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vip5core.metrics import metric
 from vip5platform.analysis.results import StudyResults
-from vip5platform.console import duration
+from vip5platform.console import describe_stages, duration
 from vip5platform.report.blocks import Block, Bullets
 from vip5platform.report.formatting import format_value, pluralize
 
@@ -41,11 +41,9 @@ def blocks(study: StudyResults) -> list[Block]:
     if max(peaks) > 0:
         measure = metric("cost/peak_memory_mb")
         items.append(("Peak memory", f"{format_value(max(peaks), measure)} {measure.unit}, highest of all workers."))
-    stages = {name: took for name, took in record.seconds.items() if took >= 0.5}
-    if stages:
-        whole = f"{duration(sum(stages.values()))}: " if len(stages) > 1 else ""
-        text = ", ".join(f"{name} {duration(took)}" for name, took in stages.items())
-        items.append(("Last run", f"{whole}{text}; existing results were reused."))
+    if stages := describe_stages(record.seconds):
+        total = duration(sum(record.seconds.values()))
+        items.append(("Last run", f"{total}: {stages}; existing results were reused."))
     devices = sorted({result.record.device for result in results} - {""})
     if devices:
         items.append(("Devices", ", ".join(devices)))

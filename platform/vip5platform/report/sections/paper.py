@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from vip5core.config import TrialConfig
+from vip5core.config import TrialConfig, as_text
 from vip5core.data.dataset import Dataset
 from vip5core.metrics import metric
 from vip5core.presets import PAPER
-from vip5core.setting_docs import as_text
 from vip5core.vocabulary import PAPER as PAPER_CHOICE
 from vip5core.vocabulary import PROVIDED
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
