@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from vip5platform import Study, factor, main
 main(Study("survival", "Which?", (factor("image_tokens", 0, 1, 2),)), sys.argv[1:])
 """
 _SMALL = (
-    *("--dataset", "minimart:40", "--p5-epochs", "1", "--epochs", "20", "--baselines", "popularity", "--set"),
+    *("--dataset", "minimart:40", "--p5-epochs", "1", "--baselines", "popularity", "--set"),
     *("test_users=20", "validation_users=10", "train_candidates=5", "num_beams=10", "max_target_tokens=8"),
     *("dropout=0.1",),
 )
@@ -55,22 +56,28 @@ class Survival:
     mismatches: list[str] = field(default_factory=list)
 
 
-def survive(folder: Path, kills: int, seed: int = 0) -> Survival:
+def survive(folder: Path, kills: int, seed: int = 0, *, epochs: int = 20, inputs_first: bool = False) -> Survival:
     """Run the study in peace and in pieces under `folder`, and compare.
 
     Args:
+        folder: both homes are made in it.
         kills: how many drivers are killed: three of four within four seconds after a trial has written a checkpoint,
             every fourth anywhere in its first twenty seconds.
         seed: of the moments.
+        epochs: of each trial.
+        inputs_first: start the study in pieces with the dataset, backbone and features of the other, so that kills meet
+            its trials alone.
     """
     rng = random.Random(seed)
     peace, pieces = Home(folder / "peace"), Home(folder / "pieces")
-    _finish(peace)
+    _finish(peace, epochs)
+    for made in (peace.datasets, peace.backbones, peace.features) if inputs_first else ():
+        shutil.copytree(made, pieces.root / made.name)
     found = Survival()
     while len(found.kills) < kills:
         found.resumed += bool(_checkpoints(pieces))
         begin = time.monotonic()
-        driver = _start(pieces)
+        driver = _start(pieces, epochs)
         in_training = len(found.kills) % 4 != 3
         moment = rng.uniform(0.0, 4.0 if in_training else 20.0)
         before = _checkpoints(pieces)
@@ -85,7 +92,7 @@ def survive(folder: Path, kills: int, seed: int = 0) -> Survival:
             found.kills.append(round(time.monotonic() - begin, 1))
             time.sleep(1.0)  # until Ray has noticed
     found.resumed += bool(_checkpoints(pieces))
-    _finish(pieces)
+    _finish(pieces, epochs)
     found.mismatches = [*_compare_trials(peace, pieces), *_compare_runs(peace, pieces), *_leftovers(pieces)]
     return found
 
@@ -99,18 +106,18 @@ def _checkpoints(home: Home) -> dict[str, int]:
     return found
 
 
-def _start(home: Home) -> subprocess.Popen:
+def _start(home: Home, epochs: int) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", _STUDY, *_SMALL, "--home", str(home)],
+        [sys.executable, "-c", _STUDY, *_SMALL, "--epochs", str(epochs), "--home", str(home)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=environment,
     )
 
 
-def _finish(home: Home) -> None:
-    driver = _start(home)
+def _finish(home: Home, epochs: int) -> None:
+    driver = _start(home, epochs)
     _, errors = driver.communicate(timeout=_PATIENCE_S)
     if driver.returncode:
         raise RuntimeError(f"the study left with {driver.returncode}: {errors.decode()[-2000:]}")

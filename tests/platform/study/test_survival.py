@@ -9,7 +9,7 @@ from benchmarks.survival import survive
 
 @pytest.mark.slow
 def test_a_study_in_pieces_ends_with_the_bytes_of_one_in_peace(tmp_path):
-    found = survive(tmp_path, kills=1)
+    found = survive(tmp_path, kills=1, epochs=12, inputs_first=True)
     assert found.kills
     assert found.resumed
     assert found.mismatches == []

@@ -737,8 +737,10 @@ def test_partial_files_of_a_killed_run_are_removed_and_nothing_else(web: Web, tm
 
 
 CHILD = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs of a shell
 from vip5core.data.images.download import download
 from vip5core.data.images.options import DownloadOptions
 download(sys.argv[2:], Path(sys.argv[1]), DownloadOptions(concurrency=3, allow_private=True))
