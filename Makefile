@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # One thread: on busy cores, two threads mostly wait for each other.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
+# Two processes, a file of tests at a time: one works while the other waits for Ray to start.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: install ablation studies test test-fast lint ui bench clean
 
@@ -24,10 +26,10 @@ studies: install  ## every study of sweeps/ on a small scale
 	$(BIN)/python -m benchmarks.studies
 
 test: install  ## all tests
-	$(TEST_ENV) $(BIN)/python -m pytest
+	$(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: install  ## the fast tests
-	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow"
+	$(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 lint: install  ## style and types
 	$(BIN)/ruff check .
