@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # One thread: on busy cores, two threads mostly wait for each other.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 # Two processes, a file of tests at a time: one works while the other waits for Ray to start.
-PARALLEL := -n 2 --dist loadfile
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install ablation studies test test-fast lint ui bench clean
 

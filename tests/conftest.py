@@ -37,3 +37,8 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip("real data is not on this machine (../shared/data)")
     return REAL_DATA
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start Ray come first, so that the many short ones fill the time that is left on the other process."""
+    items.sort(key=lambda item: not {"study", "cluster"} & set(item.path.parts))

@@ -117,7 +117,7 @@ def test_image_settings_do_not_matter_without_images() -> None:
         ({"image_tokens": -1}, "image_tokens=-1: should be greater than or equal to 0; default: 2"),
         ({"image_tokens": "1000"}, "image_tokens='1000': should be less than or equal to"),
         ({"encoder": "ViT-B-32"}, "unknown encoder 'ViT-B-32': did you mean 'ViT-B/32'?"),
-        ({"images": "shufled"}, "images='shufled': should be 'own' or 'shuffled'; default: 'own'"),
+        ({"images": "shufled"}, "images='shufled': should be 'own' or 'shuffled'; default: own"),
         ({"tuning": "adaptor"}, "tuning='adaptor': should be 'adapter', 'full', 'frozen', 'lora' or 'ia3'"),
         ({"adapter_positions": "self,sideways"}, "adapter_positions='self,sideways': should be 'self', 'cross' or"),
         ({"tasks": ""}, "tasks=(): name at least one"),
