@@ -18,8 +18,8 @@ from vip5platform.report.plots.style import (
     abbreviate_ticks,
     clip_name,
     label_points,
-    limit_ticks,
     new_figure,
+    set_scales,
     style_axes,
     to_drawing,
 )
@@ -63,12 +63,7 @@ def _draw_cost(
         axes.plot(x, interval.mean, shape, color=colour, ms=7)
         points.append((x, interval.mean, clip_name(level_name(cell, study))))
         colours.append(colour if colour != LEVEL else INK)
-    values = [x for x, _, _ in points]
-    if max(values) > 8 * min(values) > 0:
-        axes.set_xscale("log")
-    else:
-        limit_ticks(axes)
-    limit_ticks(axes, "y")
+    set_scales(axes, [x for x, _, _ in points])
     axes.margins(x=0.22, y=0.12)
     style_axes(axes, f"{metric(name).title}{unit_suffix(metric(name))}{where}")
     axes.set_xlabel(f"{metric(cost).title}{unit_suffix(metric(cost))}")

@@ -23,6 +23,7 @@ from vip5platform.report.plots.style import (
     label_points,
     limit_ticks,
     new_figure,
+    set_scales,
     style_axes,
     to_drawing,
 )
@@ -89,12 +90,7 @@ def draw_front(axes: Axes, study: StudyResults) -> None:
     axes.plot([c.mean(second) for c in rest], [c.mean(first) for c in rest], "o", color=LEVEL, ms=5, alpha=0.7)
     along = sorted(front, key=lambda cell: cell.mean(second))
     axes.plot([c.mean(second) for c in along], [c.mean(first) for c in along], "D-", color=BEST, ms=6, lw=1.4)
-    values = [cell.mean(second) for cell in [*rest, *along]]
-    if values and max(values) > 8 * min(values) > 0:
-        axes.set_xscale("log")
-    else:
-        limit_ticks(axes)
-    limit_ticks(axes, "y")
+    set_scales(axes, [cell.mean(second) for cell in [*rest, *along]])
     axes.margins(x=0.12, y=0.14)
     style_axes(axes, f"{metric(first).title}{unit_suffix(metric(first))}")
     axes.set_xlabel(f"{metric(second).title}{unit_suffix(metric(second))}")

@@ -51,6 +51,15 @@ def limit_ticks(axes: Axes, along: str = "x", most: int = 4) -> None:
     getattr(axes, f"{along}axis").set_major_locator(MaxNLocator(most))
 
 
+def set_scales(axes: Axes, along_x: Sequence[float]) -> None:
+    """Few ticks, and a logarithmic x axis if the values differ by more than a factor of eight."""
+    if along_x and max(along_x) > 8 * min(along_x) > 0:
+        axes.set_xscale("log")
+    else:
+        limit_ticks(axes)
+    limit_ticks(axes, "y")
+
+
 def abbreviate_ticks(axes: Axes) -> None:
     """Abbreviate large tick labels: `250k`, `1.2M`."""
     for axis, end in ((axes.xaxis, axes.get_xlim()[1]), (axes.yaxis, axes.get_ylim()[1])):
