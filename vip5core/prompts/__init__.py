@@ -1,6 +1,7 @@
 """Prompts: tokenised texts, sampling, and batches of tensors."""
 
-from vip5core.prompts.batches import IGNORED, Batch, compile_samples, group_by_length, micro_batches, pad
+from vip5core.prompts.batches import IGNORED, Batch, group_by_length, micro_batches, pad
+from vip5core.prompts.compile import CompiledSamples, compile_samples
 from vip5core.prompts.prompt import Layout, Sample
 from vip5core.prompts.sampling import WINDOWS, TrainingSampler, evaluation_samples
 from vip5core.prompts.tables import PromptTables, dataset_texts
@@ -11,6 +12,7 @@ __all__ = [
     "PLACEHOLDER",
     "WINDOWS",
     "Batch",
+    "CompiledSamples",
     "Layout",
     "PromptTables",
     "Sample",
