@@ -2,53 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 
 import numpy as np
 
 from vip5core.config import SamplingOptions
 from vip5core.data.dataset import Dataset
+from vip5core.prompts.negatives import Negatives
 from vip5core.prompts.prompt import Sample
 from vip5core.templates import Template, TemplateSet
 
 PER_USER_GROUPS = ("next_item", "next_check", "user_check", "choice")
 
-Window = Callable[[np.random.Generator, np.ndarray], tuple[np.ndarray, int]]
+Window = Callable[[np.random.Generator, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def paper_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.ndarray, int]:
+def paper_window(rng: np.random.Generator, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The official window: the target is one of the last three training items, the start one of the first three.
 
     Args:
         rng: The source of randomness.
-        training: The training part of a user's items, at least two.
+        lengths: The number of training items of each row's user, at least two. Shape: [R].
 
     Returns:
-        The history to show and the target.
+        The positions, in the training part, of the first item of the history to show and of the target, which is the
+        item right behind the history. Shape: [R] each.
     """
-    n = len(training)
-    target = int(rng.integers(min(max(2, n - 3), n - 1), n))
-    start = int(rng.integers(0, max(min(3, target - 1), 1)))
-    return training[start:target], int(training[target])
+    targets = rng.integers(np.minimum(np.maximum(2, lengths - 3), lengths - 1), lengths)
+    starts = rng.integers(0, np.maximum(np.minimum(3, targets - 1), 1))
+    return starts, targets
 
 
-def any_window(rng: np.random.Generator, training: np.ndarray) -> tuple[np.ndarray, int]:
+def any_window(rng: np.random.Generator, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Any training item but the first is the target, and all items before it are shown.
 
     Long histories are then used completely; the official window only ever has their last three items as targets.
     """
-    target = int(rng.integers(1, len(training)))
-    return training[:target], int(training[target])
+    targets = rng.integers(1, lengths)
+    return np.zeros_like(targets), targets
 
 
 WINDOWS: dict[str, Window] = {"any": any_window, "paper": paper_window}
 
 
 class TrainingSampler:
-    """Draws the training prompts of each epoch: the same ones for the same seed, epoch and step, on any machine."""
+    """Draws the training prompts of each epoch: the same ones for the same seed and epoch, on any machine."""
 
     def __init__(self, dataset: Dataset, templates: TemplateSet, options: SamplingOptions, seed: int) -> None:
-        self.dataset = dataset
         self.options = options
         self.seed = seed
         self.templates = {
@@ -57,25 +58,27 @@ class TrainingSampler:
             if any(t.group == group and t.task in options.tasks for t in templates.templates.values())
         }
         rows = dataset.explanations
-        self.explanation_rows = np.flatnonzero(rows["split"] == "train")
         self.explanation_users = rows["user"].to_numpy()
         self.explanation_items = rows["item"].to_numpy()
+        # Whom or what each group asks about in an epoch: users, or rows of the explanations.
+        self.subjects = {
+            group: np.flatnonzero(rows["split"] == "train")
+            if group == "explanation"
+            else np.repeat(np.arange(1, dataset.n_users + 1), options.samples_per_user[PER_USER_GROUPS.index(group)])
+            for group in self.templates
+        }
         self.window = WINDOWS[options.history_window]
-        self.groups = list(self.templates)
-        kinds, subjects = [], []
-        for kind, group in enumerate(self.groups):
-            if group == "explanation":
-                who = self.explanation_rows
-            else:
-                each = options.samples_per_user[PER_USER_GROUPS.index(group)]
-                who = np.repeat(np.arange(1, dataset.n_users + 1), each)
-            kinds.append(np.full(len(who), kind))
-            subjects.append(who)
-        self.kinds, self.subjects = np.concatenate(kinds), np.concatenate(subjects)
+        users, positions = (dataset.interactions[column].to_numpy() for column in ("user", "position"))
+        self.items = dataset.interactions["item"].to_numpy()
+        # Where each user's items begin, and how many there are to train on; users count from 1, entry 0 is not used.
+        self.begins = np.searchsorted(users, np.arange(dataset.n_users + 1))
+        self.lengths = np.bincount(users, minlength=dataset.n_users + 1) - 2
+        training = positions < self.lengths[users]
+        self.negatives = Negatives(users[training], self.items[training], dataset.n_users, dataset.n_items)
 
     def __len__(self) -> int:
         """The number of samples per epoch."""
-        return len(self.kinds)
+        return sum(map(len, self.subjects.values()))
 
     def steps(self, batch_size: int) -> int:
         """The number of batches per epoch; the last one may be smaller."""
@@ -83,55 +86,51 @@ class TrainingSampler:
 
     def epoch(self, epoch: int, batch_size: int) -> Iterator[list[Sample]]:
         """The batches of one epoch, in order."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self))
-        for step in range(self.steps(batch_size)):
-            rng = np.random.default_rng([self.seed, epoch, step + 1])  # numpy pads with zeros: 0 is the order's stream
-            rows = order[step * batch_size : (step + 1) * batch_size]
-            yield [self._draw(rng, self.groups[self.kinds[row]], int(self.subjects[row])) for row in rows]
+        samples = self.draw(epoch)
+        for start in range(0, len(samples), batch_size):
+            yield samples[start : start + batch_size]
 
-    def _draw(self, rng: np.random.Generator, group: str, subject: int) -> Sample:
-        choices = self.templates[group]
-        template = choices[int(rng.integers(len(choices)))]
-        separator = int(rng.integers(2))
+    def draw(self, epoch: int) -> list[Sample]:
+        """The samples of one epoch, in order."""
+        rng = np.random.default_rng([self.seed, epoch])
+        samples = [sample for group in self.templates for sample in self._draw_group(rng, group)]
+        return [samples[row] for row in rng.permutation(len(samples)).tolist()]
+
+    def _draw_group(self, rng: np.random.Generator, group: str) -> Iterator[Sample]:
+        """The samples of a group, drawn column by column; each column has R rows."""
+        subjects, choices = self.subjects[group], self.templates[group]
+        templates = [choices[number] for number in rng.integers(len(choices), size=len(subjects)).tolist()]
+        separators = rng.integers(2, size=len(subjects)).tolist()
+        histories: Iterable[np.ndarray | None] = repeat(None)
+        candidates: Iterable[np.ndarray | None] = repeat(None)
+        answers: Iterable[bool] = repeat(True)
         if group == "explanation":
-            user, item = int(self.explanation_users[subject]), int(self.explanation_items[subject])
-            return Sample(template, user, item, explanation_row=subject)
-        training = self.dataset.history(subject)[:-2]
+            users, items = self.explanation_users[subjects], self.explanation_items[subjects]
+            rows = subjects.tolist()
+            return map(Sample, templates, users.tolist(), items.tolist(), histories, candidates, answers, rows)
+        begins, lengths = self.begins[subjects], self.lengths[subjects]
         if group in ("next_item", "next_check"):
-            history, target = self.window(rng, training)
-            history = history[-self.options.max_history :]
-            if group == "next_item":
-                return Sample(template, subject, target, history=history, separator=separator)
-            item, yes = self._offer(rng, training, target)
-            return Sample(template, subject, item, history=history, answer=yes, separator=separator)
-        target = int(training[rng.integers(len(training))])
-        if group == "user_check":
-            item, yes = self._offer(rng, training, target)
-            return Sample(template, subject, item, answer=yes)
-        negatives = self._negatives(
-            rng, training, min(self.options.train_candidates - 1, self.dataset.n_items - len(training))
+            starts, targets = self.window(rng, lengths)
+            starts = np.maximum(starts, targets - self.options.max_history)
+            edges = zip((begins + starts).tolist(), (begins + targets).tolist(), strict=True)
+            histories = [self.items[start:end] for start, end in edges]
+        else:
+            targets = rng.integers(0, lengths)
+        items = self.items[begins + targets]
+        if group in ("next_check", "user_check"):
+            # The target with the answer yes or, equally often, a negative with the answer no.
+            yes = (rng.random(len(items)) < 0.5) | (self.negatives.available[subjects] == 0)
+            items = items.copy()
+            items[~yes] = self.negatives.draw(rng, subjects[~yes], 1)[:, 0]
+            answers = yes.tolist()
+        elif group == "choice":
+            others = self.negatives.draw(rng, subjects, self.options.train_candidates - 1)
+            lists = rng.permuted(np.column_stack([others, items]), axis=1)
+            candidates = lists if lists.all() else [row[row > 0] for row in lists]  # 0: a small catalogue has no more
+        numbers = repeat(-1)
+        return map(
+            Sample, templates, subjects.tolist(), items.tolist(), histories, candidates, answers, numbers, separators
         )
-        candidates = rng.permutation(np.append(negatives, target))
-        return Sample(template, subject, target, candidates=candidates, separator=separator)
-
-    def _offer(self, rng: np.random.Generator, training: np.ndarray, target: int) -> tuple[int, bool]:
-        """The target with the answer yes or, equally often, a negative with the answer no."""
-        if rng.random() < 0.5:
-            return target, True
-        return int(self._negatives(rng, training, 1)[0]), False
-
-    def _negatives(self, rng: np.random.Generator, training: np.ndarray, count: int) -> np.ndarray:
-        """`count` distinct items outside the user's training part.
-
-        Held-out items are among them: an item that is never a negative would be revealed by its absence.
-        """
-        allowed = np.ones(self.dataset.n_items + 1, dtype=bool)
-        allowed[0], allowed[training] = False, False
-        drawn = rng.integers(1, self.dataset.n_items + 1, 2 * count + 8)
-        fresh = list(dict.fromkeys(drawn[allowed[drawn]].tolist()))
-        if len(fresh) < count:  # a small catalogue: draw from the complement itself
-            return rng.permutation(np.flatnonzero(allowed))[:count]
-        return np.array(fresh[:count])
 
 
 def evaluation_samples(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import chisquare
 from support.golden import GOLDEN
 
 from vip5core.config import SamplingOptions
@@ -18,33 +21,31 @@ TEMPLATES = default_templates()
 OFFICIAL = json.loads((GOLDEN / "train_windows.json").read_text("utf-8"))
 
 
+def even(counts: Counter) -> bool:
+    """Whether counts of equally likely cases look so: a wrong alarm once in a thousand seeds, and the seed is fixed."""
+    return len(counts) == 1 or chisquare(list(counts.values())).pvalue > 1e-3
+
+
 @pytest.mark.parametrize("line", OFFICIAL)
 def test_the_papers_window_draws_what_the_official_code_draws(line: str) -> None:
-    training = np.array(line.split()[1:-2])
-    rng = np.random.default_rng(0)
-    window = WINDOWS["paper"]
-    drawn = {(tuple(history), target) for history, target in (_draw(window, rng, training) for _ in range(400))}
+    training = line.split()[1:-2]
+    starts, targets = WINDOWS["paper"](np.random.default_rng(0), np.full(400, len(training)))
+    drawn = {(tuple(training[s:t]), training[t]) for s, t in zip(starts.tolist(), targets.tolist(), strict=True)}
     assert drawn == {(tuple(case["history"]), case["target"]) for case in OFFICIAL[line]}
 
 
-def _draw(window, rng: np.random.Generator, training: np.ndarray) -> tuple[list[str], str]:
-    """The window works on numbers: positions in, items out."""
-    history, target = window(rng, np.arange(len(training)))
-    return training[history].tolist(), training[target]
-
-
-@pytest.mark.parametrize("length", [2, 3, 4, 9])
 @pytest.mark.parametrize("name", WINDOWS)
-def test_a_window_shows_the_items_right_before_its_target(name: str, length: int) -> None:
-    rng = np.random.default_rng(1)
-    targets = Counter()
-    for _ in range(200):
-        history, target = WINDOWS[name](rng, np.arange(length))
-        assert len(history) > 0
-        assert history.tolist() == list(range(history[0], target))
-        targets[target] += 1
-    expected = range(1, length) if name == "any" else range(max(1, min(length - 1, max(2, length - 3))), length)
-    assert set(targets) == set(expected)
+def test_a_window_shows_items_before_each_possible_target(name: str) -> None:
+    lengths = np.repeat([2, 3, 4, 9], 300)
+    starts, targets = WINDOWS[name](np.random.default_rng(1), lengths)
+    assert (starts >= 0).all()
+    assert (starts < targets).all()
+    for length in (2, 3, 4, 9):
+        counts = Counter(targets[lengths == length].tolist())
+        first = 1 if name == "any" else max(1, min(length - 1, max(2, length - 3)))
+        assert set(counts) == set(range(first, length))
+        assert even(counts)
+    assert set(starts.tolist()) == ({0} if name == "any" else {0, 1, 2})
 
 
 def epoch(shop: Dataset, options: SamplingOptions, number: int = 0, seed: int = 0) -> list[Sample]:
@@ -101,6 +102,59 @@ def test_only_the_chosen_tasks_are_drawn(shop: Dataset) -> None:
         assert {sample.template.task for sample in epoch(shop, SamplingOptions(tasks=(task,)))} == {task}
 
 
+def test_choices_that_should_be_even_are(shop: Dataset) -> None:
+    """Templates, separators, answers, targets, and the place of the target among the candidates."""
+    options = SamplingOptions(samples_per_user=(20, 20, 20, 20), train_candidates=8)
+    samples = epoch(shop, options)
+    for group in ("next_item", "next_check", "user_check", "choice", "explanation"):
+        chosen = [sample for sample in samples if sample.template.group == group]
+        templates = Counter(sample.template.id for sample in chosen)
+        assert set(templates) == {template.id for template in TEMPLATES.of_group(group, seen=True)}
+        assert even(templates)
+        if group in ("next_item", "next_check", "choice"):
+            assert even(Counter((sample.template.id, sample.separator) for sample in chosen))
+        if group in ("next_check", "user_check"):
+            assert even(Counter(sample.answer for sample in chosen))
+        if group == "choice":
+            assert even(Counter(sample.candidates.tolist().index(sample.item) for sample in chosen))
+        if group in ("user_check", "choice"):
+            asked = [(shop.history(s.user)[:-2].tolist(), s.item) for s in chosen if s.answer]
+            length = Counter(len(training) for training, _ in asked).most_common(1)[0][0]
+            targets = Counter(training.index(item) for training, item in asked if len(training) == length)
+            assert set(targets) == set(range(length))
+            assert even(targets)
+
+
+def test_every_item_outside_the_training_part_is_a_candidate_equally_often_wherever_it_stands(shop: Dataset) -> None:
+    options = SamplingOptions(samples_per_user=(1, 1, 1, 200), train_candidates=6, tasks=("direct",))
+    lists = np.array([s.candidates for s in epoch(shop, options) if s.user == 2 and s.candidates is not None])
+    unseen = sorted(set(range(1, shop.n_items + 1)) - set(shop.history(2)[:-2].tolist()))
+    places = np.array([np.bincount(column, minlength=shop.n_items + 1)[unseen] for column in lists.T])
+    assert (places.sum(axis=0) > 0).all()
+    assert chisquare(places.sum(axis=0)).pvalue > 1e-3
+    assert chisquare(places.sum(axis=1)).pvalue > 1e-3
+
+
+def test_a_catalogue_with_fewer_items_than_a_list_gives_all_that_a_user_has_not_seen(shop: Dataset) -> None:
+    options = SamplingOptions(train_candidates=500, tasks=("direct",), samples_per_user=(1, 1, 1, 1))
+    lists = [sample for sample in epoch(shop, options) if sample.candidates is not None]
+    assert len(lists) == shop.n_users
+    for sample in lists:
+        seen = set(shop.history(sample.user)[:-2].tolist()) - {sample.item}
+        assert sorted(sample.candidates.tolist()) == sorted(set(range(1, shop.n_items + 1)) - seen)
+
+
+def test_a_user_who_has_seen_every_item_is_only_asked_about_those(shop: Dataset) -> None:
+    history = [*range(1, shop.n_items + 1), 1, 2]
+    rows = pd.DataFrame({"user": 1, "item": history, "position": range(len(history))}).astype("int32")
+    dataset = replace(shop, interactions=rows, users=shop.users.head(1), explanations=shop.explanations.head(0))
+    samples = epoch(dataset, SamplingOptions(samples_per_user=(1, 20, 20, 1)))
+    assert all(sample.answer for sample in samples)
+    assert [sample.candidates.tolist() for sample in samples if sample.candidates is not None] == [
+        [sample.item] for sample in samples if sample.candidates is not None
+    ]
+
+
 def describe(samples: list[Sample]) -> list[str]:
     return [repr(sample) for sample in samples]
 
@@ -113,10 +167,31 @@ def test_the_same_seed_and_epoch_draw_the_same_and_others_differ(shop: Dataset) 
     assert describe(epoch(shop, options, seed=1)) != first
 
 
+def test_an_epoch_depends_on_neither_the_batch_size_nor_the_epochs_before_it(shop: Dataset) -> None:
+    sampler = TrainingSampler(shop, TEMPLATES, SamplingOptions(), seed=3)
+    whole = [describe(sampler.draw(number)) for number in range(3)]
+    for batch_size in (1, 7, 10_000):
+        resumed = TrainingSampler(shop, TEMPLATES, SamplingOptions(), seed=3)
+        batches = list(resumed.epoch(2, batch_size))
+        assert {len(batch) for batch in batches[:-1]} <= {batch_size}
+        assert describe([sample for batch in batches for sample in batch]) == whole[2]
+
+
+def test_an_epoch_mixes_the_groups(shop: Dataset) -> None:
+    groups = [sample.template.group for sample in epoch(shop, SamplingOptions())]
+    assert len(set(groups[:60])) == 5
+    assert Counter(groups[::2])["choice"] == pytest.approx(Counter(groups)["choice"] / 2, rel=0.3)
+
+
 def test_a_history_is_cut_to_its_newest_items(shop: Dataset) -> None:
     options = SamplingOptions(max_history=2, tasks=("sequential",))
     lengths = {len(sample.history) for sample in epoch(shop, options)}
     assert lengths == {1, 2}
+    for sample in epoch(shop, options):  # the newest two before the target
+        training = shop.history(sample.user)[:-2].tolist()
+        if sample.answer:
+            target = training.index(sample.item)
+            assert sample.history.tolist() == training[max(target - 2, 0) : target]
     asked = evaluation_samples(shop, TEMPLATES["A-3"], "test", [1], max_history=3)[0]
     assert asked.history.tolist() == shop.before(1, "test")[-3:].tolist()
 
