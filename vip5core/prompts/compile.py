@@ -1,4 +1,4 @@
-"""From prompts to token arrays, all rows at once.
+"""From prompts to token arrays, all rows at once; no text is processed.
 
 Shape letters: B prompts.
 """
@@ -6,11 +6,12 @@ Shape letters: B prompts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vip5core.prompts.prompt import Layout, Sample, part_lengths, source_parts, target_parts
+from vip5core.prompts.assemble import Assembler, Parts
+from vip5core.prompts.prompt import Layout, Sample
 from vip5core.prompts.tables import PromptTables
 
 
@@ -18,45 +19,58 @@ from vip5core.prompts.tables import PromptTables
 class CompiledSamples:
     """Prompts and targets as ragged token arrays, row after row, to be padded in any grouping."""
 
-    tokens: np.ndarray  # [source tokens]
+    tokens: np.ndarray  # [source tokens], int32
     starts: np.ndarray  # [source tokens], bool: whether a word starts here
-    items: np.ndarray  # [source tokens], the item whose image a token belongs to, 0 at text
+    items: np.ndarray  # [source tokens], int32: the item whose image a token belongs to, 0 at text
     lengths: np.ndarray  # [B]
-    target_tokens: np.ndarray  # [target tokens]
+    target_tokens: np.ndarray  # [target tokens], int32
     target_lengths: np.ndarray  # [B]
     tasks: np.ndarray  # [B], str
 
 
 def compile_samples(samples: Sequence[Sample], tables: PromptTables, layout: Layout) -> CompiledSamples:
-    """Assemble prompts from their tokenised segments, all rows at once; no text is processed."""
-    parts = [np.append(source_parts(sample, tables, layout), tables.sections["eos"]) for sample in samples]
-    targets = [target_parts(sample, tables) for sample in samples]
-    rows, flat = np.repeat(np.arange(len(parts)), [len(p) for p in parts]), np.concatenate(parts)
-    sizes = part_lengths(flat, tables, layout)
-    is_image = flat < 0
-    segments = np.maximum(flat, 0)
-    # The position of every token in the tables: its segment's offset plus its position in the segment.
-    begins = np.cumsum(sizes) - sizes
-    source = np.repeat(tables.offsets[segments] - begins, sizes) + np.arange(sizes.sum())
-    at_image = np.repeat(is_image, sizes)
-    source[at_image] = 0
-    tokens = np.where(at_image, tables.placeholder, tables.tokens[source])
-    starts = tables.starts_word[source] | at_image  # every image token is a word of its own
-    items = np.repeat(np.where(is_image, -flat, 0), sizes)
+    """Assemble prompts and targets from their tokenised segments.
 
-    eos = np.array([tables.eos])
-    target_tokens: list[np.ndarray] = []
-    target_lengths: list[int] = []
-    for target in targets:
-        ids = np.concatenate([tables.ids(segment) for segment in target])[: layout.max_target_tokens - 1]
-        target_tokens += [ids, eos]
-        target_lengths.append(len(ids) + 1)
+    Raises:
+        UserError: if a prompt does not fit `layout.max_source_tokens` even without a history.
+    """
+    assembler = Assembler(samples, tables, layout)
+    sources, targets = assembler.sources(), assembler.targets()
+    at = _positions(sources.parts, sources.sizes, tables)
+    items = np.repeat(np.maximum(-sources.parts, 0).astype(np.int32), sources.sizes)
+    at_image = items > 0
+    tokens, starts = tables.tokens[at], tables.starts_word[at]
+    tokens[at_image] = tables.placeholder
+    starts[at_image] = True  # every image token is a word of its own
+
+    if (targets.lengths > layout.max_target_tokens).any():
+        targets = _cut_targets(targets, layout.max_target_tokens)
     return CompiledSamples(
         tokens=tokens,
         starts=starts,
         items=items,
-        lengths=np.bincount(rows, weights=sizes, minlength=len(parts)).astype(np.int64),
-        target_tokens=np.concatenate(target_tokens),
-        target_lengths=np.array(target_lengths),
-        tasks=np.array([sample.template.task for sample in samples]),
+        lengths=sources.lengths,
+        target_tokens=tables.tokens[_positions(targets.parts, targets.sizes, tables)],
+        target_lengths=targets.lengths,
+        tasks=np.array([template.task for template in assembler.templates])[assembler.forms],
     )
+
+
+def _positions(parts: np.ndarray, sizes: np.ndarray, tables: PromptTables) -> np.ndarray:
+    """The position of every token in the tables: its segment's offset plus its position in the segment.
+
+    Images have tokens but no segment: they get the first positions of the tables, which mean nothing.
+    """
+    begins = np.cumsum(sizes) - sizes
+    at = np.repeat(tables.offsets[np.maximum(parts, 0)] - begins, sizes)
+    at += np.arange(len(at))
+    return at
+
+
+def _cut_targets(targets: Parts, limit: int) -> Parts:
+    """Cut targets to `limit` tokens, of which `</s>`, the last part of a row, is always one."""
+    ends = np.cumsum(targets.lengths)
+    begins = np.cumsum(targets.sizes) - targets.sizes - (ends - targets.lengths)[targets.rows]  # in its row
+    sizes = np.clip(limit - 1 - begins, 0, targets.sizes)
+    sizes[np.cumsum(np.bincount(targets.rows)) - 1] = 1  # every row has at least </s>
+    return replace(targets, sizes=sizes, lengths=np.minimum(targets.lengths, limit))

@@ -90,13 +90,6 @@ class PromptTables:
         """The segment of row `row` of a section; items and users count from 1, the rest from 0."""
         return self.sections[section] + row - (section in ("item", "title", "user", "name"))
 
-    def rating(self, stars: float) -> int:
-        """The segment of a star rating, rounded to 1 … 5."""
-        return self.sections["rating"] + int(np.clip(round(stars), 1, 5)) - 1
-
-    def answer(self, yes: bool) -> int:
-        return self.sections["answer"] + int(yes)
-
     def lengths(self, segments: np.ndarray) -> np.ndarray:
         """Tokens in each of `segments`."""
         return self.offsets[segments + 1] - self.offsets[segments]
