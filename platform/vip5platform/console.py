@@ -54,15 +54,26 @@ def warn(text: str) -> None:
 @contextmanager
 def stage(what: str) -> Iterator[Progress]:
     """Show a progress bar for one stage; yields `update(done, total, news)`. A log file gets one line per news."""
+    with stages() as add:
+        yield add(what)
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], Progress]]:
+    """Show progress bars of stages side by side; yields the function that adds one and returns its `update`."""
     with bars() as progress:
-        task = progress.add_task(what, total=None, news="")
 
-        def update(done: int, total: int, news: str = "") -> None:
-            progress.update(task, completed=done, total=total, news=news)
-            if news and not console.is_terminal:
-                say(f"{what} {done}/{total}  {news}")
+        def add(what: str) -> Progress:
+            task = progress.add_task(what, total=None, news="")
 
-        yield update
+            def update(done: int, total: int, news: str = "") -> None:
+                progress.update(task, completed=done, total=total, news=news)
+                if news and not console.is_terminal:
+                    say(f"{what} {done}/{total}  {news}")
+
+            return update
+
+        yield add
 
 
 def describe_stages(seconds: Mapping[str, float]) -> str:

@@ -1,35 +1,134 @@
-"""Finds the backbone of a study, or pretrains a built-in one in the P5 stage."""
+"""Pretrains built-in backbones in the P5 stage: in this process, or as Ray tasks beside other work."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import ray
 import torch
+from ray.exceptions import RayError
 
 from vip5core.config import TrialConfig
-from vip5core.data.dataset import Dataset
+from vip5core.data.dataset import Dataset, open_dataset
+from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.model import find_backbone
 from vip5core.progress import Progress, no_progress
 from vip5core.trial.p5_stage import make_p5_backbone, p5_config, p5_fingerprint
 from vip5core.vocabulary import BUILT_IN
+from vip5platform.cluster.failures import failure_of
+
+#: Seconds after which a wait for news looks whether it was stopped.
+_POLL_S = 0.2
 
 
-def built_in_folder(name: str, dataset: Dataset, home: Home, p5_epochs: int | None = None) -> Path:
-    """The folder of the built-in backbone pretrained on `dataset`, whether it exists or not."""
-    return home.backbones / f"{name}-{p5_fingerprint(dataset, _config(name, p5_epochs))}"
+@dataclass(frozen=True)
+class P5Stage:
+    """The training of one built-in backbone on one dataset.
+
+    Attributes:
+        dataset: The dataset whose prompts it is trained on.
+        config: The settings of the training; those of its preset, and the name of the backbone.
+        folder: The folder of the backbone, which appears when it is complete.
+    """
+
+    dataset: Dataset
+    config: TrialConfig
+    folder: Path
+
+    @classmethod
+    def of(cls, name: str, dataset: Dataset, home: Home, epochs: int | None = None) -> P5Stage:
+        """The stage of the backbone `name`.
+
+        Args:
+            name: A name in `BUILT_IN`.
+            dataset: The dataset.
+            home: The home whose `backbones/` gets the folder.
+            epochs: The epochs; by default those of the preset.
+        """
+        config = p5_config(backbone=name, **({"epochs": epochs} if epochs is not None else {}))
+        return cls(dataset, config, home.backbones / f"{name}-{p5_fingerprint(dataset, config)}")
+
+    @property
+    def label(self) -> str:
+        """The backbone, the dataset and its ids, in words."""
+        return f"P5 stage of {self.config.backbone} on {self.dataset.name}, {self.dataset.manifest.id_scheme} ids"
+
+
+class Pretraining:
+    """P5 stages in training, each a Ray task with one CPU, and a GPU where the cluster has GPUs.
+
+    A task streams the metrics of each epoch. If its process dies, Ray starts it again.
+
+    Args:
+        stages: The stages to train, each with a folder of its own.
+        gpus: The GPUs that each may use.
+
+    Attributes:
+        spans: When each stage that has ended ran, in seconds since the epoch.
+    """
+
+    def __init__(self, stages: Sequence[P5Stage], gpus: float) -> None:
+        # On a GPU the process ends with its task, for it would keep memory there; on a CPU the next task starts sooner.
+        train = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=1 if gpus else 0, num_returns="streaming")(_train)
+        self._streams: dict[Any, P5Stage] = {
+            train.remote(str(stage.dataset.folder), stage.config, stage.folder, gpus > 0): stage for stage in stages
+        }
+        self._stopped = threading.Event()
+        self._started: dict[Path, float] = {}
+        self.spans: list[tuple[float, float]] = []
+
+    def wait(self, progress_of: Callable[[P5Stage], Progress]) -> dict[Path, Failure]:
+        """Wait until all stages have ended, or `stop` is called from another thread.
+
+        Args:
+            progress_of: Gives the function that reports the progress of a stage.
+
+        Returns:
+            The failure of each stage that failed, by its folder.
+        """
+        shown = {stage.folder: progress_of(stage) for stage in self._streams.values()}
+        for stage in self._streams.values():
+            shown[stage.folder](0, stage.config.epochs)
+        failures: dict[Path, Failure] = {}
+        while self._streams and not self._stopped.is_set():
+            ready: list[Any] = ray.wait(list(self._streams), timeout=_POLL_S)[0]
+            for stream in ready:
+                stage = self._streams[stream]
+                try:
+                    self._report(stage, ray.get(next(stream)), shown[stage.folder])
+                    continue
+                except StopIteration:
+                    pass
+                except RayError as error:
+                    failures[stage.folder] = failure_of(error)
+                del self._streams[stream]
+                now = time.time()
+                self.spans.append((self._started.get(stage.folder, now), now))
+        return failures
+
+    def stop(self) -> None:
+        """End the wait; the tasks end with their Ray session."""
+        self._stopped.set()
+
+    def _report(self, stage: P5Stage, metrics: dict[str, float], progress: Progress) -> None:
+        epoch = int(metrics["epoch"])
+        if not epoch:
+            self._started[stage.folder] = time.time()
+        progress(epoch, stage.config.epochs, f"valid/loss {metrics['valid/loss']:.3f}" if epoch else "starting …")
 
 
 def backbone_folder(
-    name: str,
-    dataset: Dataset,
-    home: Home,
-    p5_epochs: int | None = None,
-    progress: Progress = no_progress,
+    name: str, dataset: Dataset, home: Home, p5_epochs: int | None = None, progress: Progress = no_progress
 ) -> Path:
-    """Find or download a backbone, or pretrain a built-in one.
+    """Find or download a backbone, or pretrain a built-in one in this process.
 
     Args:
         name: A name on the hub, a folder, or a name in `BUILT_IN`.
@@ -46,29 +145,29 @@ def backbone_folder(
     """
     if name not in BUILT_IN:
         return find_backbone(name, home)
-    config, out = _config(name, p5_epochs), built_in_folder(name, dataset, home, p5_epochs)
-    if not out.is_dir():
-        progress(0, config.epochs, "starting …")
-
-        def report(metrics: dict[str, float]) -> None:
-            progress(int(metrics["epoch"]), config.epochs, f"valid/loss {metrics['valid/loss']:.3f}")
-
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with _one_thread():
-            make_p5_backbone(dataset, config, out, report, device)
-    return out
+    stage = P5Stage.of(name, dataset, home, p5_epochs)
+    if not stage.folder.is_dir():
+        for metrics in _train(str(dataset.folder), stage.config, stage.folder, torch.cuda.is_available()):
+            progress(int(metrics["epoch"]), stage.config.epochs)
+    return stage.folder
 
 
-def _config(name: str, p5_epochs: int | None) -> TrialConfig:
-    return p5_config(backbone=name, **({"epochs": p5_epochs} if p5_epochs is not None else {}))
+def _train(dataset: str, config: TrialConfig, folder: Path, on_gpu: bool) -> Iterator[dict[str, float]]:
+    """Train a backbone; yields when it starts, and then the metrics of each epoch."""
+    yield {"epoch": 0.0}
+    told: queue.SimpleQueue[dict[str, float] | None] = queue.SimpleQueue()
 
+    def train() -> None:
+        try:
+            # One thread: the same bytes wherever it runs, and for matrices this small a second thread gains little and
+            # costs much on busy cores.
+            torch.set_num_threads(1)
+            make_p5_backbone(open_dataset(dataset), config, folder, told.put, torch.device("cuda" if on_gpu else "cpu"))
+        finally:
+            told.put(None)
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run with one thread: for matrices this small a second thread gains little and costs much on busy cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    with ThreadPoolExecutor(1, thread_name_prefix="p5-stage") as thread:
+        training = thread.submit(train)
+        while (metrics := told.get()) is not None:  # Ray drives generators by `send`, which `yield from` would pass on
+            yield metrics
+        training.result()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import ray
 from ray.exceptions import RayError
@@ -17,6 +19,9 @@ from vip5core.vocabulary import RANKING_TASKS
 from vip5platform.cluster.failures import failure_of
 
 SASREC = "sasrec"
+
+#: Seconds after which a wait looks whether it should end.
+_POLL_S = 0.5
 
 
 def datasets_without_sasrec(
@@ -40,40 +45,64 @@ def sasrec_folders(
 
 
 class SasrecTraining:
-    """SASRec models in training, as Ray tasks alongside the trials.
+    """SASRec models in training, as Ray tasks alongside other work.
 
     Args:
-        todo: The datasets to train on; see `datasets_without_sasrec`.
         home: The home whose `baselines/` they are written to.
-        gpus: The GPUs that each may use.
+
+    Attributes:
+        spans: When each model that has been trained was in training, in seconds since the epoch.
     """
 
-    def __init__(self, todo: Sequence[tuple[Dataset, TrialConfig]], home: Home, gpus: float) -> None:
-        train = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=1)(_train)
-        self._waiting = {train.remote(str(data.folder), config, home, gpus > 0): data for data, config in todo}
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.spans: list[tuple[float, float]] = []
+        self._begun: set[Path] = set()
+        self._waiting: dict[ray.ObjectRef, Dataset] = {}
 
-    def wait(self, progress: Progress = no_progress) -> list[tuple[str, Failure]]:
+    def start(self, todo: Sequence[tuple[Dataset, TrialConfig]], gpus: float) -> None:
+        """Start those that are not in training yet.
+
+        Args:
+            todo: The datasets to train on; see `datasets_without_sasrec`.
+            gpus: The GPUs that each may use.
+        """
+        # On a GPU the process ends with its task, for it would keep memory there; on a CPU the next task starts sooner.
+        train = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=1 if gpus else 0)(_train)
+        for data, config in todo:
+            folder = sasrec_folder(data, config, self.home)
+            if folder not in self._begun:
+                self._begun.add(folder)
+                self._waiting[train.remote(str(data.folder), config, self.home, gpus > 0)] = data
+
+    def wait(
+        self, progress: Progress = no_progress, until: Callable[[], bool] = lambda: False
+    ) -> list[tuple[str, Failure]]:
         """Wait until all models are trained.
 
         Args:
             progress: Called with (done, total, news).
+            until: Ends the wait early once it is true.
 
         Returns:
             The name of the dataset and the failure of each model that could not be trained.
         """
-        total = len(self._waiting)
         failures: list[tuple[str, Failure]] = []
-        while self._waiting:
-            progress(total - len(self._waiting), total, "")
-            ready, _ = ray.wait(list(self._waiting))
+        while self._waiting and not until():
+            progress(len(self._begun) - len(self._waiting), len(self._begun))
+            ready, _ = ray.wait(list(self._waiting), timeout=_POLL_S)
             for reference in ready:
                 dataset = self._waiting.pop(reference)
                 try:
-                    ray.get(reference)
+                    self.spans.append(ray.get(reference))
                 except RayError as error:
                     failures.append((dataset.name, failure_of(error)))
+        progress(len(self._begun) - len(self._waiting), len(self._begun))
         return failures
 
 
-def _train(dataset: str, config: TrialConfig, home: Home, on_gpu: bool) -> None:
+def _train(dataset: str, config: TrialConfig, home: Home, on_gpu: bool) -> tuple[float, float]:
+    """Train SASRec; returns when this began and ended."""
+    begin = time.time()
     run_sasrec(open_dataset(dataset), config, home, device="cuda" if on_gpu else "cpu")
+    return begin, time.time()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vip5core.config import TrialConfig
+from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
 from vip5core.fingerprint import code_version
 from vip5core.home import Home
@@ -24,6 +25,9 @@ _SIMILARITY_SETTINGS = (
     "image_tokens",
     "encoder",
 )
+
+#: About the tokens of an item's id, and the passes that a training step costs: forward, and backward as much as two.
+_ID_TOKENS, _BACKWARD = 3, 3
 
 
 def load_earlier_results(home: Home) -> list[TrialResult]:
@@ -56,6 +60,39 @@ def estimate_seconds(config: TrialConfig, dataset: str, earlier: Iterable[TrialR
         likeness = sum(2 ** (len(same) - place) for place, alike in enumerate(same) if alike)
         rates.setdefault(likeness, []).append(result.metrics["cost/seconds"] / len(result.history))
     return statistics.median(rates[max(rates)]) * config.epochs if rates else None
+
+
+def longest_first(
+    specs: Sequence[TrialSpec], datasets: Mapping[Path, Dataset], earlier: Sequence[TrialResult]
+) -> list[TrialSpec]:
+    """Order trials so that the last ones to end are short: a long one would run alone while other cores idle.
+
+    By the estimates from earlier trials if there is one for each, and among equals by a model of the work.
+
+    Args:
+        specs: The trials to order; equal ones keep their order.
+        datasets: The opened datasets, by folder.
+        earlier: Finished trials of this machine.
+    """
+    seconds = [estimate_seconds(spec.config, datasets[spec.dataset].fingerprint, earlier) for spec in specs]
+    work = [estimate_work(spec.config, datasets[spec.dataset].n_users, spec.backbone) for spec in specs]
+    known = None not in seconds
+    keys = [(second or 0.0 if known else 0.0, units) for second, units in zip(seconds, work, strict=True)]
+    return [specs[place] for place in sorted(range(len(specs)), key=lambda place: keys[place], reverse=True)]
+
+
+def estimate_work(config: TrialConfig, users: int, backbone: Path) -> float:
+    """The work of a trial in arbitrary units: tokens that pass the backbone, times the size of the backbone.
+
+    Rough, as it only has to order trials: prompts are as long as a full history of items with their image tokens, and
+    an answer costs as many tokens as there are beams. The encoder does not matter, as its features are computed before.
+    """
+    prompt = min(config.max_history * (_ID_TOKENS + config.image_tokens), config.max_source_tokens)
+    trained = config.epochs * users * (sum(config.samples_per_user) + 1)
+    validated = config.epochs * min(users, config.validation_users)
+    tested = min(users, config.test_users or users)
+    tokens = (_BACKWARD * trained + validated) * prompt + tested * (prompt + config.num_beams * _ID_TOKENS)
+    return float(tokens) * sum(file.stat().st_size for file in backbone.iterdir())
 
 
 def count_finished_by_other_code(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import MANIFEST, Dataset, open_dataset
 from vip5core.data.sources import dataset_folder, options_of, prepare
+from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure, UserError
 from vip5core.home import Home
 from vip5core.model import find_backbone, load_backbone
@@ -17,7 +18,7 @@ from vip5core.progress import Progress
 from vip5core.trial.spec import StudyInputs, TrialSpec
 from vip5core.vocabulary import BUILT_IN, PROVIDED
 from vip5platform.cluster.feature_extraction import store_folder
-from vip5platform.cluster.pretraining import backbone_folder, built_in_folder
+from vip5platform.cluster.pretraining import P5Stage
 from vip5platform.options import Options
 from vip5platform.study.plan import InputRequest, PlannedTrial, encoders_of
 
@@ -43,7 +44,7 @@ class UnavailableTrial:
 
 @dataclass(frozen=True)
 class PreparedInputs:
-    """Inputs that are available.
+    """Inputs that are available, but for a built-in backbone that still has to be pretrained.
 
     Attributes:
         dataset: The opened dataset.
@@ -53,13 +54,22 @@ class PreparedInputs:
     dataset: Dataset
     backbone: Path
 
+    @property
+    def lacks_backbone(self) -> bool:
+        """Does the backbone still have to be pretrained?"""
+        return not self.backbone.is_dir()
+
     def trial(self, planned: PlannedTrial, home: Home) -> RunnableTrial:
-        """The trial as it can be run: text-only if the dataset has no images."""
-        config = planned.config
-        if self.lacks_images(config):
-            config = TrialConfig.from_settings({**config.model_dump(), "image_tokens": 0})
-            planned = replace(planned, config=config)
-        return RunnableTrial(planned, self.spec(config, home))
+        """The trial as it can be run."""
+        planned = self.adapt(planned)
+        return RunnableTrial(planned, self.spec(planned.config, home))
+
+    def adapt(self, planned: PlannedTrial) -> PlannedTrial:
+        """The trial, text-only if the dataset has no images."""
+        if not self.lacks_images(planned.config):
+            return planned
+        settings = {**planned.config.model_dump(), "image_tokens": 0}
+        return replace(planned, config=TrialConfig.from_settings(settings))
 
     def spec(self, config: TrialConfig, home: Home) -> TrialSpec:
         """The specification of a trial with these inputs."""
@@ -70,6 +80,35 @@ class PreparedInputs:
     def lacks_images(self, config: TrialConfig) -> bool:
         """Does the config need images although the dataset has none?"""
         return config.uses_images and config.encoder_weights != PROVIDED and not self.dataset.has_images
+
+
+def join_features(
+    encoders: Mapping[InputRequest, Sequence[EncoderChoice]], inputs: Mapping[InputRequest, PreparedInputs]
+) -> list[tuple[Dataset, list[EncoderChoice]]]:
+    """The encoders of each dataset from those of each request, so that each image is decoded once for all."""
+    datasets: dict[Path, Dataset] = {}
+    choices: dict[Path, dict[EncoderChoice, None]] = {}
+    for request, of_request in encoders.items():
+        dataset = inputs[request].dataset
+        datasets[dataset.folder] = dataset
+        choices.setdefault(dataset.folder, {}).update(dict.fromkeys(of_request))
+    return [(datasets[folder], list(of_dataset)) for folder, of_dataset in choices.items()]
+
+
+def questions(
+    examples: Mapping[InputRequest, TrialConfig], inputs: Mapping[InputRequest, PreparedInputs]
+) -> dict[str, tuple[Dataset, TrialConfig]]:
+    """The opened dataset and the config that determines its test questions, by dataset as requested.
+
+    Args:
+        examples: The config of the first trial of each request, in the order of the trials; of the requests of one
+            dataset, the first counts.
+        inputs: The available inputs.
+    """
+    found: dict[str, tuple[Dataset, TrialConfig]] = {}
+    for request, config in examples.items():
+        found.setdefault(request.dataset, (inputs[request].dataset, config))
+    return found
 
 
 def check_inputs(options: Options, datasets: Iterable[str]) -> None:
@@ -89,7 +128,7 @@ def check_inputs(options: Options, datasets: Iterable[str]) -> None:
 def prepare_inputs(
     requests: Iterable[InputRequest], options: Options, home: Home, stage: Stage
 ) -> dict[InputRequest, PreparedInputs | Failure]:
-    """Prepare all missing datasets and backbones, each once.
+    """Prepare all missing datasets, and find or download the backbones that are not built in, each once.
 
     Returns:
         The inputs of each request, or why they could not be prepared; the study continues with the others.
@@ -107,15 +146,27 @@ def prepare_inputs(
                 with stage("dataset" if request.ids is None else f"dataset, {request.ids} ids"):
                     build_options = options_of(request.dataset, id_scheme=request.ids)
                     datasets[key] = open_dataset(prepare(request.dataset, options.source, home, build_options))
-            with stage("P5 stage" if request.backbone in BUILT_IN else "backbone") as update:
-                backbone = backbone_folder(request.backbone, datasets[key], home, options.p5_epochs, update)
-                load_backbone(backbone)  # an unreadable backbone is reported now, not by every trial
-            prepared[request] = PreparedInputs(datasets[key], backbone)
+            with stage("backbone"):
+                prepared[request] = _find_backbone(request.backbone, datasets[key], options, home)
         except UserError as error:
             errors.append(error)
             prepared[request] = Failure(kind="unavailable", message=str(error))
     if len(errors) == len(prepared):
         raise errors[0]
+    return prepared
+
+
+def _find_backbone(name: str, dataset: Dataset, options: Options, home: Home) -> PreparedInputs:
+    """The inputs with this backbone, which is downloaded if needed.
+
+    Raises:
+        UserError: If it cannot be found or read.
+    """
+    built_in = name in BUILT_IN
+    backbone = P5Stage.of(name, dataset, home, options.p5_epochs).folder if built_in else find_backbone(name, home)
+    prepared = PreparedInputs(dataset, backbone)
+    if not prepared.lacks_backbone:
+        load_backbone(backbone)  # an unreadable backbone is reported now, not by every trial
     return prepared
 
 
@@ -131,7 +182,7 @@ def find_inputs(
             continue
         dataset = open_dataset(folder)
         if request.backbone in BUILT_IN:
-            backbone = built_in_folder(request.backbone, dataset, home, options.p5_epochs)
+            backbone = P5Stage.of(request.backbone, dataset, home, options.p5_epochs).folder
         else:
             backbone = home.downloaded_backbone(request.backbone)
             if Path(request.backbone).expanduser().is_dir():

@@ -10,7 +10,6 @@ from rich.markup import escape
 
 from vip5core.errors import Failure
 from vip5core.home import Home
-from vip5core.profiling import Stopwatch
 from vip5core.storage import writable_folder
 from vip5platform.analysis.baselines import check_baselines
 from vip5platform.cluster.resources import TrialResources
@@ -22,7 +21,10 @@ from vip5platform.search import TrialSearcher
 from vip5platform.study.dry_run import show_plan, show_search_plan
 from vip5platform.study.inputs import PreparedInputs, UnavailableTrial, check_inputs, prepare_inputs
 from vip5platform.study.plan import InputRequest, PlannedTrial, plan_search, plan_trials
+from vip5platform.study.pretrain import needs_of_search, needs_of_study, pretrain_backbones
+from vip5platform.study.session import Session
 from vip5platform.study.study_run import StudyRun, open_study_run
+from vip5platform.study.timeline import Timeline
 from vip5platform.study.workload import SearchWorkload, StudyWorkload, Workload
 
 
@@ -40,7 +42,7 @@ def run(declared: Study | Search, options: Options) -> bool:
 
 
 def _run_study(study: Study, options: Options) -> bool:
-    stopwatch = Stopwatch()
+    timeline = Timeline()
     planned = plan_trials(study, options)
     check_inputs(options, {trial.request.dataset for trial in planned})
     say(f"[bold]{escape(study.question)}[/]")
@@ -48,23 +50,27 @@ def _run_study(study: Study, options: Options) -> bool:
         show_plan(planned, options)
         return True
     home = Home(writable_folder(options.home, "--home"))
-    found = _prepare([trial.request for trial in planned], options, home, stopwatch)
-    inputs = {request: prepared for request, prepared in found.items() if isinstance(prepared, PreparedInputs)}
-    trials = [
-        UnavailableTrial(trial, prepared) if isinstance(prepared, Failure) else prepared.trial(trial, home)
-        for trial in planned
-        for prepared in [found[trial.request]]
-    ]
-    workload = StudyWorkload(study, trials, inputs, home)
-    with open_study_run(study, options, home, inputs, workload.examples, stopwatch) as study_run:
-        if options.force:
-            _move_replaced_results(workload, study_run)
-        execute(study_run, workload, [factor.name for factor in study.factors], study.metrics)
-    return workload.succeeded
+    with Session(options, home, timeline) as session:
+        found = _prepare([trial.request for trial in planned], session)
+        found = pretrain_backbones(
+            found, lambda inputs: needs_of_study(planned, inputs, session), len(planned), session
+        )
+        inputs = {request: prepared for request, prepared in found.items() if isinstance(prepared, PreparedInputs)}
+        trials = [
+            UnavailableTrial(trial, prepared) if isinstance(prepared, Failure) else prepared.trial(trial, home)
+            for trial in planned
+            for prepared in [found[trial.request]]
+        ]
+        workload = StudyWorkload(study, trials, inputs, home)
+        with open_study_run(study, inputs, workload.examples, session) as study_run:
+            if options.force:
+                _move_replaced_results(workload, study_run)
+            execute(study_run, workload, [factor.name for factor in study.factors], study.metrics)
+        return workload.succeeded
 
 
 def _run_search(search: Search, options: Options) -> bool:
-    stopwatch = Stopwatch()
+    timeline = Timeline()
     plan = plan_search(search, options)
     check_inputs(options, [plan.request.dataset])
     say(f"[bold]{escape(search.question)}[/]")
@@ -72,24 +78,28 @@ def _run_search(search: Search, options: Options) -> bool:
         show_search_plan(search, plan, options)
         return True
     home = Home(writable_folder(options.home, "--home"))
-    inputs = _prepare([plan.request], options, home, stopwatch)[plan.request]
-    assert isinstance(inputs, PreparedInputs), "prepare_inputs raises if its only request cannot be prepared"
-    examples = {plan.request: plan.example}
-    with (
-        open_study_run(search, options, home, {plan.request: inputs}, examples, stopwatch) as study_run,
-        TrialSearcher(
-            search,
-            lambda settings: inputs.trial(PlannedTrial({}, plan.request, plan.config(settings)), home).spec,
-            home,
-            study_run.key,
-            trials=options.trials,
-            prune=options.early_stopping,
-            sampler=options.sampler,
-        ) as searcher,
-    ):
-        workload = SearchWorkload(search, plan, inputs, searcher, home)
-        execute(study_run, workload, list(search.space), search.objectives)
-        return workload.succeeded
+    with Session(options, home, timeline) as session:
+        found = _prepare([plan.request], session)
+        found = pretrain_backbones(
+            found, lambda inputs: needs_of_search(plan, inputs, session), options.trials, session
+        )
+        inputs = found[plan.request]
+        assert isinstance(inputs, PreparedInputs), "an error is raised if the only request cannot be prepared"
+        with (
+            open_study_run(search, {plan.request: inputs}, {plan.request: plan.example}, session) as study_run,
+            TrialSearcher(
+                search,
+                lambda settings: inputs.trial(PlannedTrial({}, plan.request, plan.config(settings)), home).spec,
+                home,
+                study_run.key,
+                trials=options.trials,
+                prune=options.early_stopping,
+                sampler=options.sampler,
+            ) as searcher,
+        ):
+            workload = SearchWorkload(search, plan, inputs, searcher, home)
+            execute(study_run, workload, list(search.space), search.objectives)
+            return workload.succeeded
 
 
 def execute(study_run: StudyRun, workload: Workload, factors: Sequence[str], metrics: Sequence[str]) -> None:
@@ -116,11 +126,9 @@ def execute(study_run: StudyRun, workload: Workload, factors: Sequence[str], met
     study_run.publish(factors, metrics, workload.to_records(failures), resources)
 
 
-def _prepare(
-    requests: Sequence[InputRequest], options: Options, home: Home, stopwatch: Stopwatch
-) -> Mapping[InputRequest, PreparedInputs | Failure]:
-    with stopwatch.measure("data and backbone"):
-        prepared = prepare_inputs(requests, options, home, stage)
+def _prepare(requests: Sequence[InputRequest], session: Session) -> Mapping[InputRequest, PreparedInputs | Failure]:
+    with session.timeline.measure("data"):
+        prepared = prepare_inputs(requests, session.options, session.home, stage)
     shown = set()
     for request, found in prepared.items():
         if isinstance(found, Failure):

@@ -14,32 +14,30 @@ from rich.markup import escape
 
 from vip5core.config import TrialConfig, as_text
 from vip5core.data.dataset import Dataset
-from vip5core.data.feature_store import NO_IMAGE, FeatureStore
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import DiskFullError, UserError
 from vip5core.fingerprint import code_version
 from vip5core.home import Home
-from vip5core.profiling import Stopwatch
 from vip5core.storage import exclusive_lock, remove_leftovers, writable_folder
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
 from vip5platform.analysis.record import RecordedTrial, StudyRecord, git_state, load_record
 from vip5platform.analysis.results import load_results
-from vip5platform.cluster.feature_extraction import extract
-from vip5platform.cluster.ray_cluster import ray_session
-from vip5platform.cluster.resources import ClusterResources, TrialResources
-from vip5platform.cluster.sasrec import SasrecTraining, datasets_without_sasrec, sasrec_folders
-from vip5platform.console import TrialProgress, bars, console, describe_stages, duration, say, stage, warn
+from vip5platform.cluster.resources import TrialResources
+from vip5platform.cluster.sasrec import datasets_without_sasrec, sasrec_folders
+from vip5platform.console import TrialProgress, bars, console, describe_stages, duration, say, stage
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options
 from vip5platform.report.files import summary, write_report
 from vip5platform.report.render.markdown import note
 from vip5platform.report.render.terminal import show
 from vip5platform.report.sections.answer import answer
-from vip5platform.study.inputs import PreparedInputs
+from vip5platform.study.inputs import PreparedInputs, join_features, questions
 from vip5platform.study.keys import study_key
 from vip5platform.study.observer import Describe, TrialObserver
 from vip5platform.study.plan import InputRequest, common_settings
+from vip5platform.study.session import Needs, Session
+from vip5platform.study.timeline import Timeline
 from vip5platform.tracking import Tracker, default_uri
 
 #: A disk with less free space than this is considered full, in bytes.
@@ -54,28 +52,39 @@ class StudyRun:
 
     Attributes:
         declared: The declaration.
-        options: The command line options.
-        home: The folder that everything is written to.
         inputs: The available inputs of the trials.
-        examples: The config of one trial per request, which determines the test questions of baselines; that of the
-            first trial of a dataset comes last.
+        examples: The config of the first trial of each request, in the order of the trials; the first of a dataset
+            determines the test questions of its baselines.
         key: The identity of the study; see `study.keys`.
         tracker: The MLflow runs.
-        stopwatch: Measures the wall time of each stage.
+        session: The Ray cluster, and the times of each stage.
     """
 
     declared: Study | Search
-    options: Options
-    home: Home
     inputs: Mapping[InputRequest, PreparedInputs]
     examples: Mapping[InputRequest, TrialConfig]
     key: str
     tracker: Tracker
-    stopwatch: Stopwatch
+    session: Session
+
+    @property
+    def options(self) -> Options:
+        """The command line options."""
+        return self.session.options
+
+    @property
+    def home(self) -> Home:
+        """The folder that everything is written to."""
+        return self.session.home
+
+    @property
+    def timeline(self) -> Timeline:
+        """When each stage was under way."""
+        return self.session.timeline
 
     def record_finished(self, specs: Sequence[TrialSpec], describe: Describe) -> None:
         """Record all finished trials in MLflow that it does not have yet, if it can be reached."""
-        with self.stopwatch.measure("tracking"), self.tracker.recording():
+        with self.timeline.measure("tracking"), self.tracker.recording():
             for spec in specs:
                 if spec.is_finished(self.home):
                     self.tracker.open(spec, *describe(spec))
@@ -94,20 +103,11 @@ class StudyRun:
         Yields:
             The resources of each trial, and how many trials run at the same time.
         """
-        with contextlib.ExitStack() as stack:
-            with self.stopwatch.measure("ray"), stage("starting Ray"):
-                cluster = stack.enter_context(ray_session(self.options.address))
-            cluster, resources = _divide_resources(cluster, max(1, trials), self.options)
-            with self.stopwatch.measure("features"):
-                for request, choices in encoders.items():
-                    self._extract(self.inputs[request].dataset, choices, cluster)
-            baselines = SasrecTraining(self._datasets_without_sasrec(), self.home, resources.gpus)
-            yield resources, resources.at_once(cluster)
-            with self.stopwatch.measure("baselines"), stage("SASRec") as update:
-                for dataset, failure in baselines.wait(update):
-                    warn(f"SASRec could not be trained on {dataset} ({failure.message}): the report omits it")
-            with self.stopwatch.measure("ray"):
-                stack.close()
+        features = join_features(encoders, self.inputs)
+        self.session.prepare(Needs(features=features, baselines=self._datasets_without_sasrec()), max(1, trials))
+        cluster, resources = self.session.divide(max(1, trials))
+        yield resources, resources.at_once(cluster)
+        self.session.finish()
 
     @property
     def lacks_baselines(self) -> bool:
@@ -119,25 +119,12 @@ class StudyRun:
 
     def _questions(self) -> dict[str, tuple[Dataset, TrialConfig]]:
         """The opened dataset and the config that determines its test questions, by dataset as requested."""
-        return {request.dataset: (self.inputs[request].dataset, config) for request, config in self.examples.items()}
-
-    def _extract(self, dataset: Dataset, choices: Sequence[EncoderChoice], cluster: ClusterResources) -> None:
-        with stage("image features") as update:
-            stores = extract(dataset, choices, self.home, cluster, update, self.options.gpus_per_worker)
-        for choice, folder in stores.items():
-            ledger = FeatureStore.load(folder).ledger
-            unreadable = ledger[ledger["reason"] != NO_IMAGE]
-            if len(unreadable):
-                item, reason = unreadable.iloc[0]
-                warn(
-                    f"{choice.name}: {len(unreadable)} unreadable images (item {item}: {reason}, …), "
-                    f"listed in {folder / 'ledger.parquet'}"
-                )
+        return questions(self.examples, self.inputs)
 
     @contextlib.contextmanager
     def observe(self, describe: Describe, trials: int) -> Iterator[TrialObserver]:
         """An observer of the trials, with progress bars."""
-        with self.stopwatch.measure("trials"), bars() as progress:
+        with self.timeline.measure("trials"), bars() as progress:
             yield TrialObserver(self.tracker, describe, TrialProgress(progress, lambda s: describe(s)[0], trials))
 
     def catch_up(self, specs: Sequence[TrialSpec], observer: TrialObserver) -> None:
@@ -165,12 +152,12 @@ class StudyRun:
             resources: The resources of each trial; None if no trial was run this time.
         """
         record = self._record(factors, metrics, trials, resources)
-        with self.stopwatch.measure("report"), stage("report"):
+        with self.timeline.measure("report"), stage("report"):
             record.save(self.home)
             results = load_results(record, self.home)
             files = write_report(results, self.home)
         show(results, console)
-        say(f"[dim]{duration(self.stopwatch.total)}: {describe_stages(self.stopwatch.seconds)}[/]")
+        say(f"[dim]{duration(self.timeline.total)}: {describe_stages(self.timeline.seconds)}[/]")
         for file in files:
             say(f"  {escape(_short_path(file))}")
         with self.tracker.recording():
@@ -209,7 +196,7 @@ class StudyRun:
             workers=given.workers,
             gpus=given.gpus,
             cpus=given.cpus,
-            seconds={name: round(seconds, 1) for name, seconds in self.stopwatch.seconds.items()},
+            seconds={name: round(seconds, 1) for name, seconds in self.timeline.seconds.items()},
             parent=self.tracker.parent,
             tracking_uri=self.tracker.uri,
             sasrec=sasrec_folders(self.options.baselines, self._questions(), self.home),
@@ -219,11 +206,9 @@ class StudyRun:
 @contextlib.contextmanager
 def open_study_run(
     declared: Study | Search,
-    options: Options,
-    home: Home,
     inputs: Mapping[InputRequest, PreparedInputs],
     examples: Mapping[InputRequest, TrialConfig],
-    stopwatch: Stopwatch,
+    session: Session,
 ) -> Iterator[StudyRun]:
     """The run of a study, with exclusive access to its records; recorded as killed if it is interrupted.
 
@@ -232,6 +217,7 @@ def open_study_run(
     Raises:
         UserError: If the same study is already running, or MLflow cannot be reached.
     """
+    options, home = session.options, session.home
     key = study_key(declared, options, home, inputs)
     folder = writable_folder(home.report(declared.name, key), "report folder")
     for place in (home.trials, home.baselines, home.datasets, home.backbones, home.features, folder):
@@ -239,7 +225,7 @@ def open_study_run(
     # Two processes running one study would train its trials twice.
     running = f"{folder.name}: this study is already running; wait until it ends, or stop it"
     with exclusive_lock(folder / ".lock", running):
-        with stopwatch.measure("tracking"):
+        with session.timeline.measure("tracking"):
             names = ", ".join(dict.fromkeys(prepared.dataset.name for prepared in inputs.values()))
             commit, dirty = git_state(_ROOT)
             tags = {
@@ -253,7 +239,7 @@ def open_study_run(
             uri = options.tracking_uri or default_uri(home)
             tracker = Tracker(uri, home, f"{declared.question} · {names}", key, tags)
         try:
-            yield StudyRun(declared, options, home, inputs, examples, key, tracker, stopwatch)
+            yield StudyRun(declared, inputs, examples, key, tracker, session)
         except BaseException as error:
             tracker.mark_killed()
             # Libraries fail on a full disk with various errors; Tune fails to read an error that it could not write.
@@ -272,22 +258,6 @@ def _load_last_resources(home: Home, name: str, key: str) -> TrialResources:
     except UserError:
         return TrialResources(1, 1, 0.0)
     return TrialResources(before.workers, before.cpus, before.gpus)
-
-
-def _divide_resources(
-    cluster: ClusterResources, trials: int, options: Options
-) -> tuple[ClusterResources, TrialResources]:
-    """The resources of the cluster and of each trial.
-
-    On a joined cluster, GPUs requested by --gpus-per-worker count as present: pending requests make the autoscaler add
-    nodes.
-    """
-    workers, gpus = options.workers_per_trial, options.gpus_per_worker
-    if options.address and gpus:
-        now, cluster = cluster, cluster.with_nodes_to_come(trials * workers, gpus)
-        if now.gpus < gpus * workers:
-            say(f"the cluster has {now.gpus:g} GPUs now; waiting for the autoscaler to add nodes")
-    return cluster, TrialResources.of(cluster, trials, workers, gpus)
 
 
 def _short_path(path: Path) -> str:

@@ -16,7 +16,7 @@ from vip5platform.cluster.tune import run_search, run_trials
 from vip5platform.console import say
 from vip5platform.declarations import Search, Study
 from vip5platform.search import TrialSearcher
-from vip5platform.study.estimate import count_finished_by_other_code, load_earlier_results
+from vip5platform.study.estimate import count_finished_by_other_code, load_earlier_results, longest_first
 from vip5platform.study.inputs import PreparedInputs, RunnableTrial, UnavailableTrial
 from vip5platform.study.observer import TrialObserver
 from vip5platform.study.plan import InputRequest, SearchPlan, encoders_of
@@ -81,7 +81,10 @@ class StudyWorkload:
     @property
     def examples(self) -> dict[InputRequest, TrialConfig]:
         """See `StudyRun.examples`."""
-        return {trial.planned.request: trial.planned.config for trial in reversed(self.runnable)}
+        examples: dict[InputRequest, TrialConfig] = {}
+        for trial in self.runnable:
+            examples.setdefault(trial.planned.request, trial.planned.config)
+        return examples
 
     @property
     def _todo(self) -> list[RunnableTrial]:
@@ -121,7 +124,9 @@ class StudyWorkload:
             say(f"{other} of those to train were finished by another version of the code, whose results are not reused")
 
     def run(self, resources: TrialResources, at_once: int, observer: TrialObserver) -> None:
-        run_trials([trial.spec for trial in self._todo], self.home, resources, at_once, observer)
+        datasets = {prepared.dataset.folder: prepared.dataset for prepared in self.inputs.values()}
+        specs = longest_first([trial.spec for trial in self._todo], datasets, load_earlier_results(self.home))
+        run_trials(specs, self.home, resources, at_once, observer)
 
     def to_records(self, failures: Mapping[str, Failure]) -> list[RecordedTrial]:
         return [self._to_record(trial, failures) for trial in self.trials]

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from support.finished import finished_trial
 from support.trials import small
 from vip5platform.console import duration
-from vip5platform.study.estimate import count_finished_by_other_code, estimate_seconds, load_earlier_results
+from vip5platform.study.estimate import (
+    count_finished_by_other_code,
+    estimate_seconds,
+    load_earlier_results,
+    longest_first,
+)
 
+from vip5core.data.dataset import Dataset
 from vip5core.fingerprint import code_version
 from vip5core.home import Home
 from vip5core.trial.spec import TrialSpec
@@ -48,3 +56,45 @@ def test_trials_of_other_code_are_counted_not_used(home, shop):
 @pytest.mark.parametrize(("seconds", "said"), [(3, "3.0 s"), (89, "89 s"), (600, "10 min"), (7320, "2 h 2 min")])
 def test_durations_as_a_person_says_them(seconds, said):
     assert duration(seconds) == said
+
+
+def order(specs: list[TrialSpec], shop: Dataset, home: Home) -> list[str]:
+    return [spec.fingerprint for spec in longest_first(specs, {shop.folder: shop}, load_earlier_results(home))]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"epochs": 4}, {"epochs": 2}),
+        ({"image_tokens": 4}, {"image_tokens": 2}),
+        ({"samples_per_user": (2, 1, 1, 1)}, {}),
+        ({"num_beams": 20}, {}),
+    ],
+)
+def test_without_earlier_trials_those_with_more_to_do_come_first(home, shop, untrained, first, second):
+    long, short = (
+        TrialSpec(small(**changes), shop.folder, untrained, None, name)
+        for changes, name in ((first, "long"), (second, "short"))
+    )
+    assert order([short, long], shop, home) == ["long", "short"]
+    assert order([long, short], shop, home) == ["long", "short"]
+
+
+def test_a_larger_backbone_takes_longer_and_the_encoder_does_not_matter(home, shop, untrained, tmp_path):
+    large = shutil.copytree(untrained, tmp_path / "large")
+    (large / "more.safetensors").write_bytes(b"weights")
+    specs = [
+        TrialSpec(small(encoder="RN50"), shop.folder, untrained, None, "RN50"),
+        TrialSpec(small(encoder="ViT-L/14"), shop.folder, untrained, None, "ViT-L/14"),
+        TrialSpec(small(), shop.folder, large, None, "large"),
+    ]
+    assert order(specs, shop, home) == ["large", "RN50", "ViT-L/14"]
+
+
+def test_what_earlier_trials_took_counts_more_than_what_there_is_to_do(home, shop, untrained):
+    slow, fast = small(tuning="full"), small(image_tokens=4)
+    specs = [TrialSpec(config, shop.folder, untrained, None, config.tuning) for config in (fast, slow)]
+    assert order(specs, shop, home) == ["adapter", "full"]
+    for config, seconds in ((slow, 40.0), (fast, 10.0)):
+        finished_trial(home, config.tuning, [1, 2], config=config, seconds=seconds, dataset=shop.fingerprint)
+    assert order(specs, shop, home) == ["full", "adapter"]

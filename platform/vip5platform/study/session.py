@@ -1,0 +1,163 @@
+"""The Ray cluster of one run of a study, and what runs on it before the trials and beside them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vip5core.config import TrialConfig
+from vip5core.data.dataset import Dataset
+from vip5core.data.feature_store import NO_IMAGE, FeatureStore
+from vip5core.encoders import EncoderChoice
+from vip5core.errors import Failure
+from vip5core.home import Home
+from vip5core.progress import Progress, no_progress
+from vip5platform.cluster.feature_extraction import extract, store_folder
+from vip5platform.cluster.pretraining import P5Stage, Pretraining
+from vip5platform.cluster.ray_cluster import ray_session
+from vip5platform.cluster.resources import ClusterResources, TrialResources
+from vip5platform.cluster.sasrec import SasrecTraining
+from vip5platform.console import say, stage, stages, warn
+from vip5platform.options import Options
+from vip5platform.study.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a study still needs besides its trials.
+
+    Attributes:
+        backbones: The built-in backbones to pretrain.
+        features: The datasets whose image features are needed, with the encoders.
+        baselines: The datasets to train SASRec on, each with the config of its test questions.
+    """
+
+    backbones: Sequence[P5Stage] = ()
+    features: Sequence[tuple[Dataset, Sequence[EncoderChoice]]] = ()
+    baselines: Sequence[tuple[Dataset, TrialConfig]] = ()
+
+
+class Session:
+    """A context in which Ray runs from the first call of `prepare` until `finish`.
+
+    Args:
+        options: The command line options.
+        home: The folder that everything is written to.
+        timeline: Notes when each stage was under way.
+    """
+
+    def __init__(self, options: Options, home: Home, timeline: Timeline) -> None:
+        self.options, self.home, self.timeline = options, home, timeline
+        self._sasrec = SasrecTraining(home)
+        self._cluster: ClusterResources | None = None
+        self._ray = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._ray.close()
+
+    def prepare(self, needs: Needs, trials: int) -> dict[Path, Failure]:
+        """Pretrain backbones and extract features side by side, and start to train baselines.
+
+        The backbones come first: trials wait longest for them. The CPUs that are left extract features, and then train
+        SASRec, which may go on beside the trials.
+
+        Args:
+            needs: What is needed; what exists already is not made again.
+            trials: The number of trials to come, which share the cluster.
+
+        Returns:
+            Why backbones could not be pretrained, by the folder of each.
+
+        Raises:
+            UserError: If features cannot be extracted, or the trials need more than the cluster has.
+        """
+        cluster, resources = self.divide(trials)
+        with stages() as add, self._pretrain(needs.backbones, resources.gpus, add) as pretrained:
+            for dataset, choices in needs.features:
+                self._extract(dataset, choices, cluster, add)
+            if needs.baselines:
+                self._sasrec.start(needs.baselines, resources.gpus)
+                self._wait_for_sasrec(add("SASRec"), pretrained.done)
+            return pretrained.result()
+
+    def divide(self, trials: int) -> tuple[ClusterResources, TrialResources]:
+        """The resources of the cluster and of each trial; starts Ray if it does not run.
+
+        On a joined cluster, GPUs requested by --gpus-per-worker count as present: pending requests make the autoscaler
+        add nodes.
+        """
+        started = self._cluster is None
+        if self._cluster is None:
+            with self.timeline.measure("ray"), stage("starting Ray"):
+                self._cluster = self._ray.enter_context(ray_session(self.options.address))
+        cluster = self._cluster
+        workers, gpus = self.options.workers_per_trial, self.options.gpus_per_worker
+        if self.options.address and gpus:
+            cluster = cluster.with_nodes_to_come(trials * workers, gpus)
+            if started and self._cluster.gpus < gpus * workers:
+                say(f"the cluster has {self._cluster.gpus:g} GPUs now; waiting for the autoscaler to add nodes")
+        return cluster, TrialResources.of(cluster, trials, workers, gpus)
+
+    def finish(self) -> None:
+        """Wait for the baselines, and end Ray."""
+        with stage("SASRec") as update:
+            self._wait_for_sasrec(update, lambda: False)
+        for start, end in self._sasrec.spans:
+            self.timeline.add("baselines", start, end)
+        with self.timeline.measure("ray"):
+            self._ray.close()
+
+    @contextlib.contextmanager
+    def _pretrain(
+        self, todo: Sequence[P5Stage], gpus: float, add: Callable[[str], Progress]
+    ) -> Iterator[Future[dict[Path, Failure]]]:
+        """Pretrain backbones beside the block, whose end, however it comes, ends the wait for them."""
+        if not todo:
+            nothing: Future[dict[Path, Failure]] = Future()
+            nothing.set_result({})
+            yield nothing
+            return
+        training = Pretraining(todo, gpus)
+
+        def wait() -> dict[Path, Failure]:
+            with self.timeline.measure("P5 stage"):
+                return training.wait(lambda stage: add(stage.label if len(todo) > 1 else "P5 stage"))
+
+        with ThreadPoolExecutor(1, thread_name_prefix="p5-stage") as thread:
+            try:
+                yield thread.submit(wait)
+            finally:
+                training.stop()
+
+    def _wait_for_sasrec(self, progress: Progress, until: Callable[[], bool]) -> None:
+        for dataset, failure in self._sasrec.wait(progress, until):
+            warn(f"SASRec could not be trained on {dataset} ({failure.message}): the report omits it")
+
+    def _extract(
+        self,
+        dataset: Dataset,
+        choices: Sequence[EncoderChoice],
+        cluster: ClusterResources,
+        add: Callable[[str], Progress],
+    ) -> None:
+        missing = [choice for choice in choices if not store_folder(dataset, choice, self.home).is_dir()]
+        progress = add("image features") if missing else no_progress
+        with self.timeline.measure("features"):
+            stores = extract(dataset, choices, self.home, cluster, progress, self.options.gpus_per_worker)
+        for choice in missing:
+            ledger = FeatureStore.load(stores[choice]).ledger
+            unreadable = ledger[ledger["reason"] != NO_IMAGE]
+            if len(unreadable):
+                item, reason = unreadable.iloc[0]
+                warn(
+                    f"{choice.name}: {len(unreadable)} unreadable images (item {item}: {reason}, …), "
+                    f"listed in {stores[choice] / 'ledger.parquet'}"
+                )

@@ -1,0 +1,80 @@
+"""P5 stages as Ray tasks: side by side, the same bytes as in the driver, and one failure leaves the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from vip5platform.cluster.pretraining import P5Stage, Pretraining
+from vip5platform.cluster.resources import ClusterResources
+from vip5platform.study.timeline import Span
+
+from vip5core.data.dataset import Dataset
+from vip5core.errors import Failure
+from vip5core.home import Home
+from vip5core.progress import Progress, no_progress
+from vip5core.trial.p5_stage import make_p5_backbone
+
+pytestmark = pytest.mark.slow
+
+QUICK = {"samples_per_user": (1, 0, 0, 1), "train_candidates": 5, "validation_users": 5, "num_beams": 10}
+
+
+def stage(shop: Dataset, home: Home, name: str, **changes: object) -> P5Stage:
+    whole = P5Stage.of(name, shop, home, 2)
+    config = whole.config.model_copy(update={**QUICK, **changes})
+    return dataclasses.replace(whole, config=config, folder=home.backbones / f"{name}-{len(changes)}")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_stages_run_side_by_side_and_one_that_fails_leaves_the_others(
+    shop: Dataset, tmp_path: Path, ray_two_cpus: ClusterResources
+):
+    home = Home(tmp_path / "home")
+    tiny, mini = stage(shop, home, "tiny"), stage(shop, home, "mini")
+    bad = stage(shop, home, "tiny", learning_rate=1e30, clip=1e30)
+    told: dict[Path, list[tuple[int, int, str]]] = {}
+
+    def progress_of(stage: P5Stage) -> Progress:
+        return lambda done, total, news="": told.setdefault(stage.folder, []).append((done, total, news))
+
+    training = Pretraining([tiny, mini, bad], gpus=0)
+    failures = training.wait(progress_of)
+    assert failures == {
+        bad.folder: Failure(
+            kind="diverged", message="DivergedError: the training loss is nan in epoch 1: try a lower learning_rate"
+        )
+    }
+    assert sorted(path.name for path in home.backbones.iterdir()) == sorted([tiny.folder.name, mini.folder.name])
+    spans = [Span("P5 stage", *span) for span in training.spans]
+    assert len(spans) == 3
+    assert any(one.overlaps(other) for one in spans for other in spans if one is not other)
+    for good in (tiny, mini):
+        assert [(done, total) for done, total, _ in told[good.folder]] == [(0, 2), (0, 2), (1, 2), (2, 2)]
+        assert told[good.folder][-1][2].startswith("valid/loss")
+
+    # The same bytes in this process, whatever its threads.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        here = make_p5_backbone(shop, tiny.config, tmp_path / "here", lambda metrics: None, torch.device("cpu"))
+    finally:
+        torch.set_num_threads(threads)
+    assert contents(tiny.folder) == contents(here)
+
+
+def test_a_wait_can_be_stopped_from_another_thread(shop: Dataset, tmp_path: Path, ray_two_cpus: ClusterResources):
+    endless = stage(shop, Home(tmp_path / "home"), "tiny", epochs=100_000)
+    training = Pretraining([endless], gpus=0)
+    waiting = threading.Thread(target=training.wait, args=(lambda stage: no_progress,))
+    waiting.start()
+    training.stop()
+    waiting.join(timeout=30)
+    assert not waiting.is_alive()
+    assert not endless.folder.exists()
