@@ -101,7 +101,10 @@ _GREEDY: dict[str, Any] = {"num_beams": 1, "max_new_tokens": _EXPLANATION_TOKENS
 def _generate(subject: Subject, batch: Batch, settings: dict[str, Any]) -> Tensor:
     with torch.autocast(subject.device.type, torch.bfloat16, enabled=subject.precision == "bfloat16"):
         return subject.model.backbone.generate(
-            inputs_embeds=subject.model.embed(batch), attention_mask=batch.attention_mask, do_sample=False, **settings
+            inputs_embeds=subject.model.embed([batch]).unflatten(0, batch.input_ids.shape),
+            attention_mask=batch.attention_mask,
+            do_sample=False,
+            **settings,
         )
 
 

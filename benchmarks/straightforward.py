@@ -20,10 +20,11 @@ def straightforward_loss(subject: Subject, samples: list[Sample]) -> torch.Tenso
     model.features = features
     try:
         with torch.autocast(subject.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-            logits = model(batch.to(subject.device))
+            batches = [batch.to(subject.device)]
+            logits = model(batches)
     finally:
         model.features = whole_table
-    return target_losses(logits, batch.labels.to(subject.device), config.loss).mean()
+    return target_losses(logits, batches, config.loss).mean()
 
 
 def straightforward_batch(subject: Subject, samples: list[Sample]) -> tuple[Batch, torch.Tensor]:
@@ -40,6 +41,7 @@ def straightforward_batch(subject: Subject, samples: list[Sample]) -> tuple[Batc
         labels.append(torch.tensor(tokenizer(target)["input_ids"][: layout.max_target_tokens]))
         features += [torch.from_numpy(subject.features[item]) for item in _images(sample)]
     input_ids = torch.nn.utils.rnn.pad_sequence(prompts, batch_first=True, padding_value=tokenizer.pad_token_id)
+    target_ids = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED)
     category_ids = input_ids.eq(placeholder).long()
     batch = Batch(
         input_ids=input_ids,
@@ -48,7 +50,8 @@ def straightforward_batch(subject: Subject, samples: list[Sample]) -> tuple[Batc
         attention_mask=input_ids.ne(tokenizer.pad_token_id).long(),
         image_items=torch.arange(len(features)),
         image_positions=category_ids.flatten().nonzero().view(-1, n),
-        labels=torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+        labels=target_ids,
+        target_positions=(target_ids != IGNORED).flatten().nonzero().flatten(),
         rows=np.arange(len(samples)),
         task="mixed",
     )

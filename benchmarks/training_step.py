@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from benchmarks.measure import Clock, Finding, at_least, interleaved
 from benchmarks.straightforward import straightforward_loss
 from benchmarks.subject import Subject
 from vip5core.distributed import WorkerGroup
-from vip5core.prompts import Sample
+from vip5core.prompts import Sample, compile_samples
 from vip5core.training.loop import accumulate
 from vip5core.training.optim import Optimizer
 
@@ -44,7 +46,9 @@ def our_step(subject: Subject, optimizer: Optimizer, clock: Clock) -> Callable[[
     data = subject.inputs.training_data(subject.config)
 
     def step(samples: list[Sample]) -> None:
-        accumulate(subject.model, samples, data, subject.config, WorkerGroup(), clock)
+        with clock.measure("data"):
+            compiled = compile_samples(samples, data.tables, data.layout)
+        accumulate(subject.model, compiled, np.arange(len(samples)), data, subject.config, WorkerGroup(), clock)
         optimizer.step()
 
     return step

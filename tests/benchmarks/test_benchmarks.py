@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
+from support.ranking import ranked_items
 
 from benchmarks.decoding import evaluation, generation
 from benchmarks.straightforward import straightforward_loss
@@ -16,6 +18,7 @@ from vip5core.data.sources import prepare
 from vip5core.distributed import WorkerGroup
 from vip5core.home import Home
 from vip5core.profiling import Stopwatch
+from vip5core.prompts import compile_samples
 from vip5core.training.loop import accumulate
 
 
@@ -31,7 +34,9 @@ def test_the_straightforward_loop_has_the_same_loss(subject: Subject) -> None:
     model = subject.model.train()
     data = subject.inputs.training_data(subject.config)
     for samples in itertools.islice(batches(subject), 3):
-        ours = accumulate(model, samples, data, subject.config, WorkerGroup(), Stopwatch())
+        compiled = compile_samples(samples, data.tables, data.layout)
+        rows = np.arange(len(samples))
+        ours = accumulate(model, compiled, rows, data, subject.config, WorkerGroup(), Stopwatch())
         theirs = straightforward_loss(subject, samples)
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-5)
     model.zero_grad(set_to_none=True)
@@ -43,10 +48,7 @@ def test_generate_finds_the_same_items(subject: Subject, task: str) -> None:
     users, evaluator = evaluation(subject, task, 12)
     samples = evaluator.questions("test", users)[task]
     theirs = generation(subject, task, evaluator)()
-    for batch in evaluator._batches(samples, model.device):
-        asked = [samples[row] for row in batch.rows]
-        with torch.inference_mode():
-            ranked = evaluator.ranker(model, batch, model.encode(batch), asked, "test")
-        for row, answer in zip(batch.rows.tolist(), ranked, strict=True):
-            texts = evaluator.tokenizer.batch_decode(theirs[row], skip_special_tokens=True)
-            assert answer.items == [int(text) for text in texts]
+    ours = ranked_items(evaluator, model, samples, task)
+    for row, items in enumerate(ours):
+        texts = evaluator.tokenizer.batch_decode(theirs[row], skip_special_tokens=True)
+        assert items == [int(text) for text in texts]

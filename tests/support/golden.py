@@ -13,7 +13,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from vip5core.config import ModelOptions
 from vip5core.model import VIP5, build_vip5
 from vip5core.parity.checkpoint import load_official
-from vip5core.prompts import Batch
+from vip5core.prompts import IGNORED, Batch
 
 GOLDEN = Path(__file__).parent / "golden_files"
 
@@ -51,6 +51,7 @@ class Golden:
             image_items=torch.tensor(items, dtype=torch.long),
             image_positions=positions,
             labels=self.tensor(prefix + "target_ids"),
+            target_positions=(self.tensor(prefix + "target_ids") != IGNORED).flatten().nonzero().flatten(),
             rows=np.arange(users),
             task=self.batch_tasks[0],  # the official code uses the adapters of the first row's task for all rows
         )

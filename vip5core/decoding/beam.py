@@ -113,7 +113,7 @@ def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions
         expansion: Gives the tokens that may follow.
         options: The number of beams, the scoring and when to stop.
     """
-    users, device = len(decoder.mask), decoder.mask.device
+    users, device = decoder.users, decoder.device
     K, penalty = options.num_beams, options.length_penalty
 
     tokens = torch.full((users, 1), decoder.start_id, device=device)  # last token of each beam

@@ -17,9 +17,15 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Block, T5LayerCrossAttention, T5LayerFF, T5LayerSelfAttention
 
+from vip5core.model.layers import head_scale, hide_padding, norm, position_bias, project
+from vip5core.model.operations import attend
+
 #: The number of rows of logits computed at a time when only a few entries of each are needed: enough for an efficient
 #: matrix product, few enough to hold (256 × 32,128 floats are 33 MB).
 _ROWS_AT_A_TIME = 256
+
+#: The positions for which the bias is computed at first: an item's tokens fit, and most explanations.
+_POSITIONS = 32
 
 _Layers = tuple[T5LayerSelfAttention, T5LayerCrossAttention, T5LayerFF]
 
@@ -50,21 +56,17 @@ class StepDecoder:
         # By its types the configuration may have none or several of these; a T5 has one of each.
         self.start_id = cast(int, config.decoder_start_token_id)
         self.eos_id, self.pad_id = cast(int, config.eos_token_id), cast(int, config.pad_token_id)
-        self.heads, self.head_width = config.num_heads, config.d_kv
-        self.scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
-        hidden = torch.finfo(encoder_states.dtype).min
-        self.mask = (1 - attention_mask[:, None, None, :].to(encoder_states.dtype)) * hidden  # [B, 1, 1, S]
+        self.heads = config.num_heads
+        self.scale = head_scale(backbone)
+        self.users, self.device = len(encoder_states), encoder_states.device
+        self.mask = hide_padding(attention_mask)  # [B, 1, 1, S]
         self.caches = []
         for _, layer, _ in self.layers:
-            cross = layer.EncDecAttention
-            self.caches.append(
-                _LayerCache(self._by_head(cross.k(encoder_states)), self._by_head(cross.v(encoder_states)))
-            )
+            both = project(encoder_states, layer.EncDecAttention.k, layer.EncDecAttention.v)
+            keys, values = both.view(*both.shape[:2], 2, self.heads, -1).transpose(1, 3).unbind(2)
+            self.caches.append(_LayerCache(keys, values))
+        self.bias = position_bias(backbone.decoder, _POSITIONS)  # [1, H, positions, positions]
         self.position = 0
-
-    def _by_head(self, x: Tensor) -> Tensor:
-        """Shape: [B, N, H * d] to [B, H, N, d]."""
-        return x.view(*x.shape[:2], self.heads, self.head_width).transpose(1, 2)
 
     def step(self, tokens: Tensor) -> Tensor:
         """Read one more token on every beam.
@@ -75,40 +77,34 @@ class StepDecoder:
         Returns:
             The decoder states after the final norm, scaled for the output head. Shape: [B, K, D].
         """
-        first, _, _ = self.layers[0]
-        bias = first.SelfAttention.compute_bias(  # [1, H, 1, t + 1]: the same for every layer
-            1, self.position + 1, device=tokens.device, past_seen_tokens=self.position
-        )
+        if self.position == self.bias.shape[2]:
+            self.bias = position_bias(self.backbone.decoder, 2 * self.position)
+        bias = self.bias[:, :, self.position : self.position + 1, : self.position + 1]  # the same for every layer
         x = self.backbone.decoder.embed_tokens(tokens)  # [B, K, D]
         for (self_attention, cross_attention, feed_forward), cache in zip(self.layers, self.caches, strict=True):
             x = x + self._self_attention(self_attention, cache, x, bias)
             x = x + self._cross_attention(cross_attention, cache, x)
-            x = x + feed_forward.DenseReluDense(feed_forward.layer_norm(x))
+            x = x + feed_forward.DenseReluDense(norm(feed_forward.layer_norm, x))
         self.position += 1
-        return self.backbone.decoder.final_layer_norm(x) * self.scale
+        return norm(self.backbone.decoder.final_layer_norm, x) * self.scale
 
     def _self_attention(self, layer: T5LayerSelfAttention, cache: _LayerCache, x: Tensor, bias: Tensor) -> Tensor:
         users, beams, _ = x.shape
-        attention, normed = layer.SelfAttention, layer.layer_norm(x)
-        shape = (users, beams, self.heads, 1, self.head_width)
-        query, key, value = (f(normed).view(shape) for f in (attention.q, attention.k, attention.v))
+        attention = layer.SelfAttention
+        projected = project(norm(layer.layer_norm, x), attention.q, attention.k, attention.v)
+        query, key, value = projected.view(users, beams, 3, self.heads, 1, -1).unbind(2)  # [B, K, H, 1, d] each
         cache.keys = key if cache.keys is None else torch.cat([cache.keys, key], dim=3)
         cache.values = value if cache.values is None else torch.cat([cache.values, value], dim=3)
-        out = F.scaled_dot_product_attention(  # [B * K, H, 1, d]
-            query.flatten(0, 1),
-            cache.keys.flatten(0, 1),
-            cache.values.flatten(0, 1),
-            attn_mask=bias.to(x.dtype),
-            scale=1.0,
-        )
+        out = attend(
+            query.flatten(0, 1), cache.keys.flatten(0, 1), cache.values.flatten(0, 1), bias
+        )  # [B * K, H, 1, d]
         return attention.o(out.reshape(users, beams, -1))
 
     def _cross_attention(self, layer: T5LayerCrossAttention, cache: _LayerCache, x: Tensor) -> Tensor:
         attention = layer.EncDecAttention
-        query = self._by_head(attention.q(layer.layer_norm(x)))  # [B, H, K, d]: beams are query positions
-        out = F.scaled_dot_product_attention(
-            query, cache.cross_keys, cache.cross_values, attn_mask=self.mask, scale=1.0
-        )
+        query = attention.q(norm(layer.layer_norm, x))
+        query = query.view(*x.shape[:2], self.heads, -1).transpose(1, 2)  # [B, H, K, d]: beams are query positions
+        out = attend(query, cache.cross_keys, cache.cross_values, self.mask)
         return attention.o(out.transpose(1, 2).reshape(*x.shape[:2], -1))
 
     def follow(self, beams: Tensor) -> None:
@@ -125,7 +121,9 @@ class StepDecoder:
 
     def keep(self, users: Tensor) -> None:
         """Continue with these users only. Shape: [B']."""
-        self.mask = self.mask[users]
+        self.users = len(users)
+        if self.mask is not None:
+            self.mask = self.mask[users]
         for cache in self.caches:
             assert cache.keys is not None
             assert cache.values is not None
@@ -153,7 +151,8 @@ class StepDecoder:
         wanted = tokens.flatten(0, 1).split(_ROWS_AT_A_TIME)
         start = 0
         for part, ids in zip(rows, wanted, strict=True):
+            # In place; PyTorch's `logsumexp` takes ten times as long on a CPU, longer than the matrix product.
             logits = self.logits(part)  # [rows, V]
-            out[start : start + len(part)] = logits.gather(1, ids) - logits.logsumexp(1, keepdim=True)
+            out[start : start + len(part)] = torch.log_softmax(logits, 1, out=logits).gather(1, ids)
             start += len(part)
         return out.view(tokens.shape)

@@ -22,7 +22,7 @@ def greedy(decoder: StepDecoder, max_new_tokens: int) -> Tensor:
     Returns:
         The generated ids, padded after `</s>`. Shape: [B, max_new_tokens].
     """
-    users, device = len(decoder.mask), decoder.mask.device
+    users, device = decoder.users, decoder.device
     out = torch.full((users, max_new_tokens), decoder.pad_id, device=device)
     active = torch.arange(users, device=device)
     tokens = torch.full((users, 1), decoder.start_id, device=device)

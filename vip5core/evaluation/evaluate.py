@@ -27,6 +27,7 @@ from vip5core.prompts import (
     evaluation_samples,
     group_by_length,
     pad,
+    pad_together,
 )
 from vip5core.templates import TemplateSet
 from vip5core.vocabulary import RANKING_TASKS, TASKS
@@ -35,8 +36,8 @@ from vip5core.vocabulary import RANKING_TASKS, TASKS
 _USERS_AT_A_TIME = {"cpu": 64, "cuda": 128}
 _TOKENS_AT_A_TIME = {"cpu": 16_384, "cuda": 32_768}
 
-#: The fixed cost of a batch, in source tokens: each decoding step reads the decoder's weights.
-_OVERHEAD_TOKENS = {"cpu": 300, "cuda": 20_000}
+#: The fixed cost of another length in the encoder, in source tokens.
+_OVERHEAD_TOKENS = {"cpu": 100, "cuda": 20_000}
 
 
 def questions(
@@ -136,44 +137,49 @@ class Evaluator:
 
     def _answer_task(self, model: VIP5, samples: Sequence[Sample], split: str, task: str) -> tuple[pd.DataFrame, float]:
         frames, total = [], 0.0
-        for batch in self._batches(samples, model.device):
-            asked = [samples[row] for row in batch.rows]
+        for batches in self._batches(samples, task, model.device):
+            asked = [samples[row] for batch in batches for row in batch.rows]
             with (
                 torch.autocast(model.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
                 model.adapters_of(task),
             ):
-                states = model.encode(batch)
+                encoded = model.encode(batches)
                 if split == "valid":  # the test reports no loss
-                    total += float(target_losses(model.decode(batch, states), batch.labels).sum())
+                    total += float(target_losses(model.decode(batches, encoded), batches).sum())
+                states = pad_together(batches, encoded)
+                mask = pad_together(batches, torch.cat([batch.attention_mask.flatten() for batch in batches]))
                 if task in RANKING_TASKS:
-                    frames.append(self._rank(model, batch, states, asked, split))
+                    frames.append(self._rank(model, states, mask, asked, split))
                 else:
-                    frames.append(self._explain(model, batch, states, asked, split))
+                    frames.append(self._explain(model, states, mask, asked, split))
         return pd.concat(frames, ignore_index=True), total
 
-    def _rank(self, model: VIP5, batch: Batch, states: torch.Tensor, asked: list[Sample], split: str) -> pd.DataFrame:
-        lists = self.ranker(model, batch, states, asked, split)
+    def _rank(
+        self, model: VIP5, states: torch.Tensor, mask: torch.Tensor, asked: list[Sample], split: str
+    ) -> pd.DataFrame:
+        lists = self.ranker(model, states, mask, asked, split)
         ranks = [rank_of(sample.item, ranked.items) for sample, ranked in zip(asked, lists, strict=True)]
         if isinstance(self.ranker, ConstrainedRanker):
             return ranking_rows(asked, split, ranks)
         return ranking_rows(asked, split, ranks, [r.invalid for r in lists], [r.duplicates for r in lists])
 
     def _explain(
-        self, model: VIP5, batch: Batch, states: torch.Tensor, asked: list[Sample], split: str
+        self, model: VIP5, states: torch.Tensor, mask: torch.Tensor, asked: list[Sample], split: str
     ) -> pd.DataFrame:
-        ids = greedy(StepDecoder(model.backbone, states, batch.attention_mask), self.layout.max_target_tokens)
+        ids = greedy(StepDecoder(model.backbone, states, mask), self.layout.max_target_tokens)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         rows = [sample.explanation_row for sample in asked]
         references = self.dataset.explanations["explanation"].iloc[rows].tolist()
         return text_rows(asked, split, [text.strip() for text in texts], references)
 
-    def _batches(self, samples: Sequence[Sample], device: torch.device) -> Iterator[Batch]:
-        """The samples in batches of similar length, within the limits of users and tokens."""
+    def _batches(self, samples: Sequence[Sample], task: str, device: torch.device) -> Iterator[list[Batch]]:
+        """The samples in lists of batches that are decoded together, within the limits of users and tokens."""
         if isinstance(self.ranker, ConstrainedRanker):
             self.ranker.trie = self.ranker.trie.to(device)
         compiled = compile_samples(samples, self.tables, self.layout)
         order = np.argsort(compiled.lengths, kind="stable")
         users, tokens = _USERS_AT_A_TIME[device.type], _TOKENS_AT_A_TIME[device.type]
+        users = users if task in RANKING_TASKS else 2 * users  # one beam each
         start = 0
         while start < len(order):
             end = start + 1
@@ -182,6 +188,6 @@ class Evaluator:
             ):
                 end += 1
             rows = order[start:end]
-            for group in group_by_length(compiled.lengths[rows], _OVERHEAD_TOKENS[device.type]):
-                yield pad(compiled, rows[group], self.tables, self.layout).to(device)
+            groups = group_by_length(compiled.lengths[rows], _OVERHEAD_TOKENS[device.type])
+            yield [pad(compiled, rows[group], self.tables, self.layout).to(device) for group in groups]
             start = end

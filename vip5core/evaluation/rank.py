@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from vip5core.data.dataset import Dataset
 from vip5core.decoding import BeamOptions, FreeExpansion, StepDecoder, Trie, TrieExpansion, beam_search
 from vip5core.model import VIP5
-from vip5core.prompts import Batch, PromptTables, Sample
+from vip5core.prompts import PromptTables, Sample
 
 #: The official search: scored by the mean log-probability per token, stopped at K finished hypotheses.
 PAPER_BEAMS = {"length_penalty": 1.0, "early_stopping": True, "max_new_tokens": 49}
@@ -66,13 +66,13 @@ class ConstrainedRanker:
         return np.stack([allowed_items(self.dataset, sample, split, self.exclude_history) for sample in samples])
 
     def __call__(
-        self, model: VIP5, batch: Batch, states: Tensor, samples: Sequence[Sample], split: str
+        self, model: VIP5, states: Tensor, mask: Tensor, samples: Sequence[Sample], split: str
     ) -> list[RankedList]:
         allowed = self.mask_allowed(samples, split)
         nodes = None
         if allowed is not None:
             nodes = self.trie.open_nodes(torch.from_numpy(allowed).to(states.device))
-        decoder = StepDecoder(model.backbone, states, batch.attention_mask)
+        decoder = StepDecoder(model.backbone, states, mask)
         found = beam_search(decoder, TrieExpansion(self.trie, nodes), self.options)
         items = self.trie.item[found.nodes].tolist()
         return [RankedList([item for item in row if item]) for row in items]
@@ -93,9 +93,9 @@ class PaperRanker:
         self.options = BeamOptions(num_beams, **PAPER_BEAMS)  # type: ignore[arg-type]
 
     def __call__(
-        self, model: VIP5, batch: Batch, states: Tensor, samples: Sequence[Sample], split: str
+        self, model: VIP5, states: Tensor, mask: Tensor, samples: Sequence[Sample], split: str
     ) -> list[RankedList]:
-        decoder = StepDecoder(model.backbone, states, batch.attention_mask)
+        decoder = StepDecoder(model.backbone, states, mask)
         found = beam_search(decoder, FreeExpansion(), self.options)
         texts = self.tokenizer.batch_decode(found.tokens.flatten(0, 1), skip_special_tokens=True)
         K = self.options.num_beams

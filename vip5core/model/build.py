@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
 from vip5core.config import ModelOptions
-from vip5core.model.dropout import use_fast_dropout
 from vip5core.model.mapping import MappingNetwork
 from vip5core.model.tuning import apply_tuning
 from vip5core.model.vip5 import VIP5, draw_extra_embeddings
@@ -37,7 +36,6 @@ def build_vip5(
     if extra_embeddings is None:
         extra_embeddings = draw_extra_embeddings(backbone.config.d_model)
     active = apply_tuning(backbone, options)
-    use_fast_dropout(backbone)
     mapping = None
     if options.image_tokens:
         assert features is not None, "image tokens need features"

@@ -1,14 +1,17 @@
 """The training loss: cross entropy over target tokens, weighted by target length.
 
-Shape letters: B prompts, T target tokens, V vocabulary.
+Shape letters: B prompts, T target tokens, C target tokens without padding, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vip5core.prompts import IGNORED
+from vip5core.prompts import Batch
 
 #: The power of a target's length by which its summed token loss is divided, by the name of the weighting.
 LENGTH_POWERS = {
@@ -17,19 +20,24 @@ LENGTH_POWERS = {
 }
 
 
-def target_losses(logits: Tensor, labels: Tensor, weighting: str = "token_mean") -> Tensor:
-    """The loss of each prompt; the loss of a batch is their mean.
+def target_losses(logits: Tensor, batches: Sequence[Batch], weighting: str = "token_mean") -> Tensor:
+    """The loss of each prompt; the loss of a training step is their mean.
 
     Args:
-        logits: The logits of the target tokens. Shape: [B, T, V].
-        labels: The target ids, `IGNORED` at padding. Shape: [B, T].
+        logits: The logits of the batches' target tokens, as `VIP5.decode` gives them. Shape: [C, V].
+        batches: The batches.
         weighting: The weighting by length, as named in `LENGTH_POWERS`.
 
     Returns:
-        The losses. Shape: [B].
+        The losses, batch after batch. Shape: [prompts of all batches].
     """
-    nll = F.cross_entropy(
-        logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="none"
-    ).view_as(labels)  # [B, T], 0 at padding
-    lengths = (labels != IGNORED).sum(1).clamp(min=1)
-    return nll.sum(1) / lengths ** LENGTH_POWERS[weighting]
+    labels = torch.cat([batch.labels.flatten()[batch.target_positions] for batch in batches])
+    rows, prompts = [], 0
+    for batch in batches:
+        rows.append(batch.target_positions // batch.labels.shape[1] + prompts)
+        prompts += len(batch)
+    row = torch.cat(rows)
+    nll = F.cross_entropy(logits.float(), labels, reduction="none")  # [C]
+    sums = nll.new_zeros(prompts).index_add(0, row, nll)
+    lengths = torch.bincount(row, minlength=prompts)
+    return sums / lengths ** LENGTH_POWERS[weighting]

@@ -1,19 +1,22 @@
 """VIP5: a T5 that reads prompts with images.
 
+Several batches are read at once: see `vip5core.model.layers`.
+
 Shape letters: B prompts, L source tokens, T target tokens, M images, n image tokens per image, D model width,
-V vocabulary.
+V vocabulary, N source tokens of all batches, C target tokens of all batches.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutput
 
 from vip5core.model.adapters import ActiveTask
+from vip5core.model.layers import head_scale, run_decoder, run_encoder
 from vip5core.model.mapping import MappingNetwork
 from vip5core.prompts import Batch
 
@@ -69,43 +72,55 @@ class VIP5(nn.Module):
         """A context in which the adapters of `task` are active; it has no effect on shared adapters."""
         return self._active_task.set(task) if self._active_task is not None else nullcontext()
 
-    def embed(self, batch: Batch) -> Tensor:
-        """The encoder's input. Shape: [B, L, D]."""
-        embedded = self.backbone.get_input_embeddings()(batch.input_ids)  # [B, L, D]
-        if self.mapping is not None and len(batch.image_items):
-            assert self.features is not None, "image tokens need features"
-            image_tokens = self.mapping(self.features[batch.image_items])  # [M, n, D]
-            embedded = (
-                embedded.flatten(0, 1)
-                .index_copy(  # [B * L, D]
-                    0, batch.image_positions.flatten(), image_tokens.flatten(0, 1).to(embedded.dtype)
-                )
-                .view_as(embedded)
-            )
-        return (
-            embedded + self.whole_word_embeddings(batch.whole_word_ids) + self.category_embeddings(batch.category_ids)
+    def embed(self, batches: Sequence[Batch]) -> Tensor:
+        """The encoder's input, batch after batch. Shape: [N, D]."""
+        tokens, words, categories = (
+            torch.cat([getattr(batch, name).flatten() for batch in batches])
+            for name in ("input_ids", "whole_word_ids", "category_ids")
         )
+        embedded = self.backbone.get_input_embeddings()(tokens)
+        items = torch.cat([batch.image_items for batch in batches])
+        if self.mapping is not None and len(items):
+            assert self.features is not None, "image tokens need features"
+            image_tokens = self.mapping(self.features[items])  # [M, n, D]
+            positions, start = [], 0
+            for batch in batches:
+                positions.append(batch.image_positions.flatten() + start)
+                start += batch.input_ids.numel()
+            embedded = embedded.index_copy(0, torch.cat(positions), image_tokens.flatten(0, 1).to(embedded.dtype))
+        return embedded + self.whole_word_embeddings(words) + self.category_embeddings(categories)
 
-    def encode(self, batch: Batch) -> Tensor:
-        """The encoder states after the final norm, meaningless at padding. Shape: [B, L, D]."""
-        with self.adapters_of(batch.task):
-            return self.backbone.encoder(
-                inputs_embeds=self.embed(batch), attention_mask=batch.attention_mask
-            ).last_hidden_state
+    def encode(self, batches: Sequence[Batch]) -> Tensor:
+        """The encoder states after the final norm, batch after batch, meaningless at padding. Shape: [N, D].
 
-    def decode(self, batch: Batch, states: Tensor) -> Tensor:
-        """The teacher-forced logits of the batch's labels, given its encoder states. Shape: [B, T, V]."""
-        with self.adapters_of(batch.task):
-            return self.backbone(
-                encoder_outputs=BaseModelOutput(last_hidden_state=states),
-                attention_mask=batch.attention_mask,
-                decoder_input_ids=self.backbone._shift_right(batch.labels),
-                use_cache=False,
-            ).logits
+        Per-task adapters are those of the first batch's task: the batches need to be of one.
+        """
+        with self.adapters_of(batches[0].task):
+            return run_encoder(self.backbone.encoder, self.embed(batches), [batch.attention_mask for batch in batches])
 
-    def forward(self, batch: Batch) -> Tensor:
-        """The teacher-forced logits of the batch's labels. Shape: [B, T, V]."""
-        return self.decode(batch, self.encode(batch))
+    def decode(self, batches: Sequence[Batch], states: Tensor) -> Tensor:
+        """The teacher-forced logits of the batches' target tokens, given their encoder states.
+
+        Returns:
+            The logits of the tokens of each prompt, prompt after prompt, without padding. Shape: [C, V].
+        """
+        chosen, start = [], 0
+        for batch in batches:
+            chosen.append(batch.target_positions + start)
+            start += batch.labels.numel()
+        with self.adapters_of(batches[0].task):
+            decoded = run_decoder(
+                self.backbone.decoder,
+                [self.backbone._shift_right(batch.labels) for batch in batches],
+                states,
+                [batch.attention_mask for batch in batches],
+                torch.cat(chosen),
+            )
+            return self.backbone.lm_head(decoded * head_scale(self.backbone))
+
+    def forward(self, batches: Sequence[Batch]) -> Tensor:
+        """The teacher-forced logits of the batches' target tokens; see `decode`. Shape: [C, V]."""
+        return self.decode(batches, self.encode(batches))
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The trainable parameters by name, which is what a checkpoint holds."""

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vip5core.prompts.compile import CompiledSamples, compile_samples
-from vip5core.prompts.prompt import Layout, Sample
+from vip5core.prompts.compile import CompiledSamples
+from vip5core.prompts.prompt import Layout
 from vip5core.prompts.tables import PromptTables
 
 IGNORED = -100  # the label that cross entropy ignores, at padding
@@ -32,6 +32,7 @@ class Batch:
         image_items: The item of each image, in reading order. Shape: [M].
         image_positions: The positions of each image's tokens in the flattened [B * L]. Shape: [M, image tokens].
         labels: Target ids, `IGNORED` at padding. Shape: [B, T].
+        target_positions: The positions of the target tokens without padding, in the flattened [B * T]. Shape: [C].
         rows: The samples of the batch, as positions in the list that was compiled. Shape: [B].
         task: The task of all rows, or "mixed".
     """
@@ -43,6 +44,7 @@ class Batch:
     image_items: Tensor
     image_positions: Tensor
     labels: Tensor
+    target_positions: Tensor
     rows: np.ndarray
     task: str
 
@@ -88,6 +90,7 @@ def pad(compiled: CompiledSamples, rows: np.ndarray, tables: PromptTables, layou
         image_items=torch.from_numpy(items.reshape(-1)[positions[:, 0]]),
         image_positions=torch.from_numpy(positions),
         labels=torch.from_numpy(labels),
+        target_positions=torch.from_numpy(np.flatnonzero(there)),
         rows=rows,
         task=tasks.pop() if len(tasks) == 1 else "mixed",
     )
@@ -122,27 +125,89 @@ def group_by_length(lengths: np.ndarray, overhead: float) -> list[np.ndarray]:
     return groups[::-1]
 
 
-def micro_batches(
-    samples: Sequence[Sample], tables: PromptTables, layout: Layout, *, overhead: float, by_task: bool = False
-) -> list[Batch]:
-    """Split a batch of mixed prompts into a few padded batches of similar length.
+@dataclass(frozen=True)
+class Capacity:
+    """How much is computed together: what a model keeps for its backward pass, in numbers.
 
-    The loss is a mean over rows, so accumulating over these gives the gradient of the whole batch, without padding a
+    Attributes:
+        limit: The most numbers to keep at a time.
+        per_token: The numbers kept of each token.
+        per_pair: The numbers kept of each pair of tokens of a prompt, as attention weights.
+    """
+
+    limit: float
+    per_token: float
+    per_pair: float
+
+    def prompts(self, length: int) -> float:
+        """How many prompts of `length` tokens reach the limit."""
+        return self.limit / (length * (self.per_token + length * self.per_pair))
+
+
+def micro_batches(
+    compiled: CompiledSamples,
+    rows: np.ndarray,
+    tables: PromptTables,
+    layout: Layout,
+    capacity: Capacity,
+    *,
+    overhead: float,
+    by_task: bool = False,
+) -> list[list[Batch]]:
+    """Split a step's mixed prompts into batches of similar length, and these into lists that are computed together.
+
+    The loss is a mean over rows, so accumulating over these gives the gradient of the whole step, without padding a
     30-token explanation to the length of a 500-token candidate list.
 
     Args:
-        samples: The prompts of the batch.
+        compiled: The compiled prompts.
+        rows: Those of the step. Shape: [B].
         tables: The dataset's texts, tokenised.
         layout: The layout of prompts.
-        overhead: The fixed cost of a micro-batch, in tokens; see `group_by_length`.
-        by_task: Whether each micro-batch has prompts of one task only, as adapters for each task need.
+        capacity: How much is computed together.
+        overhead: The fixed cost of a batch, in tokens; see `group_by_length`.
+        by_task: Whether prompts of one task only are computed together, as adapters for each task need.
 
     Returns:
         The batches, which together have every row once.
     """
-    compiled = compile_samples(samples, tables, layout)
-    parts = [np.arange(len(samples))]
+    parts = [rows]
     if by_task:
-        parts = [np.flatnonzero(compiled.tasks == task) for task in np.unique(compiled.tasks)]
-    groups = [part[group] for part in parts for group in group_by_length(compiled.lengths[part], overhead)]
-    return [pad(compiled, group, tables, layout) for group in groups]
+        tasks = compiled.tasks[rows]
+        parts = [rows[tasks == task] for task in np.unique(tasks)]
+    together: list[list[Batch]] = []
+    for part in parts:
+        free = 0.0  # the share of the capacity that the last list has left
+        for group in group_by_length(compiled.lengths[part], overhead):
+            members = part[group]
+            while len(members):
+                share = 1 / capacity.prompts(int(compiled.lengths[members].max()))
+                if free < share:
+                    together.append([])
+                    free = 1.0
+                fitting = max(1, int(free / share))
+                together[-1].append(pad(compiled, members[:fitting], tables, layout))
+                free -= share * len(members[:fitting])
+                members = members[fitting:]
+    return together
+
+
+def pad_together(batches: Sequence[Batch], values: Tensor) -> Tensor:
+    """The values of the tokens of several batches as one padded batch, zero at padding.
+
+    Args:
+        batches: The batches.
+        values: One after the other. Shape: [tokens of all batches, padding included, ...].
+
+    Returns:
+        Shape: [prompts of all batches, longest L, ...].
+    """
+    shapes = [batch.input_ids.shape for batch in batches]
+    if len(batches) == 1:
+        return values.view(*shapes[0], *values.shape[1:])
+    padded = values.new_zeros(sum(shape[0] for shape in shapes), max(shape[1] for shape in shapes), *values.shape[1:])
+    row = 0
+    for shape, part in zip(shapes, values.split([shape.numel() for shape in shapes]), strict=True):
+        padded[row : row + shape[0], : shape[1]] = part.view(*shape, *part.shape[1:])
+        row += shape[0]
+    return padded

@@ -6,7 +6,7 @@ The loop calls `report` with the metrics of each epoch; what is done with them i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,18 +21,32 @@ from vip5core.evaluation.evaluate import Evaluator
 from vip5core.metrics import metric
 from vip5core.model import VIP5, target_losses
 from vip5core.profiling import PeakMemory, Stopwatch
-from vip5core.prompts import Layout, PromptTables, Sample, TrainingSampler, micro_batches
+from vip5core.prompts import (
+    Capacity,
+    CompiledSamples,
+    Layout,
+    PromptTables,
+    TrainingSampler,
+    compile_samples,
+    micro_batches,
+)
 from vip5core.storage import atomic_file
 from vip5core.training.optim import Optimizer
 
 Report = Callable[[dict[str, float]], None]
 
-#: The fixed cost of a micro-batch, in parameters times tokens: with a small backbone, or on a GPU, launching a small
-#: micro-batch takes as long as a larger one, so that fewer, larger ones are better there.
-_OVERHEAD_WORK = {"cpu": 5e7, "cuda": 1e11}
+#: The fixed cost of another length in a step, in parameters times tokens: with a small backbone, or on a GPU, a few
+#: more calls take as long as many tokens of padding.
+_OVERHEAD_WORK = {"cpu": 1e7, "cuda": 1e11}
 
-#: The part of the fixed cost that grows with the model, in tokens: reading its weights.
-_OVERHEAD_TOKENS = 60
+#: The part of that cost that grows with the model, in tokens.
+_OVERHEAD_TOKENS = 10
+
+#: The most numbers that are kept at a time for the backward pass, about 1 GB and 8 GB.
+_KEPT = {"cpu": 2**28, "cuda": 2**31}
+
+#: The number of steps whose prompts are compiled together.
+_STEPS_AT_A_TIME = 64
 
 
 @dataclass
@@ -131,52 +145,72 @@ def _train_epoch(
 ) -> float:
     """Train on the epoch's samples once; returns the mean loss."""
     model.train()
-    batches = data.sampler.epoch(epoch, config.batch_size)
     losses = torch.zeros((), device=model.device)
     steps = data.sampler.steps(config.batch_size)
-    for _ in range(steps):
-        with fitted.stopwatch.measure("train", model.device):
-            with fitted.stopwatch.measure("data"):
-                samples = next(batches)
-            losses += accumulate(model, samples, data, config, group, fitted.stopwatch)
+    with fitted.stopwatch.measure("train", model.device):
+        for compiled, rows in _compiled_steps(data, config, epoch, fitted.stopwatch):
+            losses += accumulate(model, compiled, rows, data, config, group, fitted.stopwatch)
             group.sum_gradients(optimizer.parameters)
             optimizer.step()
-            fitted.samples += len(samples)
+            fitted.samples += len(rows)
     loss = sum(group.gather(float(losses))) / steps
     if not math.isfinite(loss):
         raise DivergedError(f"the training loss is {loss} in epoch {epoch + 1}: try a lower learning_rate")
     return loss
 
 
+def _compiled_steps(
+    data: TrainingData, config: TrialConfig, epoch: int, stopwatch: Stopwatch
+) -> Iterator[tuple[CompiledSamples, np.ndarray]]:
+    """The prompts of each step of an epoch: rows of prompts that are compiled for many steps at once."""
+    with stopwatch.measure("data"):
+        samples = data.sampler.draw(epoch)
+    size = config.batch_size
+    for start in range(0, len(samples), size * _STEPS_AT_A_TIME):
+        with stopwatch.measure("data"):
+            several = samples[start : start + size * _STEPS_AT_A_TIME]
+            compiled = compile_samples(several, data.tables, data.layout)
+        for row in range(0, len(several), size):
+            yield compiled, np.arange(row, min(row + size, len(several)))
+
+
 def accumulate(
     model: VIP5,
-    samples: list[Sample],
+    compiled: CompiledSamples,
+    rows: np.ndarray,
     data: TrainingData,
     config: TrialConfig,
     group: WorkerGroup,
     stopwatch: Stopwatch,
 ) -> Tensor:
-    """Add the gradients of a batch's mean loss, micro-batch by micro-batch; returns this worker's part of the loss."""
+    """Add the gradients of a step's mean loss, piece by piece; returns this worker's part of the loss.
+
+    Args:
+        model: The model.
+        compiled: The compiled prompts of several steps.
+        rows: Those of this step, which the workers divide among them. Shape: [batch size].
+        data: The source of the prompts.
+        config: The settings of the training.
+        group: The workers.
+        stopwatch: Measures the padding as `data`.
+    """
     device = model.device
     total = torch.zeros((), device=device)
     with stopwatch.measure("data"):
-        mine = group.share(samples)
-        batches = (
-            micro_batches(
-                mine,
-                data.tables,
-                data.layout,
-                overhead=_OVERHEAD_TOKENS + _OVERHEAD_WORK[device.type] / work_per_token(model),
-                by_task=config.adapter_sharing == "per_task",
-            )
-            if mine
-            else []
+        pieces = micro_batches(
+            compiled,
+            np.asarray(group.share(rows)),
+            data.tables,
+            data.layout,
+            capacity(model),
+            overhead=_OVERHEAD_TOKENS + _OVERHEAD_WORK[device.type] / work_per_token(model),
+            by_task=config.adapter_sharing == "per_task",
         )
-    for batch in batches:
+    for piece in pieces:
+        batches = [batch.to(device) for batch in piece]
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-            batch = batch.to(device)
-            logits = model(batch)
-        loss = target_losses(logits, batch.labels, config.loss).sum() / len(samples)
+            logits = model(batches)
+        loss = target_losses(logits, batches, config.loss).sum() / len(rows)
         loss.backward()
         total += loss.detach()
     return total
@@ -185,6 +219,18 @@ def accumulate(
 def work_per_token(model: VIP5) -> int:
     """The number of parameters that each source token is multiplied with: those of the encoder's blocks."""
     return sum(p.numel() for p in model.backbone.encoder.block.parameters())
+
+
+def capacity(model: VIP5) -> Capacity:
+    """How many prompts are trained on together: about what their backward pass needs in memory."""
+    config = model.backbone.config
+    inner = config.num_heads * config.d_kv
+    per_layer = 8 * config.d_model + 5 * inner + 2 * config.d_ff
+    return Capacity(
+        limit=_KEPT[model.device.type],
+        per_token=config.num_layers * per_layer,
+        per_pair=config.num_layers * config.num_heads,
+    )
 
 
 def _save(path: Path, model: VIP5, optimizer: Optimizer, fitted: FitResult) -> None:

@@ -12,6 +12,7 @@ from support.tiny import random_backbone
 from transformers import T5ForConditionalGeneration
 
 from vip5core.decoding import BeamOptions, FreeExpansion, StepDecoder, Trie, TrieExpansion, beam_search, greedy
+from vip5core.prompts import pad_together
 
 EOS = 1
 
@@ -162,7 +163,7 @@ def run_official_protocol(name: str, num_beams: int, max_length: int) -> tuple[n
     model, batch = golden.model(), golden.batch()
     model.features = golden.features()
     with torch.inference_mode():
-        decoder = StepDecoder(model.backbone, model.encode(batch), batch.attention_mask)
+        decoder = StepDecoder(model.backbone, pad_together([batch], model.encode([batch])), batch.attention_mask)
         found = beam_search(decoder, FreeExpansion(), BeamOptions(num_beams, 1.0, True, max_length - 1))
     tokens = found.tokens.flatten(0, 1).numpy()
     return np.concatenate([np.zeros((len(tokens), 1), dtype=np.int64), tokens], axis=1), found.scores.flatten().numpy()
@@ -186,7 +187,10 @@ def test_greedy_reproduces_the_official_texts(name: str) -> None:
     model.features = golden.features()
     expected = golden.arrays["gen/greedy/ids"]
     with torch.inference_mode(), model.adapters_of(batch.task):
-        texts = greedy(StepDecoder(model.backbone, model.encode(batch), batch.attention_mask), expected.shape[1] - 1)
+        texts = greedy(
+            StepDecoder(model.backbone, pad_together([batch], model.encode([batch])), batch.attention_mask),
+            expected.shape[1] - 1,
+        )
     np.testing.assert_array_equal(texts.numpy(), expected[:, 1:])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from support.ranking import ranked_items
 from support.shop import small_components, small_config
 
 from vip5core.data.dataset import Dataset
@@ -29,24 +29,13 @@ def model(inputs: TrialComponents) -> VIP5:
     return inputs.model(small_config())
 
 
-def lists_of(evaluator: Evaluator, model: VIP5, samples: list[Sample]) -> list[list[int]]:
-    """The ranked items of each sample."""
-    lists: dict[int, list[int]] = {}
-    for batch in evaluator._batches(samples, model.device):
-        asked = [samples[row] for row in batch.rows]
-        with torch.inference_mode():
-            ranked = evaluator.ranker(model.eval(), batch, model.encode(batch), asked, "test")
-        lists |= {int(row): answer.items for row, answer in zip(batch.rows, ranked, strict=True)}
-    return [lists[row] for row in range(len(samples))]
-
-
 def test_items_of_the_history_are_left_out_on_request(shop: Dataset, inputs: TrialComponents, model: VIP5) -> None:
     everything = set(range(1, shop.n_items + 1))
     for exclude in (True, False):
         config = small_config(exclude_history=exclude, num_beams=shop.n_items)
         evaluator = inputs.evaluator(config)
         samples = evaluator.questions("test", 6)["sequential"]
-        for sample, items in zip(samples, lists_of(evaluator, model, samples), strict=True):
+        for sample, items in zip(samples, ranked_items(evaluator, model, samples, "sequential"), strict=True):
             had = set(shop.before(sample.user, "test").tolist())
             assert len(items) == len(set(items))
             assert set(items) == (everything - had if exclude else everything)
@@ -56,14 +45,14 @@ def test_items_of_the_history_are_left_out_on_request(shop: Dataset, inputs: Tri
 def test_a_choice_ranks_exactly_its_candidates(shop: Dataset, inputs: TrialComponents, model: VIP5) -> None:
     evaluator = inputs.evaluator(small_config(num_beams=shop.n_items))
     samples = evaluator.questions("test", 6)["direct"]
-    for sample, items in zip(samples, lists_of(evaluator, model, samples), strict=True):
+    for sample, items in zip(samples, ranked_items(evaluator, model, samples, "direct"), strict=True):
         assert sorted(items) == sorted(sample.candidates.tolist())
 
 
 def test_the_exact_protocol_ranks_every_allowed_item(shop: Dataset, inputs: TrialComponents, model: VIP5) -> None:
     evaluator = inputs.evaluator(small_config(protocol="exact", exclude_history=False))
     samples = evaluator.questions("test", 4)["sequential"]
-    for items in lists_of(evaluator, model, samples):
+    for items in ranked_items(evaluator, model, samples, "sequential"):
         assert sorted(items) == list(range(1, shop.n_items + 1))
 
 

@@ -46,16 +46,18 @@ def test_forward_and_gradients_equal_the_official_code(variant: str) -> None:
         torch.testing.assert_close(
             mapped.reshape(golden.tensor("out/vis_embeds").shape), golden.tensor("out/vis_embeds"), **OUTPUTS
         )
-    torch.testing.assert_close(model.embed(batch), golden.tensor("out/encoder_input_embeds"), **OUTPUTS)
+    expected = golden.tensor("out/encoder_input_embeds")
+    torch.testing.assert_close(model.embed([batch]).view_as(expected), expected, **OUTPUTS)
 
-    states = model.encode(batch)
-    torch.testing.assert_close(states[real], golden.tensor("out/encoder_last_hidden_state")[real], **OUTPUTS)
-    logits = model.decode(batch, states)
-    torch.testing.assert_close(logits, golden.tensor("out/logits"), **OUTPUTS)
+    states, expected = model.encode([batch]), golden.tensor("out/encoder_last_hidden_state")
+    torch.testing.assert_close(states.view_as(expected)[real], expected[real], **OUTPUTS)
+    logits = model.decode([batch], states)
+    expected = golden.tensor("out/logits").flatten(0, 1)[batch.target_positions]
+    torch.testing.assert_close(logits, expected, **OUTPUTS)
 
-    loss = target_losses(logits, batch.labels, "paper").mean()
+    loss = target_losses(logits, [batch], "paper").mean()
     torch.testing.assert_close(loss, golden.tensor("step/loss"), **OUTPUTS)
-    total = target_losses(logits, batch.labels, "token_mean").sum()
+    total = target_losses(logits, [batch], "token_mean").sum()
     torch.testing.assert_close(total, golden.tensor("step/total_loss"), **OUTPUTS)
 
     loss.backward()
@@ -77,7 +79,7 @@ def test_adapters_of_other_tasks_get_no_gradient() -> None:
     golden = load_golden("multi_adapter_mixed_tasks")
     model, batch = golden.model(), golden.batch()
     model.features = golden.features()
-    target_losses(model(batch), batch.labels).mean().backward()
+    target_losses(model([batch]), [batch]).mean().backward()
     trained = {
         name.split(".bank.")[1].split(".")[0]
         for name, p in model.named_parameters()
@@ -98,7 +100,7 @@ def test_six_training_steps_equal_the_official_ones() -> None:
     for step in range(6):
         batch = golden.batch(f"in{step}/")
         model.features = golden.features(f"in{step}/")
-        losses = target_losses(model(batch), batch.labels, "paper")
+        losses = target_losses(model([batch]), [batch], "paper")
         torch.testing.assert_close(losses.mean(), golden.tensor("out/loss")[step], **OUTPUTS)
         losses.mean().backward()
         assert optimizer.learning_rate == pytest.approx(float(rates[step]), rel=1e-6)

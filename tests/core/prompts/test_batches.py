@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from itertools import combinations
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,8 +14,20 @@ from support.shop import random_sample, small_components, small_config
 
 from vip5core.data.dataset import Dataset
 from vip5core.model import target_losses
-from vip5core.prompts import compile_samples, group_by_length, micro_batches, pad
+from vip5core.prompts import (
+    Capacity,
+    CompiledSamples,
+    Layout,
+    PromptTables,
+    compile_samples,
+    group_by_length,
+    micro_batches,
+    pad,
+    pad_together,
+)
 from vip5core.templates import default_templates
+
+TABLES = cast(PromptTables, SimpleNamespace(pad=0))
 
 
 def cost(groups: list[np.ndarray], lengths: np.ndarray, overhead: float) -> float:
@@ -47,15 +61,18 @@ def test_micro_batches_give_the_gradient_of_one_padded_batch(shop: Dataset) -> N
     rng = np.random.default_rng(0)
     samples = [random_sample(template, shop, rng) for template in default_templates().templates.values()]
     compiled = compile_samples(samples, inputs.tables, layout)
-    one = [pad(compiled, np.arange(len(samples)), inputs.tables, layout)]
-    several = micro_batches(samples, inputs.tables, layout, overhead=20.0)
-    assert len(several) > 3
-    assert sorted(np.concatenate([batch.rows for batch in several]).tolist()) == list(range(len(samples)))
+    rows = np.arange(len(samples))
+    one = [[pad(compiled, rows, inputs.tables, layout)]]
+    several = micro_batches(compiled, rows, inputs.tables, layout, Capacity(200.0, 1.0, 0.0), overhead=20.0)
+    assert len(several) > 2
+    assert max(map(len, several)) > 1
+    read = [batch for together in several for batch in together]
+    assert sorted(np.concatenate([batch.rows for batch in read]).tolist()) == list(range(len(samples)))
     gradients = []
-    for batches in (one, several):
+    for pieces in (one, several):
         model.zero_grad()
-        for batch in batches:
-            (target_losses(model(batch), batch.labels).sum() / len(samples)).backward()
+        for batches in pieces:
+            (target_losses(model(batches), batches).sum() / len(samples)).backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys() == model.trainable_state().keys()
     for name, expected in gradients[0].items():
@@ -65,11 +82,54 @@ def test_micro_batches_give_the_gradient_of_one_padded_batch(shop: Dataset) -> N
 
 
 def test_tasks_are_kept_apart_if_each_has_its_adapter(shop: Dataset) -> None:
-    inputs = small_components(shop)
+    inputs, layout = small_components(shop), small_components(shop).layout(small_config())
     rng = np.random.default_rng(0)
     samples = [random_sample(template, shop, rng) for template in default_templates().templates.values()]
-    batches = micro_batches(samples, inputs.tables, inputs.layout(small_config()), overhead=1e9, by_task=True)
-    assert sorted(batch.task for batch in batches) == ["direct", "explanation", "sequential"]
-    for batch in batches:
+    compiled, rows = compile_samples(samples, inputs.tables, layout), np.arange(len(samples))
+    everything = Capacity(1e9, 1.0, 1.0)
+    pieces = micro_batches(compiled, rows, inputs.tables, layout, everything, overhead=1e9, by_task=True)
+    assert [len(batches) for batches in pieces] == [1, 1, 1]
+    assert sorted(batches[0].task for batches in pieces) == ["direct", "explanation", "sequential"]
+    for (batch,) in pieces:
         assert {samples[row].template.task for row in batch.rows} == {batch.task}
-    assert micro_batches(samples, inputs.tables, inputs.layout(small_config()), overhead=1e9)[0].task == "mixed"
+    ((mixed,),) = micro_batches(compiled, rows, inputs.tables, layout, everything, overhead=1e9)
+    assert mixed.task == "mixed"
+
+
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=20),
+    st.floats(1, 1e5),
+    st.floats(0, 5),
+)
+def test_what_is_computed_together_stays_within_the_capacity(lengths: list[int], limit: float, per_pair: float) -> None:
+    compiled, capacity = made_up(lengths), Capacity(limit, 1.0, per_pair)
+    pieces = micro_batches(
+        compiled, np.arange(len(lengths)), TABLES, Layout(0, np.zeros(1, bool)), capacity, overhead=5
+    )
+    assert sorted(row for batches in pieces for batch in batches for row in batch.rows) == list(range(len(lengths)))
+    for batches in pieces:
+        kept = sum(b.input_ids.numel() * (1 + per_pair * b.input_ids.shape[1]) for b in batches)
+        assert kept <= limit * 1.001 or [len(batch) for batch in batches] == [1]
+
+
+def made_up(lengths: list[int]) -> CompiledSamples:
+    """Prompts of these lengths, each with a target of one token."""
+    total = sum(lengths)
+    return CompiledSamples(
+        tokens=np.full(total, 3, np.int32),
+        starts=np.ones(total, bool),
+        items=np.zeros(total, np.int32),
+        lengths=np.array(lengths),
+        target_tokens=np.full(len(lengths), 1, np.int32),
+        target_lengths=np.ones(len(lengths), np.int64),
+        tasks=np.full(len(lengths), "sequential"),
+    )
+
+
+def test_several_batches_are_padded_together() -> None:
+    layout = Layout(0, np.zeros(1, bool))
+    compiled = made_up([2, 3, 3])
+    batches = [pad(compiled, np.array(rows), TABLES, layout) for rows in ([0], [2, 1])]
+    values = torch.arange(8.0)
+    assert pad_together(batches, values).tolist() == [[0, 1, 0], [2, 3, 4], [5, 6, 7]]
+    assert pad_together(batches[1:], values[2:]).tolist() == [[2, 3, 4], [5, 6, 7]]
