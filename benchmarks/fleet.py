@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import torch
 from vip5platform.environment import set_environment
@@ -91,7 +92,7 @@ def _plain_loop(dataset: Dataset, choice: EncoderChoice) -> float:
     paths = [dataset.folder / image for image in dataset.items["image"]]
     begin = time.perf_counter()
     for place in range(0, len(paths), _BATCH):
-        encoder(torch.stack([prepare_image(open_image(path)) for path in paths[place : place + _BATCH]]))
+        encoder.encode(np.stack([prepare_image(open_image(path)) for path in paths[place : place + _BATCH]]))
     return time.perf_counter() - begin
 
 

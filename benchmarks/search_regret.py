@@ -111,7 +111,7 @@ def _inputs(home: Home) -> StudyInputs:
     if not features.is_dir():
         encoder, preparation = load_encoder(_ENCODER), Preparation.of(_ENCODER)
         paths = sorted({dataset.folder / image for image in dataset.items["image"].dropna()})
-        found = [encoder(preparation(open_image(path))[None])[0] for path in paths]
+        found = [encoder.encode(preparation(open_image(path))[None])[0] for path in paths]
         hashes = [sha256_bytes(path.read_bytes()) for path in paths]
         shards = home.shards(_ENCODER.fingerprint)
         write_shard(shards, hashes, [np.asarray(feature) for feature in found], [None] * len(paths))

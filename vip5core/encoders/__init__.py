@@ -1,10 +1,10 @@
 """Visual encoders: CLIP image towers by open_clip, and tiny encoders of the same architectures."""
 
 from vip5core.encoders.images import UnreadableImage, decode_image, open_image
-from vip5core.encoders.zoo import Encoder, EncoderChoice, Preparation, load_encoder
+from vip5core.encoders.preparation import Preparation
+from vip5core.encoders.zoo import EncoderChoice, load_encoder
 
 __all__ = [
-    "Encoder",
     "EncoderChoice",
     "Preparation",
     "UnreadableImage",

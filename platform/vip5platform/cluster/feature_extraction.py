@@ -13,24 +13,20 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import ray
-import torch
+from typing import TYPE_CHECKING, Any
 
 from vip5core.data.dataset import Dataset
-from vip5core.data.feature_store import assemble, known_images, store_fingerprint, write_shard
+from vip5core.data.feature_store import assemble, known_images, store_fingerprint
 from vip5core.data.imported_features import store_name
-from vip5core.encoders import EncoderChoice, Preparation, UnreadableImage, decode_image, load_encoder
+from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError
-from vip5core.fingerprint import sha256_bytes
 from vip5core.home import Home
 from vip5core.progress import Progress, no_progress
 from vip5core.storage import writable_folder
 from vip5core.vocabulary import PROVIDED
-from vip5platform.cluster.ray_cluster import quiet_ray
-from vip5platform.cluster.resources import ClusterResources
+
+if TYPE_CHECKING:
+    from vip5platform.cluster.resources import ClusterResources
 
 #: Images per batch, and images per actor on CPUs (an actor takes seconds to start).
 _BATCH, _IMAGES_PER_ACTOR = 64, 256
@@ -72,7 +68,10 @@ def extract(
         writable_folder(folder, "feature folder")
     by_size: dict[int, list[EncoderChoice]] = {}
     for choice in missing:
-        by_size.setdefault(Preparation.of(choice).size, []).append(choice)
+        by_size.setdefault(choice.image_size, []).append(choice)
+    # Imported late, because a study whose features are there only needs their folders.
+    from vip5platform.cluster.ray_cluster import quiet_ray
+
     with quiet_ray():
         for size, same in by_size.items():
             _encode_missing(dataset, same, size, shards, resources, progress, gpus_per_actor)
@@ -127,6 +126,10 @@ def _encode_missing(
     else:
         actors = max(1, min(int(resources.cpus), math.ceil(len(rows) / _IMAGES_PER_ACTOR)))
         encode_resources = {"num_cpus": _ENCODE_CPU}
+    import ray.data
+
+    from vip5platform.cluster.encoding import EncodeActor, decode
+
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -135,13 +138,13 @@ def _encode_missing(
     encoded = (
         ray.data.from_items(rows, override_num_blocks=blocks)
         .map_batches(
-            functools.partial(_decode, size=size),
+            functools.partial(decode, size=size),
             batch_size=_BATCH,
             batch_format="numpy",
             num_cpus=1 if gpus else _DECODE_CPU,
         )
         .map_batches(
-            _EncodeActor,
+            EncodeActor,
             fn_constructor_args=(choices, [shards[choice] for choice in choices], gpus > 0),
             batch_size=_BATCH,
             batch_format="numpy",
@@ -156,69 +159,3 @@ def _encode_missing(
             raise UserError(problems[0])
         done += len(batch["image_sha256"])
         progress(done, len(rows))
-
-
-def _decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-    """Decode a batch of image files into pixels.
-
-    `reason` says why the bytes of an image cannot be decoded, which is stored for good; `problem` says that a file is
-    missing or differs from the prepared dataset, which the user has to correct.
-    """
-    prepare = Preparation(size)
-    pixels = np.zeros((len(batch["path"]), 3, size, size), dtype=np.uint8)
-    reasons, problems = [""] * len(pixels), [""] * len(pixels)
-    for row, (path, digest) in enumerate(zip(batch["path"], batch["image_sha256"], strict=True)):
-        try:
-            data = Path(path).read_bytes()
-            if sha256_bytes(data) != digest:
-                problems[row] = f"image {path!r} changed after its dataset was prepared: prepare the dataset again"
-                continue
-            pixels[row] = prepare(decode_image(data)).numpy()
-        except OSError as error:
-            problems[row] = f"image {path!r} cannot be read ({error.strerror}): does every node see --home?"
-        except UnreadableImage as error:
-            reasons[row] = str(error)
-    return {
-        "image_sha256": batch["image_sha256"],
-        "encoders": batch["encoders"],
-        "pixels": pixels,
-        "reason": np.array(reasons, dtype=object),
-        "problem": np.array(problems, dtype=object),
-    }
-
-
-class _EncodeActor:
-    """An actor that holds the encoders and writes the features of each batch to their shards."""
-
-    def __init__(self, choices: list[EncoderChoice], shards: list[Path], on_gpu: bool) -> None:
-        self.device = "cuda" if on_gpu else "cpu"
-        if not on_gpu:
-            torch.set_num_threads(1)
-        self.shards = shards
-        self.problem = ""
-        try:
-            self.encoders = [load_encoder(choice, self.device) for choice in choices]
-        except UserError as error:  # if raised here, Ray would report a crashed actor
-            self.problem = str(error)
-
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        problems = np.array([self.problem or problem for problem in batch["problem"]], dtype=object)
-        if not self.problem:
-            self._encode(batch, [set(json.loads(text)) for text in batch["encoders"]])
-        return {"image_sha256": batch["image_sha256"], "problem": problems}
-
-    def _encode(self, batch: dict[str, np.ndarray], wanted: list[set[int]]) -> None:
-        usable = [not problem for problem in batch["problem"]]
-        readable = np.array([not reason for reason in batch["reason"]])
-        for place, encoder in enumerate(self.encoders):
-            rows = np.flatnonzero([fine and place in places for fine, places in zip(usable, wanted, strict=True)])
-            if not len(rows):
-                continue
-            features: list[np.ndarray | None] = [None] * len(rows)
-            good = np.flatnonzero(readable[rows])
-            if len(good):
-                pixels = torch.from_numpy(batch["pixels"][rows[good]]).to(self.device)
-                for row, feature in zip(good, encoder(pixels).cpu().numpy(), strict=True):
-                    features[row] = feature
-            hashes = [str(batch["image_sha256"][row]) for row in rows]
-            write_shard(self.shards[place], hashes, features, [str(batch["reason"][row]) or None for row in rows])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from vip5core.vocabulary import ENCODERS
 
 def prepare_pixels(choice: EncoderChoice, n: int) -> torch.Tensor:
     prepare = Preparation.of(choice)
-    return torch.stack([prepare(image) for image in images(n)])
+    return torch.from_numpy(np.stack([prepare(image) for image in images(n)]))
 
 
 def images(n: int) -> list[Image.Image]:
@@ -60,7 +62,41 @@ def test_preparing_and_encoding_is_open_clips_own_transform() -> None:
     transform = image_transform_v2(PreprocessCfg(**encoder.tower.preprocess_cfg), is_train=False)
     with torch.inference_mode():
         expected = encoder.tower(transform(image)[None])
-    torch.testing.assert_close(encoder(Preparation.of(choice)(image)[None]), expected)
+    np.testing.assert_allclose(encoder.encode(Preparation.of(choice)(image)[None]), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_size_of_the_images_is_that_of_open_clips_model(name: str) -> None:
+    tiny, real = EncoderChoice(name), EncoderChoice(name, "openai")
+    assert set(np.ravel(load_encoder(tiny).tower.preprocess_cfg["size"])) == {tiny.image_size}
+    assert open_clip.get_model_config(real.architecture)["vision_cfg"]["image_size"] == real.image_size
+
+
+def test_encoders_are_named_and_images_prepared_without_pytorch() -> None:
+    """A study whose features are there, and the tasks that decode, start without it: it takes seconds."""
+    code = """
+import sys
+from PIL import Image
+from vip5core.encoders import EncoderChoice, Preparation
+choice = EncoderChoice("ViT-B/32")
+Preparation.of(choice)(Image.new("RGB", (90, 70)))
+print(choice.fingerprint, sorted({"torch", "open_clip", "transformers"} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [EncoderChoice("ViT-B/32").fingerprint, "[]"]
+
+
+def test_open_clip_is_loaded_without_its_other_models_and_these_can_be_imported_later() -> None:
+    code = """
+import sys
+from vip5core.encoders import EncoderChoice, load_encoder
+load_encoder(EncoderChoice("RN50"))
+print(sorted({"transformers", "timm"} & sys.modules.keys()))
+import timm, transformers
+print(transformers.PreTrainedModel.__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", "PreTrainedModel"]
 
 
 def test_fingerprints_tell_encoders_and_weights_apart(tmp_path: Path) -> None:

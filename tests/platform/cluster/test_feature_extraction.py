@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from vip5platform.cluster import feature_extraction as extraction
+import ray.data
 from vip5platform.cluster.feature_extraction import extract
 from vip5platform.cluster.resources import ClusterResources
 
@@ -55,7 +54,7 @@ def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Clu
         assert store.features.shape == (shop.n_items + 1, choice.spec.feature_width)
         good = [item for item in range(1, shop.n_items + 1) if item not in BROKEN]
         pixels = [prepare(open_image(broken.folder / broken.items["image"][item - 1])) for item in good]
-        expected = load_encoder(choice)(torch.stack(pixels)).numpy()
+        expected = load_encoder(choice).encode(np.stack(pixels))
         np.testing.assert_allclose(store.features[good], expected, rtol=1e-4, atol=1e-5)
         # Every image that cannot be used is in the ledger, with its reason, and has no feature.
         reasons = dict(zip(store.ledger["item"], store.ledger["reason"], strict=True))
@@ -75,7 +74,7 @@ def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Clu
     # The store is gone, its shards are not: it is put together again without an encoder.
     shutil.rmtree(stores[CHOICES[0]])
     with monkeypatch.context() as patch:
-        patch.setattr(extraction.ray.data, "from_items", lambda *a, **k: pytest.fail("encoded again"))
+        patch.setattr(ray.data, "from_items", lambda *a, **k: pytest.fail("encoded again"))
         extract(broken, CHOICES, home, ray_two_cpus)
     assert FeatureStore.load(stores[CHOICES[0]]).has_image.sum() == shop.n_items - len(BROKEN)
 
