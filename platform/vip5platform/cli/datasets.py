@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
@@ -18,29 +17,15 @@ from vip5core.storage import writable_folder
 from vip5core.vocabulary import ID_SCHEMES
 
 
-def add_commands(commands: Any) -> None:
-    """Add the three commands to the parser of `vip5`."""
-    _add_prepare(
-        commands.add_parser(
-            "prepare",
-            help="prepare a dataset from raw files",
-            epilog=_sources(),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-    )
-    _add_describe(
-        commands.add_parser("describe", help="print statistics of a dataset and draw a sheet of sample items")
-    )
-    _add_images(commands.add_parser("images", help="download the images of a dataset's items"))
-
-
 def _sources() -> str:
     width = max(map(len, SOURCES))
     rows = [f"  {name:<{width}}  {source.files or 'generated, needs no files'}" for name, source in SOURCES.items()]
     return "sources and the files that --source must contain:\n" + "\n".join(rows)
 
 
-def _add_prepare(parser: argparse.ArgumentParser) -> None:
+def add_prepare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vip5 prepare`."""
+    parser.epilog, parser.formatter_class = _sources(), argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add(
         "dataset",
@@ -114,7 +99,8 @@ def _prepare(given: argparse.Namespace) -> int:
     return 0
 
 
-def _add_describe(parser: argparse.ArgumentParser) -> None:
+def add_describe(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vip5 describe`."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="a prepared dataset")
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="file for the sheet of sample items (default: DIR/sheet.png)"
@@ -137,7 +123,8 @@ def _describe(given: argparse.Namespace) -> int:
     return 0
 
 
-def _add_images(parser: argparse.ArgumentParser) -> None:
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vip5 images`."""
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help="a prepared dataset")
     add(
@@ -181,7 +168,7 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
 
 
 def _images(given: argparse.Namespace) -> int:
-    from vip5core.data.images.dataset_images import add_images
+    from vip5core.data.images.dataset_images import add_images as download
     from vip5platform.console import stage
     from vip5platform.report.datasets import print_images_summary
 
@@ -198,7 +185,7 @@ def _images(given: argparse.Namespace) -> int:
     folder = given.folder.resolve()
     downloads = given.downloads or folder.with_name(f"{folder.name}.downloads")
     with stage("images") as update:
-        added = add_images(folder, downloads, options, update)
+        added = download(folder, downloads, options, update)
     print_images_summary(added, downloads)
     return 0 if added.reasons.empty else 1
 

@@ -14,36 +14,35 @@ from vip5core.errors import UserError
 from vip5platform.options import Options
 
 
-def add_commands(commands: Any) -> None:
-    """Add the two commands to the parser of `vip5`."""
-    report = commands.add_parser("report", help="write and print the report of a study")
-    report.add_argument(
+def add_report(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vip5 report`."""
+    parser.add_argument(
         "study", metavar="STUDY", help="name of the study (reduction-ablation), or the folder of its report"
     )
-    _add_home(report)
-    report.set_defaults(run=_report)
-    compare = commands.add_parser(
-        "compare",
-        help="paired test between two runs",
-        epilog="Join runs that differ only in their seed by commas: vip5 compare a1,a2,a3 b1,b2,b3",
-    )
+    _add_home(parser)
+    parser.set_defaults(run=_report)
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vip5 compare`."""
+    parser.epilog = "Join runs that differ only in their seed by commas: vip5 compare a1,a2,a3 b1,b2,b3"
     for place in ("first", "second"):
-        compare.add_argument(
+        parser.add_argument(
             place,
             metavar="RUN",
             help="fingerprint of a trial (or a prefix of it), MLflow run id, or folder of a trial",
         )
-    compare.add_argument(
+    parser.add_argument(
         "--metric",
         action="append",
         metavar="NAME",
         help="metric to compare, such as test/sequential/ndcg_at_10 (default: the usual ones that both have)",
     )
-    _add_home(compare)
-    compare.add_argument(
+    _add_home(parser)
+    parser.add_argument(
         "--tracking-uri", metavar="URI", help="MLflow server or database (default: mlflow.db in --home)"
     )
-    compare.set_defaults(run=_compare)
+    parser.set_defaults(run=_compare)
 
 
 def _add_home(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,6 @@ import argparse
 import itertools
 from collections.abc import Sequence
 
-from vip5core.setting_docs import setting_descriptions
 from vip5platform.cli.exit import run_and_exit
 from vip5platform.declarations import Search, Study
 from vip5platform.environment import set_environment
@@ -34,6 +33,9 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _settings_help() -> str:
+    # Imported late: the `vip5` command imports this module too, and defining the settings takes a quarter of a second.
+    from vip5core.setting_docs import setting_descriptions
+
     lines = ["settings of a trial, for --set, --levels and searches:"]
     for group, settings in itertools.groupby(setting_descriptions(), key=lambda one: one.group):
         lines += ["", f"  {group.splitlines()[0]}"]

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from vip5platform.cli import datasets, studies
 from vip5platform.cli.exit import run_and_exit
 
+#: Every command with its help and the module that adds its arguments by `add_<command>`.
+_COMMANDS = {
+    "prepare": ("prepare a dataset from raw files", "datasets"),
+    "describe": ("print statistics of a dataset and draw a sheet of sample items", "datasets"),
+    "images": ("download the images of a dataset's items", "datasets"),
+    "report": ("write and print the report of a study", "studies"),
+    "compare": ("paired test between two runs", "studies"),
+}
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+
+def parser(given: str | None) -> argparse.ArgumentParser:
+    """A parser of all commands; `given` alone has its arguments, because importing what defines them takes a second."""
     parser = argparse.ArgumentParser(
         prog="vip5", description="Prepare datasets, and report and compare studies of VIP5."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    datasets.add_commands(commands)
-    studies.add_commands(commands)
+    for name, (text, module) in _COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        if name == given:
+            getattr(import_module(f"vip5platform.cli.{module}"), f"add_{name}")(command)
     return parser
 
 
@@ -25,5 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Exit codes: 0, done; 1, some images or trials are missing; 2, invalid arguments; 130, interrupted.
     """
-    given = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command = next((argument for argument in arguments if not argument.startswith("-")), None)
+    given = parser(command).parse_args(arguments)
     run_and_exit(lambda: given.run(given))

@@ -115,3 +115,44 @@ def test_preparing_does_without_torch(tmp_path: Path) -> None:
         "assert not {'torch', 'ray', 'mlflow', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+COMMANDS = ("prepare", "describe", "images", "report", "compare")
+
+
+def test_help_names_every_command_and_does_without_large_packages() -> None:
+    script = (
+        "import sys; from vip5platform.cli.vip5 import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as left: assert not left.code\n"
+        "assert not {'torch', 'pandas', 'scipy', 'rich', 'vip5core.config'} & set(sys.modules), sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert all(f"\n    {command}" in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_of_its_own(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said, _ = run(capsys, command, "--help")
+    assert code == 0
+    assert said.startswith(f"usage: vip5 {command} [-h]")
+    assert len(said.split("options:")[1].split("--")) > 2  # not its name alone
+
+
+def test_an_unknown_command_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, error = run(capsys, "prepar", "minimart")
+    assert code == 2
+    assert "invalid choice: 'prepar'" in error
+    assert all(command in error for command in COMMANDS)
+
+
+def test_the_help_of_a_sweep_does_without_large_packages() -> None:
+    script = (
+        "import sys; from vip5platform import Study, factor, main\n"
+        "study = Study(name='s', question='Which?', factors=(factor('encoder', 'RN50', 'RN101'),))\n"
+        "try: main(study, ['--help'])\n"
+        "except SystemExit as left: assert not left.code\n"
+        "assert not {'torch', 'pandas', 'scipy', 'rich', 'ray', 'mlflow'} & set(sys.modules), sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert "reduction_factor=8" in done.stdout
