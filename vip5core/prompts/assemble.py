@@ -110,7 +110,7 @@ class Assembler:
         read = np.repeat(reads, widths.reshape(-1))  # [P]
         for column, listed in lists.items():
             parts[read == column] = listed
-        sizes = np.where(parts < 0, self.layout.image_tokens, self.tables.lengths(np.maximum(parts, 0)))
+        sizes = np.where(parts < 0, self.layout.image_tokens, self.tables.sizes[np.maximum(parts, 0)])
         rows = np.repeat(np.arange(len(self.samples)), widths.sum(axis=1))
         return Parts(parts, sizes, rows, read == _HISTORY, _sums(sizes, rows, len(self.samples)))
 

@@ -100,7 +100,6 @@ class TrainingSampler:
         """The samples of a group, drawn column by column; each column has R rows."""
         subjects, choices = self.subjects[group], self.templates[group]
         templates = [choices[number] for number in rng.integers(len(choices), size=len(subjects)).tolist()]
-        separators = rng.integers(2, size=len(subjects)).tolist()
         histories: Iterable[np.ndarray | None] = repeat(None)
         candidates: Iterable[np.ndarray | None] = repeat(None)
         answers: Iterable[bool] = repeat(True)
@@ -108,6 +107,7 @@ class TrainingSampler:
             users, items = self.explanation_users[subjects], self.explanation_items[subjects]
             rows = subjects.tolist()
             return map(Sample, templates, users.tolist(), items.tolist(), histories, candidates, answers, rows)
+        separators = rng.integers(2, size=len(subjects)).tolist()
         begins, lengths = self.begins[subjects], self.lengths[subjects]
         if group in ("next_item", "next_check"):
             starts, targets = self.window(rng, lengths)
@@ -118,9 +118,8 @@ class TrainingSampler:
             targets = rng.integers(0, lengths)
         items = self.items[begins + targets]
         if group in ("next_check", "user_check"):
-            # The target with the answer yes or, equally often, a negative with the answer no.
+            # The target with the answer yes or, equally often, a negative, if there is any, with the answer no.
             yes = (rng.random(len(items)) < 0.5) | (self.negatives.available[subjects] == 0)
-            items = items.copy()
             items[~yes] = self.negatives.draw(rng, subjects[~yes], 1)[:, 0]
             answers = yes.tolist()
         elif group == "choice":

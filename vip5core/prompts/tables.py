@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import cast
 
@@ -90,9 +91,10 @@ class PromptTables:
         """The segment of row `row` of a section; items and users count from 1, the rest from 0."""
         return self.sections[section] + row - (section in ("item", "title", "user", "name"))
 
-    def lengths(self, segments: np.ndarray) -> np.ndarray:
-        """Tokens in each of `segments`."""
-        return self.offsets[segments + 1] - self.offsets[segments]
+    @functools.cached_property
+    def sizes(self) -> np.ndarray:
+        """The number of tokens of each segment. Shape: [segments]."""
+        return np.diff(self.offsets)
 
     def ids(self, segment: int) -> np.ndarray:
         """The token ids of one segment."""
