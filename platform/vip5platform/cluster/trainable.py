@@ -23,6 +23,7 @@ from vip5core.distributed import DistributedGroup
 from vip5core.home import Home
 from vip5core.trial.run import run_trial
 from vip5core.trial.spec import TrialSpec
+from vip5platform.cluster.arithmetic import check_precision
 
 #: The only parameter that Tune knows: a complete trial. Levels and searched settings are chosen before Tune sees it.
 TRIAL = "trial"
@@ -75,6 +76,7 @@ def _run_in_process(parameters: dict[str, Any], home: Home, storage: Path, devic
     spec = spec_of(parameters)
 
     def loop() -> None:
+        check_precision(spec.config.precision, device == "cuda")
         run_trial(spec, home, tune.report, device=device)
 
     TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0), run_config=_run_config(spec, storage)).fit()
@@ -85,6 +87,7 @@ def _run_in_group(parameters: dict[str, Any], home: Home, storage: Path, scaling
 
     def loop() -> None:
         device = ray.train.torch.get_device()
+        check_precision(spec.config.precision, device.type == "cuda")
         run_trial(spec, home, ray.train.report, group=DistributedGroup(), device=device)
 
     run_config = _run_config(spec, storage, [TuneReportCallback()])

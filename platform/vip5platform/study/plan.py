@@ -9,6 +9,7 @@ from typing import Any
 from vip5core.config import TrialConfig
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError, unknown_name
+from vip5platform.cluster.arithmetic import check_local_precision
 from vip5platform.declarations import Choice, Search, Study
 from vip5platform.options import INPUT_SETTINGS, Options
 
@@ -67,6 +68,7 @@ def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
         own = {key: value for key, value in settings.items() if key not in INPUT_SETTINGS}
         for seed in range(options.seeds):
             config = make_config({**common, **own, "seed": seed})
+            check_local_precision(config.precision, options)
             planned.append(PlannedTrial(cell, request, config))
     return planned
 
@@ -140,6 +142,8 @@ def plan_search(search: Search, options: Options) -> SearchPlan:
     first = {key: values[0] for key, values in tried.items()}
     # Each value is checked on its own, so that impossible ones are reported before anything is trained.
     configs = [make_config({**common, **first, key: value}) for key, values in tried.items() for value in values]
+    for config in configs:
+        check_local_precision(config.precision, options)
     with_images = [config for config in configs if config.uses_images]
     encoders = tried.get("encoder", [configs[0].encoder])
     weights = {config.encoder_weights for config in with_images}
