@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from mlflow import MlflowClient
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
@@ -25,6 +28,7 @@ from vip5platform.cluster.sasrec import SasrecTraining
 from vip5platform.console import say, stage, stages, warn
 from vip5platform.options import Options
 from vip5platform.study.timeline import Timeline
+from vip5platform.tracking import default_uri
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,10 @@ class Session:
         with stages() as add, self._pretrain(needs.backbones, resources.gpus, add) as pretrained:
             for dataset, choices in needs.features:
                 self._extract(dataset, choices, cluster, add)
+            self._sasrec.start(needs.baselines, resources.gpus)
+            if needs.backbones:
+                make_database(self.options.tracking_uri or default_uri(self.home))
             if needs.baselines:
-                self._sasrec.start(needs.baselines, resources.gpus)
                 self._wait_for_sasrec(add("SASRec"), pretrained.done)
             return pretrained.result()
 
@@ -161,3 +167,13 @@ class Session:
                     f"{choice.name}: {len(unreadable)} unreadable images (item {item}: {reason}, …), "
                     f"listed in {stores[choice] / 'ledger.parquet'}"
                 )
+
+
+def make_database(uri: str) -> None:
+    """Make the tables of a new MLflow database, which takes seconds, while other processes work."""
+    if not uri.startswith("sqlite:"):
+        return
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    with contextlib.suppress(Exception):  # what is wrong is told when the tracker opens it
+        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)

@@ -22,6 +22,7 @@ from mlflow.entities import Run
 from vip5platform import Study, factor, main
 from vip5platform.cli.vip5 import main as vip5
 from vip5platform.options import Options
+from vip5platform.study import session
 from vip5platform.study.run import run as run_declared
 from vip5platform.tracking import EXPERIMENT, default_uri
 
@@ -127,6 +128,7 @@ def test_a_study_trains_reports_and_records_its_trials(first):
     assert "popularity" in first.out
     assert "mlflow ui" in first.out
     assert len(finished_trials(first.home)) >= 2
+    assert "P5 stage + features" in first.out
     (folder,) = first.home.reports.glob("encoders-*")
     written = {"report.html", "report.md", "trials.csv", "comparisons.csv", "plot.png", "study.json"}
     assert {path.name for path in folder.iterdir()} == {*written, ".lock"}
@@ -153,8 +155,10 @@ def test_a_study_runs_once_and_widens(first, capsys):
     assert sorted(runs["status"]) == ["FINISHED"] * 3
     assert runs["parent"].notna().sum() == 2
 
-    # Again: nothing is trained, and it says so.
-    assert run(study("RN50", "ViT-B/32"), home) == 0
+    # Again: nothing is trained, and it says so; Ray is not even started.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "ray_session", pytest.fail)
+        assert run(study("RN50", "ViT-B/32"), home) == 0
     assert "nothing to train" in capsys.readouterr().out
     assert finished_trials(home) == trained
     assert len(child_runs(home)) == 3
