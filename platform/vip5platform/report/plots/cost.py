@@ -17,6 +17,7 @@ from vip5platform.report.plots.style import (
     LEVEL,
     abbreviate_ticks,
     clip_name,
+    keep_layout,
     label_points,
     new_figure,
     set_scales,
@@ -70,6 +71,7 @@ def _draw_cost(
     abbreviate_ticks(axes)
     named = _labelled_points(points, name, cost)
     label_points(axes, [points[place] for place in named], [colours[place] for place in named], points)
+    keep_layout(figure)
     return figure
 
 

@@ -78,11 +78,16 @@ Point = tuple[float, float, str]
 
 
 def label_points(axes: Axes, points: Sequence[Point], colours: Sequence[str], others: Sequence[Point] = ()) -> None:
-    """Label each point where the label overlaps no point (of `points` or `others`) and no other label."""
+    """Label each point where the label overlaps no point (of `points` or `others`) and no other label.
+
+    The layout is computed for this; `keep_layout` saves computing it again where nothing is added to the figure.
+    """
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     assert isinstance(figure.canvas, FigureCanvasAgg)
-    figure.canvas.draw()
+    layout = figure.get_layout_engine()
+    assert layout is not None
+    layout.execute(figure)
     renderer = figure.canvas.get_renderer()
     taken = [_box(*map(float, axes.transData.transform((x, y)))) for x, y, _ in [*points, *others]]
     frame = axes.get_window_extent(renderer).bounds
@@ -105,6 +110,11 @@ def label_points(axes: Axes, points: Sequence[Point], colours: Sequence[str], ot
         for _, _, note, _ in tries[1:]:
             note.remove()
         taken.append(tries[0][3])
+
+
+def keep_layout(figure: Figure) -> None:
+    """Keep the layout that `label_points` has computed: computing it takes as long as drawing the figure."""
+    figure.set_layout_engine("none")
 
 
 _PLACES = (
