@@ -8,6 +8,7 @@ Shape letters: B users, K beams, S source tokens, H heads, d head width, D model
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,8 +18,7 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Block, T5LayerCrossAttention, T5LayerFF, T5LayerSelfAttention
 
-from vip5core.model.layers import head_scale, hide_padding, norm, position_bias, project
-from vip5core.model.operations import attend
+from vip5core.t5 import attend, head_scale, hide_padding, norm, pad_together, position_bias, project
 
 #: The number of rows of logits computed at a time when only a few entries of each are needed: enough for an efficient
 #: matrix product, few enough to hold (256 × 32,128 floats are 33 MB).
@@ -45,11 +45,11 @@ class StepDecoder:
 
     Args:
         backbone: The T5, used in inference mode.
-        encoder_states: The encoder states after the final norm. Shape: [B, S, D].
-        attention_mask: 1 at source tokens, 0 at padding. Shape: [B, S].
+        states: The encoder states after the final norm, batch after batch, as `VIP5.encode` gives them. Shape: [N, D].
+        masks: 1 at the source tokens of each batch, 0 at padding. Shape of each: [users of the batch, its longest].
     """
 
-    def __init__(self, backbone: T5ForConditionalGeneration, encoder_states: Tensor, attention_mask: Tensor) -> None:
+    def __init__(self, backbone: T5ForConditionalGeneration, states: Tensor, masks: Sequence[Tensor]) -> None:
         self.backbone = backbone
         self.layers = [cast(_Layers, tuple(cast(T5Block, block).layer)) for block in backbone.decoder.block]
         config = backbone.config
@@ -58,12 +58,14 @@ class StepDecoder:
         self.eos_id, self.pad_id = cast(int, config.eos_token_id), cast(int, config.pad_token_id)
         self.heads = config.num_heads
         self.scale = head_scale(backbone)
-        self.users, self.device = len(encoder_states), encoder_states.device
-        self.mask = hide_padding(attention_mask)  # [B, 1, 1, S]
+        shapes = [mask.shape for mask in masks]
+        mask = pad_together(torch.cat([mask.flatten() for mask in masks]), shapes)
+        self.mask = hide_padding(mask)  # [B, 1, 1, S]
+        self.users, self.device = len(mask), mask.device
         self.caches = []
         for _, layer, _ in self.layers:
-            both = project(encoder_states, layer.EncDecAttention.k, layer.EncDecAttention.v)
-            keys, values = both.view(*both.shape[:2], 2, self.heads, -1).transpose(1, 3).unbind(2)
+            both = pad_together(project(states, layer.EncDecAttention.k, layer.EncDecAttention.v), shapes)
+            keys, values = both.view(*mask.shape, 2, self.heads, -1).transpose(1, 3).unbind(2)
             self.caches.append(_LayerCache(keys, values))
         self.bias = position_bias(backbone.decoder, _POSITIONS)  # [1, H, positions, positions]
         self.position = 0
@@ -151,7 +153,6 @@ class StepDecoder:
         wanted = tokens.flatten(0, 1).split(_ROWS_AT_A_TIME)
         start = 0
         for part, ids in zip(rows, wanted, strict=True):
-            # In place; PyTorch's `logsumexp` takes ten times as long on a CPU, longer than the matrix product.
             logits = self.logits(part)  # [rows, V]
             out[start : start + len(part)] = torch.log_softmax(logits, 1, out=logits).gather(1, ids)
             start += len(part)

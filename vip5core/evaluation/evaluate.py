@@ -17,7 +17,7 @@ from vip5core.errors import UserError
 from vip5core.evaluation.rank import ConstrainedRanker, PaperRanker, item_trie
 from vip5core.evaluation.results import ranking_rows, summarise, text_rows
 from vip5core.metrics import rank_of
-from vip5core.model import VIP5, target_losses
+from vip5core.model import VIP5, grouping_costs, target_losses
 from vip5core.prompts import (
     Batch,
     Layout,
@@ -27,7 +27,6 @@ from vip5core.prompts import (
     evaluation_samples,
     group_by_length,
     pad,
-    pad_together,
 )
 from vip5core.templates import TemplateSet
 from vip5core.vocabulary import RANKING_TASKS, TASKS
@@ -35,9 +34,6 @@ from vip5core.vocabulary import RANKING_TASKS, TASKS
 #: The most users and source tokens that are decoded together.
 _USERS_AT_A_TIME = {"cpu": 64, "cuda": 128}
 _TOKENS_AT_A_TIME = {"cpu": 16_384, "cuda": 32_768}
-
-#: The fixed cost of another length in the encoder, in source tokens.
-_OVERHEAD_TOKENS = {"cpu": 100, "cuda": 20_000}
 
 
 def questions(
@@ -137,7 +133,7 @@ class Evaluator:
 
     def _answer_task(self, model: VIP5, samples: Sequence[Sample], split: str, task: str) -> tuple[pd.DataFrame, float]:
         frames, total = [], 0.0
-        for batches in self._batches(samples, task, model.device):
+        for batches in self._batches(samples, task, model):
             asked = [samples[row] for batch in batches for row in batch.rows]
             with (
                 torch.autocast(model.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
@@ -146,34 +142,28 @@ class Evaluator:
                 encoded = model.encode(batches)
                 if split == "valid":  # the test reports no loss
                     total += float(target_losses(model.decode(batches, encoded), batches).sum())
-                states = pad_together(batches, encoded)
-                mask = pad_together(batches, torch.cat([batch.attention_mask.flatten() for batch in batches]))
-                if task in RANKING_TASKS:
-                    frames.append(self._rank(model, states, mask, asked, split))
-                else:
-                    frames.append(self._explain(model, states, mask, asked, split))
+                decoder = StepDecoder(model.backbone, encoded, [batch.attention_mask for batch in batches])
+                answer = self._rank if task in RANKING_TASKS else self._explain
+                frames.append(answer(decoder, asked, split))
         return pd.concat(frames, ignore_index=True), total
 
-    def _rank(
-        self, model: VIP5, states: torch.Tensor, mask: torch.Tensor, asked: list[Sample], split: str
-    ) -> pd.DataFrame:
-        lists = self.ranker(model, states, mask, asked, split)
+    def _rank(self, decoder: StepDecoder, asked: list[Sample], split: str) -> pd.DataFrame:
+        lists = self.ranker(decoder, asked, split)
         ranks = [rank_of(sample.item, ranked.items) for sample, ranked in zip(asked, lists, strict=True)]
         if isinstance(self.ranker, ConstrainedRanker):
             return ranking_rows(asked, split, ranks)
         return ranking_rows(asked, split, ranks, [r.invalid for r in lists], [r.duplicates for r in lists])
 
-    def _explain(
-        self, model: VIP5, states: torch.Tensor, mask: torch.Tensor, asked: list[Sample], split: str
-    ) -> pd.DataFrame:
-        ids = greedy(StepDecoder(model.backbone, states, mask), self.layout.max_target_tokens)
+    def _explain(self, decoder: StepDecoder, asked: list[Sample], split: str) -> pd.DataFrame:
+        ids = greedy(decoder, self.layout.max_target_tokens)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         rows = [sample.explanation_row for sample in asked]
         references = self.dataset.explanations["explanation"].iloc[rows].tolist()
         return text_rows(asked, split, [text.strip() for text in texts], references)
 
-    def _batches(self, samples: Sequence[Sample], task: str, device: torch.device) -> Iterator[list[Batch]]:
+    def _batches(self, samples: Sequence[Sample], task: str, model: VIP5) -> Iterator[list[Batch]]:
         """The samples in lists of batches that are decoded together, within the limits of users and tokens."""
+        device, costs = model.device, grouping_costs(model)
         if isinstance(self.ranker, ConstrainedRanker):
             self.ranker.trie = self.ranker.trie.to(device)
         compiled = compile_samples(samples, self.tables, self.layout)
@@ -188,6 +178,6 @@ class Evaluator:
             ):
                 end += 1
             rows = order[start:end]
-            groups = group_by_length(compiled.lengths[rows], _OVERHEAD_TOKENS[device.type])
+            groups = group_by_length(compiled.lengths[rows], costs)
             yield [pad(compiled, rows[group], self.tables, self.layout).to(device) for group in groups]
             start = end

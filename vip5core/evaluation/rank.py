@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from vip5core.data.dataset import Dataset
 from vip5core.decoding import BeamOptions, FreeExpansion, StepDecoder, Trie, TrieExpansion, beam_search
-from vip5core.model import VIP5
 from vip5core.prompts import PromptTables, Sample
 
 #: The official search: scored by the mean log-probability per token, stopped at K finished hypotheses.
@@ -65,14 +63,11 @@ class ConstrainedRanker:
             return None
         return np.stack([allowed_items(self.dataset, sample, split, self.exclude_history) for sample in samples])
 
-    def __call__(
-        self, model: VIP5, states: Tensor, mask: Tensor, samples: Sequence[Sample], split: str
-    ) -> list[RankedList]:
+    def __call__(self, decoder: StepDecoder, samples: Sequence[Sample], split: str) -> list[RankedList]:
         allowed = self.mask_allowed(samples, split)
         nodes = None
         if allowed is not None:
-            nodes = self.trie.open_nodes(torch.from_numpy(allowed).to(states.device))
-        decoder = StepDecoder(model.backbone, states, mask)
+            nodes = self.trie.open_nodes(torch.from_numpy(allowed).to(decoder.device))
         found = beam_search(decoder, TrieExpansion(self.trie, nodes), self.options)
         items = self.trie.item[found.nodes].tolist()
         return [RankedList([item for item in row if item]) for row in items]
@@ -92,10 +87,7 @@ class PaperRanker:
         self.n_items = n_items
         self.options = BeamOptions(num_beams, **PAPER_BEAMS)  # type: ignore[arg-type]
 
-    def __call__(
-        self, model: VIP5, states: Tensor, mask: Tensor, samples: Sequence[Sample], split: str
-    ) -> list[RankedList]:
-        decoder = StepDecoder(model.backbone, states, mask)
+    def __call__(self, decoder: StepDecoder, samples: Sequence[Sample], split: str) -> list[RankedList]:
         found = beam_search(decoder, FreeExpansion(), self.options)
         texts = self.tokenizer.batch_decode(found.tokens.flatten(0, 1), skip_special_tokens=True)
         K = self.options.num_beams

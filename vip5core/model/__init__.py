@@ -10,6 +10,7 @@ from vip5core.model.backbone import (
     save_backbone,
 )
 from vip5core.model.build import ParameterCount, build_vip5, count_parameters
+from vip5core.model.costs import capacity, grouping_costs
 from vip5core.model.loss import LENGTH_POWERS, target_losses
 from vip5core.model.mapping import MappingNetwork, RMSNorm
 from vip5core.model.tuning import TUNING_METHODS
@@ -27,9 +28,11 @@ __all__ = [
     "backbone_fingerprint",
     "build_vip5",
     "built_in_config",
+    "capacity",
     "count_parameters",
     "draw_extra_embeddings",
     "find_backbone",
+    "grouping_costs",
     "is_layer_norm",
     "load_backbone",
     "save_backbone",

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 
 from vip5core.errors import UserError
 from vip5core.vocabulary import SHARED
@@ -35,14 +35,13 @@ class Adapter(nn.Module):
         super().__init__()
         self.down = nn.Linear(d_model, bottleneck)
         self.up = nn.Linear(bottleneck, d_model)
-        self.activation = ACT2FN["gelu_new"]
         if identity_start:
             nn.init.zeros_(self.up.weight)
             nn.init.zeros_(self.up.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape: [..., D] to [..., D]."""
-        return self.up(self.activation(self.down(x)))
+        return self.up(F.gelu(self.down(x), approximate="tanh"))
 
 
 class ActiveTask:

@@ -1,6 +1,6 @@
 """VIP5: a T5 that reads prompts with images.
 
-Several batches are read at once: see `vip5core.model.layers`.
+Several batches are read at once: see `vip5core.t5`.
 
 Shape letters: B prompts, L source tokens, T target tokens, M images, n image tokens per image, D model width,
 V vocabulary, N source tokens of all batches, C target tokens of all batches.
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
 from vip5core.model.adapters import ActiveTask
-from vip5core.model.layers import head_scale, run_decoder, run_encoder
 from vip5core.model.mapping import MappingNetwork
 from vip5core.prompts import Batch
+from vip5core.t5 import head_scale, run_decoder, run_encoder
 
 WHOLE_WORDS = 1024  # as many words as a prompt can have tokens
 CATEGORIES = 2  # text, image

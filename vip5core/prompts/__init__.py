@@ -1,6 +1,14 @@
 """Prompts: tokenised texts, sampling, and batches of tensors."""
 
-from vip5core.prompts.batches import IGNORED, Batch, Capacity, group_by_length, micro_batches, pad, pad_together
+from vip5core.prompts.batches import (
+    IGNORED,
+    Batch,
+    Capacity,
+    GroupingCosts,
+    group_by_length,
+    micro_batches,
+    pad,
+)
 from vip5core.prompts.compile import CompiledSamples, compile_samples
 from vip5core.prompts.prompt import Layout, Sample
 from vip5core.prompts.sampling import WINDOWS, TrainingSampler, evaluation_samples
@@ -14,6 +22,7 @@ __all__ = [
     "Batch",
     "Capacity",
     "CompiledSamples",
+    "GroupingCosts",
     "Layout",
     "PromptTables",
     "Sample",
@@ -25,6 +34,5 @@ __all__ = [
     "load_tokenizer",
     "micro_batches",
     "pad",
-    "pad_together",
     "train_tokenizer",
 ]

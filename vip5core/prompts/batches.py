@@ -5,7 +5,6 @@ Shape letters: B prompts, L source tokens, T target tokens, M images in the batc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,66 +60,78 @@ class Batch:
 
 def pad(compiled: CompiledSamples, rows: np.ndarray, tables: PromptTables, layout: Layout) -> Batch:
     """Pad the given rows into one batch."""
-    lengths, ends = compiled.lengths[rows], np.cumsum(compiled.lengths)
-    width = int(lengths.max())
-    here = np.arange(width)[None, :] < lengths[:, None]  # [B, L]
-    source = ((ends[rows] - lengths)[:, None] + np.arange(width)[None, :])[here]  # [tokens]
-    input_ids = np.full(here.shape, tables.pad, dtype=np.int64)
-    input_ids[here] = compiled.tokens[source]
-    starts = np.zeros(here.shape, dtype=np.int64)
-    starts[here] = compiled.starts[source]
-    whole_word_ids = np.cumsum(starts, axis=1) * here
+    lengths, target_lengths = compiled.lengths[rows], compiled.target_lengths[rows]
+    here, source = _places(compiled.begins[rows], lengths)  # [B, L]
+    items = np.where(here, compiled.items[source], 0)
+    whole_word_ids = np.cumsum(compiled.starts[source], axis=1) * here
     whole_word_ids[np.arange(len(rows)), lengths - 1] = 0  # </s> belongs to no word
-    items = np.zeros(here.shape, dtype=np.int64)
-    items[here] = compiled.items[source]
     positions = np.flatnonzero(items).reshape(-1, max(layout.image_tokens, 1))  # [M, image tokens]
-
-    target_lengths, target_ends = compiled.target_lengths[rows], np.cumsum(compiled.target_lengths)
-    there = np.arange(int(target_lengths.max()))[None, :] < target_lengths[:, None]  # [B, T]
-    labels = np.full(there.shape, IGNORED, dtype=np.int64)
-    labels[there] = compiled.target_tokens[
-        ((target_ends[rows] - target_lengths)[:, None] + np.arange(there.shape[1])[None, :])[there]
-    ]
+    there, target = _places(compiled.target_begins[rows], target_lengths)  # [B, T]
     tasks = set(compiled.tasks[rows].tolist())
     return Batch(
-        input_ids=torch.from_numpy(input_ids),
+        input_ids=torch.from_numpy(np.where(here, compiled.tokens[source], tables.pad)).long(),
         whole_word_ids=torch.from_numpy(whole_word_ids),
         category_ids=torch.from_numpy((items > 0).astype(np.int64)),
         attention_mask=torch.from_numpy(here.astype(np.int64)),
-        image_items=torch.from_numpy(items.reshape(-1)[positions[:, 0]]),
+        image_items=torch.from_numpy(items.reshape(-1)[positions[:, 0]]).long(),
         image_positions=torch.from_numpy(positions),
-        labels=torch.from_numpy(labels),
+        labels=torch.from_numpy(np.where(there, compiled.target_tokens[target], IGNORED)).long(),
         target_positions=torch.from_numpy(np.flatnonzero(there)),
         rows=rows,
         task=tasks.pop() if len(tasks) == 1 else "mixed",
     )
 
 
-def group_by_length(lengths: np.ndarray, overhead: float) -> list[np.ndarray]:
+def _places(begins: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether there is a token at each position of padded rows, and where it is in a ragged array; 0 at padding."""
+    columns = np.arange(int(lengths.max()))
+    here = columns < lengths[:, None]
+    return here, np.where(here, begins[:, None] + columns, 0)
+
+
+@dataclass(frozen=True)
+class GroupingCosts:
+    """What it costs to compute prompts of different lengths together or apart, in tokens that take as long.
+
+    Attributes:
+        group: The cost of a group of its own.
+        masked_pair: The cost of each pair of tokens of a prompt if there are shorter ones in its group, whose padding a
+            mask then hides from attention.
+    """
+
+    group: float
+    masked_pair: float = 0.0
+
+
+def group_by_length(lengths: np.ndarray, costs: GroupingCosts) -> list[np.ndarray]:
     """Split rows into the groups that are cheapest to compute if each is padded to its longest row.
 
-    A group of n rows costs n · (its longest row) + `overhead`; the best split of the sorted rows is found exactly, by
-    dynamic programming.
+    A group of n rows costs n · (its longest row) and what `costs` say; the best split of the sorted rows is found
+    exactly, by dynamic programming.
 
     Args:
         lengths: The number of tokens of each row. Shape: [B].
-        overhead: The fixed cost of a group, in tokens.
+        costs: The costs of groups and masks.
 
     Returns:
         The row numbers of each group, shorter rows first.
     """
+    widths, counts = np.unique(lengths, return_counts=True)  # rows of equal length stay together
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    rows_cost = widths * (1 + widths * costs.masked_pair)  # of each row of a group as wide as this
+    unmasked = costs.group + counts * widths  # of a group of equal lengths
+    best = np.zeros(len(ends))  # best[j]: cost of the rows of the first j widths
+    cut = np.zeros(len(ends), dtype=np.int64)
+    for j in range(1, len(ends)):
+        total = best[:j] + (ends[j] - ends[:j]) * rows_cost[j - 1] + costs.group
+        total[j - 1] = best[j - 1] + unmasked[j - 1]
+        cut[j] = int(total.argmin())
+        best[j] = total[cut[j]]
     order = np.argsort(lengths, kind="stable")
-    ordered = lengths[order].astype(np.float64)
-    best = np.zeros(len(order) + 1)  # best[j]: cost of the first j rows
-    cut = np.zeros(len(order) + 1, dtype=np.int64)
-    for j in range(1, len(order) + 1):
-        costs = best[:j] + (j - np.arange(j)) * ordered[j - 1] + overhead
-        cut[j] = int(costs.argmin())
-        best[j] = costs[cut[j]]
     groups = []
-    end = len(order)
+    end = len(widths)
     while end:
-        groups.append(order[cut[end] : end])
+        groups.append(order[ends[cut[end]] : ends[end]])
         end = cut[end]
     return groups[::-1]
 
@@ -150,8 +161,8 @@ def micro_batches(
     tables: PromptTables,
     layout: Layout,
     capacity: Capacity,
+    costs: GroupingCosts,
     *,
-    overhead: float,
     by_task: bool = False,
 ) -> list[list[Batch]]:
     """Split a step's mixed prompts into batches of similar length, and these into lists that are computed together.
@@ -165,7 +176,7 @@ def micro_batches(
         tables: The dataset's texts, tokenised.
         layout: The layout of prompts.
         capacity: How much is computed together.
-        overhead: The fixed cost of a batch, in tokens; see `group_by_length`.
+        costs: The costs by which prompts are grouped.
         by_task: Whether prompts of one task only are computed together, as adapters for each task need.
 
     Returns:
@@ -178,7 +189,7 @@ def micro_batches(
     together: list[list[Batch]] = []
     for part in parts:
         free = 0.0  # the share of the capacity that the last list has left
-        for group in group_by_length(compiled.lengths[part], overhead):
+        for group in group_by_length(compiled.lengths[part], costs):
             members = part[group]
             while len(members):
                 share = 1 / capacity.prompts(int(compiled.lengths[members].max()))
@@ -190,24 +201,3 @@ def micro_batches(
                 free -= share * len(members[:fitting])
                 members = members[fitting:]
     return together
-
-
-def pad_together(batches: Sequence[Batch], values: Tensor) -> Tensor:
-    """The values of the tokens of several batches as one padded batch, zero at padding.
-
-    Args:
-        batches: The batches.
-        values: One after the other. Shape: [tokens of all batches, padding included, ...].
-
-    Returns:
-        Shape: [prompts of all batches, longest L, ...].
-    """
-    shapes = [batch.input_ids.shape for batch in batches]
-    if len(batches) == 1:
-        return values.view(*shapes[0], *values.shape[1:])
-    padded = values.new_zeros(sum(shape[0] for shape in shapes), max(shape[1] for shape in shapes), *values.shape[1:])
-    row = 0
-    for shape, part in zip(shapes, values.split([shape.numel() for shape in shapes]), strict=True):
-        padded[row : row + shape[0], : shape[1]] = part.view(*shape, *part.shape[1:])
-        row += shape[0]
-    return padded

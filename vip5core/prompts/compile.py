@@ -5,6 +5,7 @@ Shape letters: B prompts.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,16 @@ class CompiledSamples:
     target_tokens: np.ndarray  # [target tokens], int32
     target_lengths: np.ndarray  # [B]
     tasks: np.ndarray  # [B], str
+
+    @functools.cached_property
+    def begins(self) -> np.ndarray:
+        """Where each prompt begins in `tokens`. Shape: [B]."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    @functools.cached_property
+    def target_begins(self) -> np.ndarray:
+        """Where each target begins in `target_tokens`. Shape: [B]."""
+        return np.cumsum(self.target_lengths) - self.target_lengths
 
 
 def compile_samples(samples: Sequence[Sample], tables: PromptTables, layout: Layout) -> CompiledSamples:

@@ -19,10 +19,9 @@ from vip5core.distributed import WorkerGroup
 from vip5core.errors import DivergedError
 from vip5core.evaluation.evaluate import Evaluator
 from vip5core.metrics import metric
-from vip5core.model import VIP5, target_losses
+from vip5core.model import VIP5, capacity, grouping_costs, target_losses
 from vip5core.profiling import PeakMemory, Stopwatch
 from vip5core.prompts import (
-    Capacity,
     CompiledSamples,
     Layout,
     PromptTables,
@@ -34,16 +33,6 @@ from vip5core.storage import atomic_file
 from vip5core.training.optim import Optimizer
 
 Report = Callable[[dict[str, float]], None]
-
-#: The fixed cost of another length in a step, in parameters times tokens: with a small backbone, or on a GPU, a few
-#: more calls take as long as many tokens of padding.
-_OVERHEAD_WORK = {"cpu": 1e7, "cuda": 1e11}
-
-#: The part of that cost that grows with the model, in tokens.
-_OVERHEAD_TOKENS = 10
-
-#: The most numbers that are kept at a time for the backward pass, about 1 GB and 8 GB.
-_KEPT = {"cpu": 2**28, "cuda": 2**31}
 
 #: The number of steps whose prompts are compiled together.
 _STEPS_AT_A_TIME = 64
@@ -203,7 +192,7 @@ def accumulate(
             data.tables,
             data.layout,
             capacity(model),
-            overhead=_OVERHEAD_TOKENS + _OVERHEAD_WORK[device.type] / work_per_token(model),
+            grouping_costs(model),
             by_task=config.adapter_sharing == "per_task",
         )
     for piece in pieces:
@@ -214,23 +203,6 @@ def accumulate(
         loss.backward()
         total += loss.detach()
     return total
-
-
-def work_per_token(model: VIP5) -> int:
-    """The number of parameters that each source token is multiplied with: those of the encoder's blocks."""
-    return sum(p.numel() for p in model.backbone.encoder.block.parameters())
-
-
-def capacity(model: VIP5) -> Capacity:
-    """How many prompts are trained on together: about what their backward pass needs in memory."""
-    config = model.backbone.config
-    inner = config.num_heads * config.d_kv
-    per_layer = 8 * config.d_model + 5 * inner + 2 * config.d_ff
-    return Capacity(
-        limit=_KEPT[model.device.type],
-        per_token=config.num_layers * per_layer,
-        per_pair=config.num_layers * config.num_heads,
-    )
 
 
 def _save(path: Path, model: VIP5, optimizer: Optimizer, fitted: FitResult) -> None:

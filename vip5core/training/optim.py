@@ -45,7 +45,7 @@ class Optimizer:
         self.adam = torch.optim.AdamW(
             [{"params": ps, "lr": rate, "weight_decay": decay} for (rate, decay), ps in groups.items()],
             betas=_BETAS,
-            foreach=True,
+            fused=True,
         )
         self.total_steps = total_steps
         self.warmup_steps = int(total_steps * options.warmup)

@@ -12,7 +12,6 @@ from support.tiny import random_backbone
 from transformers import T5ForConditionalGeneration
 
 from vip5core.decoding import BeamOptions, FreeExpansion, StepDecoder, Trie, TrieExpansion, beam_search, greedy
-from vip5core.prompts import pad_together
 
 EOS = 1
 
@@ -110,7 +109,7 @@ def test_constrained_search_equals_generate(
     options = BeamOptions(num_beams, length_penalty, early_stopping, max_new_tokens=6)
 
     ours = beam_search(
-        StepDecoder(backbone, states, mask),
+        StepDecoder(backbone, states.flatten(0, 1), [mask]),
         TrieExpansion(trie, trie.open_nodes(allowed) if restricted else None),
         options,
     )
@@ -136,7 +135,7 @@ def test_free_search_equals_generate(num_beams: int, early_stopping: bool) -> No
     backbone = random_backbone(5)
     states, mask = encode(backbone, 4, 5)
     options = BeamOptions(num_beams, 1.0, early_stopping, max_new_tokens=9)
-    ours = beam_search(StepDecoder(backbone, states, mask), FreeExpansion(), options)
+    ours = beam_search(StepDecoder(backbone, states.flatten(0, 1), [mask]), FreeExpansion(), options)
     from transformers.modeling_outputs import BaseModelOutput
 
     theirs = backbone.generate(
@@ -163,7 +162,7 @@ def run_official_protocol(name: str, num_beams: int, max_length: int) -> tuple[n
     model, batch = golden.model(), golden.batch()
     model.features = golden.features()
     with torch.inference_mode():
-        decoder = StepDecoder(model.backbone, pad_together([batch], model.encode([batch])), batch.attention_mask)
+        decoder = StepDecoder(model.backbone, model.encode([batch]), [batch.attention_mask])
         found = beam_search(decoder, FreeExpansion(), BeamOptions(num_beams, 1.0, True, max_length - 1))
     tokens = found.tokens.flatten(0, 1).numpy()
     return np.concatenate([np.zeros((len(tokens), 1), dtype=np.int64), tokens], axis=1), found.scores.flatten().numpy()
@@ -188,7 +187,7 @@ def test_greedy_reproduces_the_official_texts(name: str) -> None:
     expected = golden.arrays["gen/greedy/ids"]
     with torch.inference_mode(), model.adapters_of(batch.task):
         texts = greedy(
-            StepDecoder(model.backbone, pad_together([batch], model.encode([batch])), batch.attention_mask),
+            StepDecoder(model.backbone, model.encode([batch]), [batch.attention_mask]),
             expected.shape[1] - 1,
         )
     np.testing.assert_array_equal(texts.numpy(), expected[:, 1:])
@@ -200,7 +199,9 @@ def test_search_as_wide_as_the_catalogue_is_the_exact_ranking() -> None:
     states, mask = encode(backbone, 2, 3)
     sequences = catalogue(rng, 50)
     trie = Trie.build(sequences, range(1, 51), EOS)
-    exact = beam_search(StepDecoder(backbone, states, mask), TrieExpansion(trie), BeamOptions(num_beams=50))
+    exact = beam_search(
+        StepDecoder(backbone, states.flatten(0, 1), [mask]), TrieExpansion(trie), BeamOptions(num_beams=50)
+    )
     from transformers.modeling_outputs import BaseModelOutput
 
     for user in range(2):

@@ -17,41 +17,49 @@ from vip5core.model import target_losses
 from vip5core.prompts import (
     Capacity,
     CompiledSamples,
+    GroupingCosts,
     Layout,
     PromptTables,
     compile_samples,
     group_by_length,
     micro_batches,
     pad,
-    pad_together,
 )
 from vip5core.templates import default_templates
 
 TABLES = cast(PromptTables, SimpleNamespace(pad=0))
 
 
-def cost(groups: list[np.ndarray], lengths: np.ndarray, overhead: float) -> float:
-    return sum(len(group) * lengths[group].max() + overhead for group in groups)
+def cost(groups: list[np.ndarray], lengths: np.ndarray, overhead: float, masked_pair: float) -> float:
+    total = 0.0
+    for group in groups:
+        longest, masked = lengths[group].max(), lengths[group].min() < lengths[group].max()
+        total += overhead + len(group) * (longest + masked * masked_pair * longest**2)
+    return total
 
 
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.floats(0, 200))
-def test_grouping_is_as_cheap_as_the_best_of_all_cuts(row_lengths: list[int], overhead: float) -> None:
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.floats(0, 200), st.floats(0, 0.5))
+def test_grouping_is_as_cheap_as_the_best_of_all_cuts(
+    row_lengths: list[int], overhead: float, masked_pair: float
+) -> None:
     lengths = np.array(row_lengths)
-    groups = group_by_length(lengths, overhead)
+    groups = group_by_length(lengths, GroupingCosts(overhead, masked_pair))
     assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
     order = np.argsort(lengths)
     inner = range(1, len(lengths))
     best = min(
-        cost(np.split(order, cuts), lengths, overhead) for n in range(len(lengths)) for cuts in combinations(inner, n)
+        cost(np.split(order, cuts), lengths, overhead, masked_pair)
+        for n in range(len(lengths))
+        for cuts in combinations(inner, n)
     )
-    assert abs(cost(groups, lengths, overhead) - best) < 1e-6
+    assert abs(cost(groups, lengths, overhead, masked_pair) - best) < 1e-6
 
 
 def test_overhead_decides_between_one_group_and_many() -> None:
     lengths = np.array([30, 500, 31, 480, 30])
-    assert len(group_by_length(lengths, 0.0)) == 4  # equal lengths stay together
-    assert len(group_by_length(lengths, 1e6)) == 1
-    assert [sorted(group.tolist()) for group in group_by_length(lengths, 100.0)] == [[0, 2, 4], [1, 3]]
+    assert len(group_by_length(lengths, GroupingCosts(0.0))) == 4  # equal lengths stay together
+    assert len(group_by_length(lengths, GroupingCosts(1e6))) == 1
+    assert [sorted(group.tolist()) for group in group_by_length(lengths, GroupingCosts(100.0))] == [[0, 2, 4], [1, 3]]
 
 
 def test_micro_batches_give_the_gradient_of_one_padded_batch(shop: Dataset) -> None:
@@ -63,7 +71,7 @@ def test_micro_batches_give_the_gradient_of_one_padded_batch(shop: Dataset) -> N
     compiled = compile_samples(samples, inputs.tables, layout)
     rows = np.arange(len(samples))
     one = [[pad(compiled, rows, inputs.tables, layout)]]
-    several = micro_batches(compiled, rows, inputs.tables, layout, Capacity(200.0, 1.0, 0.0), overhead=20.0)
+    several = micro_batches(compiled, rows, inputs.tables, layout, Capacity(200.0, 1.0, 0.0), GroupingCosts(20.0))
     assert len(several) > 2
     assert max(map(len, several)) > 1
     read = [batch for together in several for batch in together]
@@ -87,12 +95,12 @@ def test_tasks_are_kept_apart_if_each_has_its_adapter(shop: Dataset) -> None:
     samples = [random_sample(template, shop, rng) for template in default_templates().templates.values()]
     compiled, rows = compile_samples(samples, inputs.tables, layout), np.arange(len(samples))
     everything = Capacity(1e9, 1.0, 1.0)
-    pieces = micro_batches(compiled, rows, inputs.tables, layout, everything, overhead=1e9, by_task=True)
+    pieces = micro_batches(compiled, rows, inputs.tables, layout, everything, GroupingCosts(1e9), by_task=True)
     assert [len(batches) for batches in pieces] == [1, 1, 1]
     assert sorted(batches[0].task for batches in pieces) == ["direct", "explanation", "sequential"]
     for (batch,) in pieces:
         assert {samples[row].template.task for row in batch.rows} == {batch.task}
-    ((mixed,),) = micro_batches(compiled, rows, inputs.tables, layout, everything, overhead=1e9)
+    ((mixed,),) = micro_batches(compiled, rows, inputs.tables, layout, everything, GroupingCosts(1e9))
     assert mixed.task == "mixed"
 
 
@@ -103,9 +111,8 @@ def test_tasks_are_kept_apart_if_each_has_its_adapter(shop: Dataset) -> None:
 )
 def test_what_is_computed_together_stays_within_the_capacity(lengths: list[int], limit: float, per_pair: float) -> None:
     compiled, capacity = made_up(lengths), Capacity(limit, 1.0, per_pair)
-    pieces = micro_batches(
-        compiled, np.arange(len(lengths)), TABLES, Layout(0, np.zeros(1, bool)), capacity, overhead=5
-    )
+    rows, layout = np.arange(len(lengths)), Layout(0, np.zeros(1, bool))
+    pieces = micro_batches(compiled, rows, TABLES, layout, capacity, GroupingCosts(5.0))
     assert sorted(row for batches in pieces for batch in batches for row in batch.rows) == list(range(len(lengths)))
     for batches in pieces:
         kept = sum(b.input_ids.numel() * (1 + per_pair * b.input_ids.shape[1]) for b in batches)
@@ -124,12 +131,3 @@ def made_up(lengths: list[int]) -> CompiledSamples:
         target_lengths=np.ones(len(lengths), np.int64),
         tasks=np.full(len(lengths), "sequential"),
     )
-
-
-def test_several_batches_are_padded_together() -> None:
-    layout = Layout(0, np.zeros(1, bool))
-    compiled = made_up([2, 3, 3])
-    batches = [pad(compiled, np.array(rows), TABLES, layout) for rows in ([0], [2, 1])]
-    values = torch.arange(8.0)
-    assert pad_together(batches, values).tolist() == [[0, 1, 0], [2, 3, 4], [5, 6, 7]]
-    assert pad_together(batches[1:], values[2:]).tolist() == [[2, 3, 4], [5, 6, 7]]

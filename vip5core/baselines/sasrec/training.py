@@ -25,7 +25,7 @@ from vip5core.errors import DivergedError
 from vip5core.metrics import UNRANKED, metric, rank_by_score
 from vip5core.profiling import Stopwatch
 from vip5core.progress import Progress, no_progress
-from vip5core.prompts import group_by_length
+from vip5core.prompts import GroupingCosts, group_by_length
 
 #: The fixed cost of a micro-batch, in items.
 _OVERHEAD_ITEMS = 200
@@ -135,7 +135,7 @@ def _train_epoch(
         items = int(lengths.sum())
         optimizer.zero_grad()
         # Micro-batches of similar length save padding; their gradients add up to that of the batch.
-        for group in group_by_length(lengths, _OVERHEAD_ITEMS):
+        for group in group_by_length(lengths, GroupingCosts(_OVERHEAD_ITEMS)):
             total += _backward(model, [training[users[row]] for row in group], items)
         optimizer.step()
         count += items

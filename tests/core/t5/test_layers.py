@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
 from vip5core.config import ModelOptions
-from vip5core.model.layers import head_scale, run_decoder, run_encoder
 from vip5core.model.tuning import apply_tuning
+from vip5core.t5 import head_scale, pad_together, run_decoder, run_encoder
 
 LENGTHS = ([4, 4, 4], [9, 6], [1])
 
@@ -55,3 +55,9 @@ def test_logits_and_gradients_of_several_batches_equal_those_of_transformers(tun
         assert (mine is None) == (other is None)
         if mine is not None:
             torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4 * float(other.abs().max()))
+
+
+def test_several_batches_are_padded_together() -> None:
+    values, shapes = torch.arange(8.0), [torch.Size((1, 2)), torch.Size((2, 3))]
+    assert pad_together(values, shapes).tolist() == [[0, 1, 0], [2, 3, 4], [5, 6, 7]]
+    assert pad_together(values[2:], shapes[1:]).tolist() == [[2, 3, 4], [5, 6, 7]]

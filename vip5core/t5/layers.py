@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Attention, T5DenseActDense, T5LayerFF, T5Stack
 
-from vip5core.model.operations import add_dropped, attend, dropout, relu_dropped, rms_norm
+from vip5core.t5.operations import add_dropped, attend, dropout, relu_dropped, rms_norm
 
 #: A bias that no attention weight survives, for masked positions.
 _HIDDEN = torch.finfo(torch.float32).min / 2
@@ -106,6 +106,27 @@ def hide_padding(mask: Tensor) -> Tensor | None:
     if mask.device.type == "cpu" and bool(mask.all()):  # elsewhere, reading it would make the CPU wait
         return None
     return (1 - mask[:, None, None, :].float()) * _HIDDEN
+
+
+def pad_together(values: Tensor, shapes: Sequence[torch.Size]) -> Tensor:
+    """The values of the tokens of several batches as those of one padded batch, zero at its padding.
+
+    Args:
+        values: Batch after batch. Shape: [N, ...].
+        shapes: [B, L] of each batch.
+
+    Returns:
+        Shape: [prompts of all batches, longest L, ...].
+    """
+    if len(shapes) == 1:
+        return values.view(*shapes[0], *values.shape[1:])
+    prompts, longest = sum(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
+    padded = values.new_zeros(prompts, longest, *values.shape[1:])
+    row = 0
+    for (count, length), part in zip(shapes, _split(values, shapes), strict=True):
+        padded[row : row + count, :length] = part.view(count, length, *part.shape[1:])
+        row += count
+    return padded
 
 
 def self_attention(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vip5core.model.operations import add_dropped, attend, dropout, relu_dropped, rms_norm
+from vip5core.t5 import add_dropped, attend, dropout, relu_dropped, rms_norm
 
 DROPPING: dict[str, Callable[[Tensor, float], Tensor]] = {
     "dropout": dropout,
