@@ -1,14 +1,8 @@
 """VIP5 on an unmodified T5: mapping network, adapters, tuning methods, backbones and the loss."""
 
+from vip5core.backbones import find_backbone
 from vip5core.model.adapters import POSITIONS, is_layer_norm
-from vip5core.model.backbone import (
-    Backbone,
-    backbone_fingerprint,
-    built_in_config,
-    find_backbone,
-    load_backbone,
-    save_backbone,
-)
+from vip5core.model.backbone import Backbone, built_in_config, load_backbone, save_backbone
 from vip5core.model.build import ParameterCount, build_vip5, count_parameters
 from vip5core.model.costs import capacity, grouping_costs
 from vip5core.model.loss import LENGTH_POWERS, target_losses
@@ -25,7 +19,6 @@ __all__ = [
     "MappingNetwork",
     "ParameterCount",
     "RMSNorm",
-    "backbone_fingerprint",
     "build_vip5",
     "built_in_config",
     "capacity",

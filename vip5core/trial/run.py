@@ -9,13 +9,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from vip5core.backbones import backbone_fingerprint
 from vip5core.data.dataset import open_dataset
 from vip5core.data.feature_store import FeatureStore
 from vip5core.distributed import WorkerGroup
 from vip5core.evaluation.probe import probe
 from vip5core.fingerprint import code_version
 from vip5core.home import Home
-from vip5core.model import VIP5, backbone_fingerprint, count_parameters, load_backbone
+from vip5core.model import VIP5, count_parameters, load_backbone
 from vip5core.prompts import PromptTables, load_tokenizer
 from vip5core.templates import default_templates
 from vip5core.training.loop import FitResult, Report, fit, load_trainable

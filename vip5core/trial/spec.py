@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vip5core.backbones import backbone_fingerprint
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import open_dataset
 from vip5core.errors import UserError
 from vip5core.home import Home
-from vip5core.model import backbone_fingerprint
 from vip5core.trial.result import has_result
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vip5core.backbones import backbone_fingerprint
 from vip5core.data.sources import dataset_folder, options_of
 from vip5core.fingerprint import canonical_json, code_version, fingerprint
 from vip5core.home import Home
-from vip5core.model import backbone_fingerprint
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options
 from vip5platform.search import search_key

@@ -10,10 +10,11 @@ import torch
 from support.shop import fresh_backbone, small_config
 from transformers import BertConfig, BertModel
 
+from vip5core.backbones import backbone_fingerprint, find_backbone
 from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
 from vip5core.home import Home
-from vip5core.model import backbone_fingerprint, find_backbone, load_backbone, save_backbone
+from vip5core.model import load_backbone, save_backbone
 from vip5core.trial.components import TrialComponents
 
 
@@ -78,7 +79,7 @@ def test_a_failed_download_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.
     def fail(*_: object, **__: object) -> None:
         raise ConnectionError("no route\nto the hub")
 
-    monkeypatch.setattr("vip5core.model.backbone.snapshot_download", fail)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
     with pytest.raises(UserError, match=r"is not a folder and cannot be downloaded .* \(no route\): give the folder"):
         find_backbone("someone/t5", Home(tmp_path))
     assert not list(tmp_path.rglob("*t5*"))
