@@ -18,6 +18,9 @@ TRIAL_ROOTS = ("vip5core.trial.run", "vip5core.trial.p5_stage", "vip5core.encode
 #: Where the training of SASRec starts.
 SASREC_ROOTS = ("vip5core.baselines.sasrec",)
 
+#: Where the answers of the baselines that are not trained come from.
+SIMPLE_BASELINE_ROOTS = ("vip5core.baselines.simple",)
+
 #: Where the preparation of a dataset starts.
 PREPARATION_ROOTS = ("vip5core.data.sources",)
 

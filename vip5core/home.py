@@ -14,7 +14,7 @@ class Home:
         features/{key}/                feature stores; features/shards/{encoder}/ what they are assembled from
         backbones/{name}-{key}/        backbones, made here or downloaded
         trials/{fingerprint}/          finished trials; .replaced/ keeps earlier results of trials that were run again
-        baselines/sasrec-{key}/        trained baselines
+        baselines/{name}-{key}/        the answers of baselines
         searches/{key}.log             Optuna's journal of each search
         reports/{name}-{key}/          one study's or search's record and report
         mlflow.db, mlartifacts/        MLflow, where there is no server

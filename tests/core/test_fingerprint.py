@@ -124,7 +124,7 @@ def test_what_may_change_a_number_changes_the_identity(copy: Path, file: str, ol
 
 
 def test_a_changed_baseline_is_trained_again_and_no_trial_is(copy: Path) -> None:
-    edit(copy / "baselines/sasrec/network.py", "width: int = 64", "width: int = 32")
+    edit(copy / "baselines/identity.py", "width: int = 64", "width: int = 32")
     assert hash_code(copy, TRIAL_ROOTS) == code_version()
     assert hash_code(copy, SASREC_ROOTS) != code_identity(*SASREC_ROOTS)
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
+from vip5core.baselines.identity import simple_folder
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
+from vip5core.evaluation.evaluate import questions
 from vip5core.evaluation.rank import allowed_items
 from vip5core.evaluation.results import ranking_rows, summarise, text_rows
+from vip5core.fingerprint import SIMPLE_BASELINE_ROOTS, code_identity
+from vip5core.home import Home
 from vip5core.metrics import rank_by_score
 from vip5core.prompts import Sample
+from vip5core.templates import default_templates
+from vip5core.trial.result import Content, TrialRecord, TrialResult, package_versions
 from vip5core.vocabulary import RANKING_TASKS
 
 
@@ -55,6 +62,33 @@ class Random:
 
 
 SIMPLE_BASELINES: dict[str, type[SimpleBaseline]] = {"popularity": Popularity, "random": Random}
+
+
+def run_baseline(name: str, dataset: Dataset, config: TrialConfig, home: Home) -> Path:
+    """Answer the test questions of `config`, and write the folder, unless it exists: scoring texts takes long.
+
+    Args:
+        name: The baseline, a name in `SIMPLE_BASELINES`.
+        dataset: The dataset that the questions are about.
+        config: The settings of the models that the baseline is compared with.
+        home: The home whose `baselines/` gets the folder.
+
+    Returns:
+        The folder, to be read by `TrialResult.load`.
+    """
+    out = simple_folder(name, dataset, config, home)
+    if out.is_dir():
+        return out
+    asked = questions(dataset, default_templates(), config, "test", config.test_users)
+    metrics, rows = evaluate_baseline(name, dataset, asked, config)
+    record = TrialRecord(
+        fingerprint=out.name.removeprefix(f"{name}-"),
+        code=code_identity(*SIMPLE_BASELINE_ROOTS),
+        dataset=Content(name=dataset.name, fingerprint=dataset.fingerprint),
+        versions=package_versions(),
+    )
+    TrialResult(out, config, metrics, [], record).save(rows)
+    return out
 
 
 def evaluate_baseline(

@@ -1,4 +1,7 @@
-"""Baselines that levels are compared with: popularity, random, and SASRec trained on the same split."""
+"""Baselines that levels are compared with: popularity, random, and SASRec trained on the same split.
+
+All their answers are kept in folders of the form of a trial's, so that a report reads them without PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from vip5core.baselines.simple import SIMPLE_BASELINES, evaluate_baseline
+from vip5core.baselines.identity import simple_folder
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.errors import unknown_name
-from vip5core.evaluation.evaluate import questions
-from vip5core.templates import default_templates
+from vip5core.home import Home
 from vip5core.trial.result import TrialResult, has_result
 from vip5core.vocabulary import BASELINES
+
+#: The baseline that is trained; the others answer at once.
+SASREC = "sasrec"
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Baseline:
 
     @property
     def is_trained(self) -> bool:
-        return self.name not in SIMPLE_BASELINES
+        return self.name == SASREC
 
 
 def check_baselines(names: Sequence[str]) -> None:
@@ -48,21 +53,30 @@ def check_baselines(names: Sequence[str]) -> None:
             raise unknown_name("baseline", name, BASELINES)
 
 
-def find_baselines(names: Sequence[str], dataset: Dataset, config: TrialConfig, sasrec: Path | None) -> list[Baseline]:
-    """Evaluate the simple baselines and load SASRec, if it was trained, on the test questions of `config`.
+def find_baselines(
+    names: Sequence[str], dataset: Dataset, config: TrialConfig, home: Home, sasrec: Path | None
+) -> list[Baseline]:
+    """The answers of baselines to the test questions of `config`.
+
+    Those of the simple ones are computed unless they are stored; SASRec is loaded if it was trained.
 
     Args:
         names: The baselines to find; one without a result is left out.
         dataset: The dataset of the trials.
         config: The config of a trial, which determines the test questions.
+        home: The home whose `baselines/` the answers are kept in.
         sasrec: The folder of the trained SASRec, if there is one.
     """
-    found = []
-    asked = questions(dataset, default_templates(), config, "test", config.test_users)
-    for name in names:
-        if name in SIMPLE_BASELINES:
-            found.append(Baseline(name, *evaluate_baseline(name, dataset, asked, config)))
-        elif name == "sasrec" and sasrec is not None and has_result(sasrec):
-            result = TrialResult.load(sasrec)
-            found.append(Baseline(name, result.metrics, result.per_user))
-    return found
+    folders = {name: sasrec if name == SASREC else _answer(name, dataset, config, home) for name in names}
+    results = {name: TrialResult.load(folder) for name, folder in folders.items() if folder and has_result(folder)}
+    return [Baseline(name, result.metrics, result.per_user) for name, result in results.items()]
+
+
+def _answer(name: str, dataset: Dataset, config: TrialConfig, home: Home) -> Path:
+    """The folder of a simple baseline's answers, which are computed if they are missing."""
+    folder = simple_folder(name, dataset, config, home)
+    if not has_result(folder):
+        from vip5core.baselines.simple import run_baseline  # late, because it imports PyTorch
+
+        run_baseline(name, dataset, config, home)
+    return folder

@@ -189,7 +189,7 @@ def _dataset_results(name: str, trials: Sequence[RecordedTrial], record: StudyRe
     if first is not None and first.dataset is not None:
         config = next(iter(first.results.values())).config
         trained = home.baselines / record.sasrec[name] if name in record.sasrec else None
-        baselines = find_baselines(record.baselines, first.dataset, config, trained)
+        baselines = find_baselines(record.baselines, first.dataset, config, home, trained)
     return DatasetResults(name, first.dataset if first else None, made, baselines)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from support.shop import small_components, small_config
 
-from vip5core.baselines.simple import evaluate_baseline
+from vip5core.baselines import simple
+from vip5core.baselines.identity import simple_folder
+from vip5core.baselines.simple import evaluate_baseline, run_baseline
 from vip5core.data.dataset import Dataset
 from vip5core.evaluation.rank import allowed_items
+from vip5core.home import Home
 from vip5core.metrics import metric
 from vip5core.prompts import Sample
+from vip5core.trial.result import TrialResult
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +72,30 @@ def test_random_writes_training_explanations(shop: Dataset, questions: dict[str,
     _, rows = evaluate_baseline("random", shop, {"explanation": questions["explanation"]}, small_config())
     assert set(rows["prediction"]) <= set(shop.explanations_of("train")["explanation"])
     assert len(set(rows["prediction"])) > 1
+
+
+@pytest.mark.parametrize("name", ["popularity", "random"])
+@pytest.mark.parametrize("test_users", [None, 7])
+def test_stored_answers_are_those_that_would_be_computed_and_are_not_computed_again(
+    shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, test_users: int | None
+) -> None:
+    config = small_config(test_users=test_users)
+    out = run_baseline(name, shop, config, Home(tmp_path))
+    assert out == simple_folder(name, shop, config, Home(tmp_path))
+    asked = small_components(shop).evaluator(config).questions("test", test_users)
+    metrics, rows = evaluate_baseline(name, shop, asked, config)
+    stored = TrialResult.load(out)
+    assert stored.metrics == metrics
+    pd.testing.assert_frame_equal(stored.per_user, rows)
+    monkeypatch.setattr(simple, "evaluate_baseline", None)  # would fail if called
+    assert run_baseline(name, shop, config, Home(tmp_path)) == out
+
+
+def test_only_settings_that_change_the_answers_give_another_folder(shop: Dataset, tmp_path: Path) -> None:
+    def folder(name: str = "random", **settings: object) -> Path:
+        return simple_folder(name, shop, small_config(**settings), Home(tmp_path))
+
+    assert {folder(num_beams=20), folder(max_history=7), folder(encoder="RN50"), folder(epochs=9)} == {folder()}
+    others = [folder("popularity"), folder(exclude_history=False), folder(test_users=5), folder(seed=3)]
+    others += [folder(tasks=("sequential", "direct")), folder(sequential_template="A-1")]
+    assert len({folder(), *others}) == 1 + len(others)

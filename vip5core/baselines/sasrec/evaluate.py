@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vip5core.baselines.sasrec.network import SasrecOptions
+from vip5core.baselines.identity import SasrecOptions, ranking_tasks, sasrec_folder
 from vip5core.baselines.sasrec.training import USERS_AT_A_TIME, FittedSasrec, train_sasrec
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
@@ -20,7 +20,7 @@ from vip5core.errors import UserError
 from vip5core.evaluation.evaluate import questions
 from vip5core.evaluation.rank import allowed_items
 from vip5core.evaluation.results import ranking_rows, summarise
-from vip5core.fingerprint import SASREC_ROOTS, code_identity, fingerprint
+from vip5core.fingerprint import SASREC_ROOTS, code_identity
 from vip5core.home import Home
 from vip5core.metrics import UNRANKED, rank_by_score
 from vip5core.progress import Progress, no_progress
@@ -66,21 +66,6 @@ def evaluate_sasrec(
         frames.append(ranking_rows(samples, split, ranks))
     rows = pd.concat(frames, ignore_index=True)
     return summarise(rows, config.num_beams), rows
-
-
-def sasrec_folder(dataset: Dataset, config: TrialConfig, home: Home, options: SasrecOptions = _DEFAULTS) -> Path:
-    """The folder of SASRec's answers to the questions of `config`.
-
-    Settings that do not change the answers do not count, such as beams and how much of a history prompts show.
-    """
-    asked = {
-        "tasks": _ranking_tasks(config),
-        "templates": [getattr(config, f"{task}_template") for task in _ranking_tasks(config)],
-        "exclude_history": config.exclude_history,
-        "test_users": config.test_users,
-    }
-    identity = fingerprint(dataclasses.asdict(options), dataset.fingerprint, asked, code_identity(*SASREC_ROOTS))
-    return home.baselines / f"sasrec-{identity}"
 
 
 def run_sasrec(
@@ -129,17 +114,13 @@ def run_sasrec(
     return out
 
 
-def _ranking_tasks(config: TrialConfig) -> list[str]:
-    return [task for task in config.tasks if task in RANKING_TASKS]
-
-
 def _test_questions(dataset: Dataset, config: TrialConfig) -> dict[str, list[Sample]]:
     """The test questions of the ranking tasks of `config`.
 
     Raises:
         UserError: if there is no ranking task.
     """
-    if not _ranking_tasks(config):
+    if not ranking_tasks(config):
         raise UserError(f"tasks={','.join(config.tasks)}: SASRec only ranks items; add sequential or direct")
     asked = questions(dataset, default_templates(), config, "test", config.test_users)
     return {task: samples for task, samples in asked.items() if task in RANKING_TASKS}

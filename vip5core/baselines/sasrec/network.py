@@ -8,44 +8,11 @@ Shape letters: B users, L items of a history, D width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True)
-class SasrecOptions:
-    """The options of the baseline; the defaults were chosen by validation NDCG@10 on MovieLens-100K.
-
-    Attributes:
-        width: The width of the network, D.
-        layers: The number of attention blocks.
-        heads: The number of heads of each block, which divides the width.
-        dropout: The dropout rate of embeddings, attention and feed-forward layers.
-        max_history: The number of the newest items of a history that the network sees.
-        learning_rate: The constant learning rate of Adam.
-        batch_size: The number of users per step.
-        epochs: The largest number of epochs.
-        patience: The number of epochs without a better validation NDCG@10 after which training stops.
-        seed: The seed of weights, batches and dropout.
-    """
-
-    width: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.3
-    max_history: int = 100
-    learning_rate: float = 2e-3
-    batch_size: int = 32
-    epochs: int = 150
-    patience: int = 15
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise ValueError(f"width={self.width} is not a multiple of heads={self.heads}")
+from vip5core.baselines.identity import SasrecOptions
 
 
 class _Block(nn.Module):

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vip5core.baselines.sasrec.network import SasrecModel, SasrecOptions
+from vip5core.baselines.identity import SasrecOptions
+from vip5core.baselines.sasrec.network import SasrecModel
 from vip5core.data.dataset import Dataset
 from vip5core.errors import DivergedError
 from vip5core.metrics import UNRANKED, metric, rank_by_score
