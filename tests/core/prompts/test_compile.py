@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -166,3 +166,23 @@ def test_a_list_without_items_takes_no_place(shop: Dataset, tables: PromptTables
     ]
     how = layout(shop, 1)
     assert_same(compile_samples(samples, tables, how), one_by_one(samples, tables, how))
+
+
+def test_stars_are_rounded_to_one_to_five(shop: Dataset, tables: PromptTables) -> None:
+    stars = np.array([0.2, 1.5, 2.5, 3.49, 3.51, 5.7])
+    samples = [Sample(TEMPLATES["C-3"], user=1, item=2, explanation_row=row) for row in range(len(stars))]
+    how, some = layout(shop, 1), replace(tables, explanation_ratings=stars)
+    compiled = compile_samples(samples, some, how)
+    assert_same(compiled, one_by_one(samples, some, how))
+    shown = np.split(compiled.tokens, np.cumsum(compiled.lengths)[:-1])
+    for ids, rating in zip(shown, (1, 2, 2, 3, 4, 5), strict=True):
+        assert tables.ids(tables.sections["rating"] + rating - 1)[0] in ids
+
+
+def test_more_prompts_than_are_assembled_at_a_time_stay_in_order(shop: Dataset, tables: PromptTables) -> None:
+    samples, how = TrainingSampler(shop, TEMPLATES, SamplingOptions(), seed=0).draw(0)[:700], layout(shop, 1)
+    once, thrice = (compile_samples(samples * times, tables, how) for times in (1, 3))
+    assert len(samples) == 700
+    for field in fields(CompiledSamples):
+        expected = np.tile(getattr(once, field.name), 3)
+        np.testing.assert_array_equal(getattr(thrice, field.name), expected, err_msg=field.name)

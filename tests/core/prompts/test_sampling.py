@@ -112,11 +112,15 @@ def test_choices_that_should_be_even_are(shop: Dataset) -> None:
         assert set(templates) == {template.id for template in TEMPLATES.of_group(group, seen=True)}
         assert even(templates)
         if group in ("next_item", "next_check", "choice"):
-            assert even(Counter((sample.template.id, sample.separator) for sample in chosen))
+            separators = Counter((sample.template.id, sample.separator) for sample in chosen)
+            assert len(separators) == 2 * len(templates)
+            assert even(separators)
         if group in ("next_check", "user_check"):
             assert even(Counter(sample.answer for sample in chosen))
         if group == "choice":
-            assert even(Counter(sample.candidates.tolist().index(sample.item) for sample in chosen))
+            places = Counter(sample.candidates.tolist().index(sample.item) for sample in chosen)
+            assert set(places) == set(range(8))
+            assert even(places)
         if group in ("user_check", "choice"):
             asked = [(shop.history(s.user)[:-2].tolist(), s.item) for s in chosen if s.answer]
             length = Counter(len(training) for training, _ in asked).most_common(1)[0][0]
