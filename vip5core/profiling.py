@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import resource
 import sys
 import time
@@ -42,7 +43,8 @@ class Stopwatch:
 class PeakMemory:
     """The peak memory since this object was created: of the GPU on a GPU, else the resident memory of this process.
 
-    A worker process serves many trials, so the kernel's high-water mark is reset first, where that is possible (Linux).
+    A worker process serves many trials and may keep memory that it freed, so that is given back and the kernel's
+    high-water mark reset first, where that is possible (Linux with glibc).
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -50,6 +52,7 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         elif sys.platform == "linux":
+            _give_back_freed_memory()
             # A container may forbid it; the peak then covers the whole life of the process.
             with contextlib.suppress(OSError):
                 Path("/proc/self/clear_refs").write_text("5")
@@ -63,3 +66,10 @@ class PeakMemory:
                     return int(line.split()[1]) / 2**10
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _give_back_freed_memory() -> None:
+    """Return freed memory to the kernel, where the allocator is glibc's."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)

@@ -11,7 +11,6 @@ from vip5core.data.feature_store import write_shard
 from vip5core.encoders import EncoderChoice, Preparation, UnreadableImage, decode_image, load_encoder
 from vip5core.errors import UserError
 from vip5core.fingerprint import sha256_bytes
-from vip5core.memory import keep_freed_memory
 
 
 def decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
@@ -50,7 +49,6 @@ class EncodeActor:
         import torch  # late, because decoding tasks import this module too
 
         if not on_gpu:
-            keep_freed_memory()
             torch.set_num_threads(1)
         self.shards = shards
         self.problem = ""
