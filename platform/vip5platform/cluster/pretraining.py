@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -70,9 +69,6 @@ class Pretraining:
     Args:
         stages: The stages to train, each with a folder of its own.
         gpus: The GPUs that each may use.
-
-    Attributes:
-        spans: When each stage that has ended ran, in seconds since the epoch.
     """
 
     def __init__(self, stages: Sequence[P5Stage], gpus: float) -> None:
@@ -82,8 +78,6 @@ class Pretraining:
             train.remote(str(stage.dataset.folder), stage.config, stage.folder, gpus > 0): stage for stage in stages
         }
         self._stopped = threading.Event()
-        self._started: dict[Path, float] = {}
-        self.spans: list[tuple[float, float]] = []
 
     def wait(self, progress_of: Callable[[P5Stage], Progress]) -> dict[Path, Failure]:
         """Wait until all stages have ended, or `stop` is called from another thread.
@@ -103,26 +97,23 @@ class Pretraining:
             for stream in ready:
                 stage = self._streams[stream]
                 try:
-                    self._report(stage, ray.get(next(stream)), shown[stage.folder])
+                    _report(stage, ray.get(next(stream)), shown[stage.folder])
                     continue
                 except StopIteration:
                     pass
                 except RayError as error:
                     failures[stage.folder] = failure_of(error)
                 del self._streams[stream]
-                now = time.time()
-                self.spans.append((self._started.get(stage.folder, now), now))
         return failures
 
     def stop(self) -> None:
         """End the wait; the tasks end with their Ray session."""
         self._stopped.set()
 
-    def _report(self, stage: P5Stage, metrics: dict[str, float], progress: Progress) -> None:
-        epoch = int(metrics["epoch"])
-        if not epoch:
-            self._started[stage.folder] = time.time()
-        progress(epoch, stage.config.epochs, f"valid/loss {metrics['valid/loss']:.3f}" if epoch else "starting …")
+
+def _report(stage: P5Stage, metrics: dict[str, float], progress: Progress) -> None:
+    epoch = int(metrics["epoch"])
+    progress(epoch, stage.config.epochs, f"valid/loss {metrics['valid/loss']:.3f}" if epoch else "starting …")
 
 
 def backbone_folder(
@@ -148,7 +139,7 @@ def backbone_folder(
     stage = P5Stage.of(name, dataset, home, p5_epochs)
     if not stage.folder.is_dir():
         for metrics in _train(str(dataset.folder), stage.config, stage.folder, torch.cuda.is_available()):
-            progress(int(metrics["epoch"]), stage.config.epochs)
+            _report(stage, metrics, progress)
     return stage.folder
 
 

@@ -7,18 +7,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vip5core.backbones import find_backbone
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import MANIFEST, Dataset, open_dataset
 from vip5core.data.sources import dataset_folder, options_of, prepare
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure, UserError
 from vip5core.home import Home
-from vip5core.model import find_backbone, load_backbone
 from vip5core.progress import Progress
+from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.spec import StudyInputs, TrialSpec
 from vip5core.vocabulary import BUILT_IN, PROVIDED
 from vip5platform.cluster.feature_extraction import store_folder
-from vip5platform.cluster.pretraining import P5Stage
 from vip5platform.options import Options
 from vip5platform.study.plan import InputRequest, PlannedTrial, encoders_of
 

@@ -10,7 +10,6 @@ from vip5core.fingerprint import canonical_json, code_version, fingerprint
 from vip5core.home import Home
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options
-from vip5platform.search import search_key
 from vip5platform.study.inputs import PreparedInputs
 from vip5platform.study.plan import InputRequest, common_settings
 
@@ -24,6 +23,18 @@ def study_key(
     if isinstance(declared, Search):
         return search_key(declared, options.sampler, *contents, canonical_json(settings))
     return fingerprint(declared.name, contents, settings, code_version())
+
+
+def search_key(search: Search, *inputs: str) -> str:
+    """The identity of a search: its declaration, the inputs that its trials share, and the code.
+
+    Seed, budget, name and question do not count: with a larger budget the search continues.
+
+    Args:
+        search: The declaration.
+        inputs: Fingerprints of the dataset and the backbone, settings from the command line, …
+    """
+    return fingerprint("search", search.content(), list(inputs), code_version())
 
 
 def _common_inputs(

@@ -8,8 +8,8 @@ from dataclasses import replace
 from vip5core.config import TrialConfig
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure, UserError
-from vip5platform.cluster.pretraining import P5Stage
-from vip5platform.cluster.sasrec import datasets_without_sasrec
+from vip5core.trial.p5_spec import P5Stage
+from vip5platform.analysis.baselines import datasets_without_sasrec
 from vip5platform.console import warn
 from vip5platform.study.inputs import PreparedInputs, join_features, questions
 from vip5platform.study.plan import InputRequest, PlannedTrial, SearchPlan, encoders_of

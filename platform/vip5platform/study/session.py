@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-from mlflow import MlflowClient
+from typing import TYPE_CHECKING, Self
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
@@ -20,15 +17,16 @@ from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.progress import Progress, no_progress
+from vip5core.trial.p5_spec import P5Stage
 from vip5platform.cluster.feature_extraction import extract, store_folder
-from vip5platform.cluster.pretraining import P5Stage, Pretraining
 from vip5platform.cluster.ray_cluster import ray_session
 from vip5platform.cluster.resources import ClusterResources, TrialResources
-from vip5platform.cluster.sasrec import SasrecTraining
 from vip5platform.console import say, stage, stages, warn
 from vip5platform.options import Options
 from vip5platform.study.timeline import Timeline
-from vip5platform.tracking import default_uri
+
+if TYPE_CHECKING:  # Ray and PyTorch take seconds to import, and a finished study needs neither
+    from vip5platform.cluster.sasrec import SasrecTraining
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Session:
 
     def __init__(self, options: Options, home: Home, timeline: Timeline) -> None:
         self.options, self.home, self.timeline = options, home, timeline
-        self._sasrec = SasrecTraining(home)
+        self._sasrec: SasrecTraining | None = None
         self._cluster: ClusterResources | None = None
         self._ray = contextlib.ExitStack()
 
@@ -83,15 +81,19 @@ class Session:
         Raises:
             UserError: If features cannot be extracted, or the trials need more than the cluster has.
         """
+        from vip5platform.cluster.sasrec import SasrecTraining
+
         cluster, resources = self.divide(trials)
+        if self._sasrec is None:
+            self._sasrec = SasrecTraining(self.home)
         with stages() as add, self._pretrain(needs.backbones, resources.gpus, add) as pretrained:
             for dataset, choices in needs.features:
                 self._extract(dataset, choices, cluster, add)
             self._sasrec.start(needs.baselines, resources.gpus)
             if needs.backbones:
-                make_database(self.options.tracking_uri or default_uri(self.home))
+                _make_database(self.options, self.home)
             if needs.baselines:
-                self._wait_for_sasrec(add("SASRec"), pretrained.done)
+                self._wait_for(self._sasrec, add("SASRec"), pretrained.done)
             return pretrained.result()
 
     def divide(self, trials: int) -> tuple[ClusterResources, TrialResources]:
@@ -114,10 +116,11 @@ class Session:
 
     def finish(self) -> None:
         """Wait for the baselines, and end Ray."""
-        with stage("SASRec") as update:
-            self._wait_for_sasrec(update, lambda: False)
-        for start, end in self._sasrec.spans:
-            self.timeline.add("baselines", start, end)
+        if self._sasrec is not None:
+            with stage("SASRec") as update:
+                self._wait_for(self._sasrec, update, lambda: False)
+            for start, end in self._sasrec.spans:
+                self.timeline.add("baselines", start, end)
         with self.timeline.measure("ray"):
             self._ray.close()
 
@@ -131,6 +134,8 @@ class Session:
             nothing.set_result({})
             yield nothing
             return
+        from vip5platform.cluster.pretraining import Pretraining
+
         training = Pretraining(todo, gpus)
 
         def wait() -> dict[Path, Failure]:
@@ -143,8 +148,8 @@ class Session:
             finally:
                 training.stop()
 
-    def _wait_for_sasrec(self, progress: Progress, until: Callable[[], bool]) -> None:
-        for dataset, failure in self._sasrec.wait(progress, until):
+    def _wait_for(self, training: SasrecTraining, progress: Progress, until: Callable[[], bool]) -> None:
+        for dataset, failure in training.wait(progress, until):
             warn(f"SASRec could not be trained on {dataset} ({failure.message}): the report omits it")
 
     def _extract(
@@ -169,11 +174,8 @@ class Session:
                 )
 
 
-def make_database(uri: str) -> None:
-    """Make the tables of a new MLflow database, which takes seconds, while other processes work."""
-    if not uri.startswith("sqlite:"):
-        return
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    with contextlib.suppress(Exception):  # what is wrong is told when the tracker opens it
-        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+def _make_database(options: Options, home: Home) -> None:
+    """Make MLflow's database while other processes work."""
+    from vip5platform.tracking import default_uri, make_database  # late, because MLflow takes seconds to import
+
+    make_database(options.tracking_uri or default_uri(home))

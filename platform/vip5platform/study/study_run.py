@@ -21,10 +21,10 @@ from vip5core.home import Home
 from vip5core.storage import exclusive_lock, remove_leftovers, writable_folder
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
+from vip5platform.analysis.baselines import datasets_without_sasrec, sasrec_folders
 from vip5platform.analysis.record import RecordedTrial, StudyRecord, git_state, load_record
 from vip5platform.analysis.results import load_results
 from vip5platform.cluster.resources import TrialResources
-from vip5platform.cluster.sasrec import datasets_without_sasrec, sasrec_folders
 from vip5platform.console import TrialProgress, bars, console, describe_stages, duration, say, stage
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options

@@ -17,10 +17,6 @@ class Span:
     start: float
     end: float
 
-    def overlaps(self, other: Span) -> bool:
-        """Were both under way at the same time?"""
-        return max(self.start, other.start) < min(self.end, other.end)
-
 
 class Timeline:
     """The stages of one run.
@@ -48,10 +44,6 @@ class Timeline:
     def add(self, stage: str, start: float, end: float) -> None:
         """Note a stage that ran elsewhere."""
         self.spans.append(Span(stage, start, end))
-
-    def of(self, stage: str) -> list[Span]:
-        """The times in which a stage was under way."""
-        return [span for span in self.spans if span.stage == stage]
 
     @property
     def total(self) -> float:

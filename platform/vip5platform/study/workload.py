@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vip5core.config import TrialConfig
 from vip5core.encoders import EncoderChoice
@@ -12,14 +12,16 @@ from vip5core.home import Home
 from vip5core.trial.spec import TrialSpec
 from vip5platform.analysis.record import RecordedTrial
 from vip5platform.cluster.resources import TrialResources
-from vip5platform.cluster.tune import run_search, run_trials
 from vip5platform.console import say
 from vip5platform.declarations import Search, Study
-from vip5platform.search import TrialSearcher
 from vip5platform.study.estimate import count_finished_by_other_code, load_earlier_results, longest_first
 from vip5platform.study.inputs import PreparedInputs, RunnableTrial, UnavailableTrial
 from vip5platform.study.observer import TrialObserver
 from vip5platform.study.plan import InputRequest, SearchPlan, encoders_of
+
+
+if TYPE_CHECKING:  # Ray and Optuna take seconds to import, and a finished study runs nothing
+    from vip5platform.search import TrialSearcher
 
 
 class Workload(Protocol):
@@ -124,6 +126,8 @@ class StudyWorkload:
             say(f"{other} of those to train were finished by another version of the code, whose results are not reused")
 
     def run(self, resources: TrialResources, at_once: int, observer: TrialObserver) -> None:
+        from vip5platform.cluster.tune import run_trials
+
         datasets = {prepared.dataset.folder: prepared.dataset for prepared in self.inputs.values()}
         specs = longest_first([trial.spec for trial in self._todo], datasets, load_earlier_results(self.home))
         run_trials(specs, self.home, resources, at_once, observer)
@@ -186,6 +190,8 @@ class SearchWorkload:
             say(f"{self.searcher.trials} trials were run before: nothing to train")
 
     def run(self, resources: TrialResources, at_once: int, observer: TrialObserver) -> None:
+        from vip5platform.cluster.tune import run_search
+
         run_search(self.searcher, self.searcher.scheduler, self.home, resources, at_once, observer)
 
     def to_records(self, failures: Mapping[str, Failure]) -> list[RecordedTrial]:

@@ -37,5 +37,5 @@ def test_a_block_is_noted_even_if_it_fails():
     timeline = Timeline()
     with pytest.raises(KeyboardInterrupt), timeline.measure("data"):
         raise KeyboardInterrupt
-    (span,) = timeline.of("data")
+    (span,) = timeline.spans
     assert span.start <= span.end <= timeline.start + timeline.total
