@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -169,3 +170,8 @@ class Search:
     space: Mapping[str, Choice | Range]
     objectives: tuple[str, ...] = ("valid/sequential/ndcg_at_10",)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def content(self) -> list[Any]:
+        """What makes two searches the same: space, objectives and settings; not the name nor the question."""
+        space = {key: dataclasses.asdict(domain) for key, domain in self.space.items()}
+        return [space, list(self.objectives), dict(self.settings)]

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -65,6 +65,14 @@ def fingerprint_of_run(run: str, uri: str) -> str | None:
         return None
 
 
+def make_database(uri: str) -> None:
+    """Make the tables of a new MLflow database, which takes seconds; for other servers nothing is done."""
+    if uri.startswith("sqlite:"):
+        _silence()
+        with suppress(Exception):  # what is wrong is told when the tracker opens it
+            MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
 class Tracker:
     """The MLflow runs of one study.
 
@@ -81,8 +89,7 @@ class Tracker:
 
     def __init__(self, uri: str, home: Home, name: str, key: str, tags: Mapping[str, str]) -> None:
         self.uri = uri
-        for noisy in ("mlflow", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.ERROR)
+        _silence()
         self.tags = dict(tags)
         self.children: dict[str, str] = {}  # fingerprint -> run id
         self._logged: dict[str, set[int]] = {}  # run id -> logged epochs
@@ -276,6 +283,11 @@ class Tracker:
                         self.client.set_terminated(run, _KILLED)
                 except MlflowException:
                     return
+
+
+def _silence() -> None:
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:

@@ -1,6 +1,5 @@
 """VIP5 on an unmodified T5: mapping network, adapters, tuning methods, backbones and the loss."""
 
-from vip5core.backbones import find_backbone
 from vip5core.model.adapters import POSITIONS, is_layer_norm
 from vip5core.model.backbone import Backbone, built_in_config, load_backbone, save_backbone
 from vip5core.model.build import ParameterCount, build_vip5, count_parameters
@@ -24,7 +23,6 @@ __all__ = [
     "capacity",
     "count_parameters",
     "draw_extra_embeddings",
-    "find_backbone",
     "grouping_costs",
     "is_layer_norm",
     "load_backbone",

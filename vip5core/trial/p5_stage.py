@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +18,7 @@ from transformers import T5ForConditionalGeneration
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
-from vip5core.fingerprint import code_version, fingerprint
 from vip5core.model import Backbone, built_in_config, draw_extra_embeddings, save_backbone
-from vip5core.presets import P5
 from vip5core.prompts import dataset_texts, train_tokenizer
 from vip5core.templates import default_templates
 from vip5core.training.loop import Report, fit, load_trainable
@@ -31,16 +28,6 @@ from vip5core.vocabulary import TINY
 # T5 starts its embeddings at N(0, 1). Adam moves a weight by about the learning rate per step, so they would hardly
 # change for thousands of steps; started smaller, and with a higher rate of their own, they need hundreds.
 _TOKENS_START, _EXTRA_START = 0.3, 0.1
-
-
-def p5_config(**changes: Any) -> TrialConfig:
-    """The config of the stage, with `changes`."""
-    return TrialConfig(**{**P5, **changes})
-
-
-def p5_fingerprint(dataset: Dataset, config: TrialConfig) -> str:
-    """The identity of the backbone that the stage produces."""
-    return fingerprint("p5", config.model_dump(mode="json"), dataset.fingerprint, code_version())
 
 
 def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0, name: str = TINY) -> Backbone:

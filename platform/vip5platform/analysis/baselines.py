@@ -5,13 +5,13 @@ All their answers are kept in folders of the form of a trial's, so that a report
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from vip5core.baselines.identity import simple_folder
+from vip5core.baselines.identity import ranking_tasks, sasrec_folder, simple_folder
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.errors import unknown_name
@@ -80,3 +80,21 @@ def _answer(name: str, dataset: Dataset, config: TrialConfig, home: Home) -> Pat
 
         run_baseline(name, dataset, config, home)
     return folder
+
+
+def datasets_without_sasrec(
+    names: Sequence[str], questions: Sequence[tuple[Dataset, TrialConfig]], home: Home
+) -> list[tuple[Dataset, TrialConfig]]:
+    """The datasets whose SASRec is requested but not trained yet, each with the config of its test questions."""
+    if SASREC not in names:
+        return []
+    return [(d, c) for d, c in questions if ranking_tasks(c) and not sasrec_folder(d, c, home).is_dir()]
+
+
+def sasrec_folders(
+    names: Sequence[str], questions: Mapping[str, tuple[Dataset, TrialConfig]], home: Home
+) -> dict[str, str]:
+    """The folder name of SASRec for each dataset, if SASRec is requested; see `StudyRecord.sasrec`."""
+    if SASREC not in names:
+        return {}
+    return {group: sasrec_folder(dataset, config, home).name for group, (dataset, config) in questions.items()}

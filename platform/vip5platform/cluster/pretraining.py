@@ -6,7 +6,6 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +13,19 @@ import ray
 import torch
 from ray.exceptions import RayError
 
+from vip5core.backbones import find_backbone
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset, open_dataset
 from vip5core.errors import Failure
 from vip5core.home import Home
-from vip5core.model import find_backbone
 from vip5core.progress import Progress, no_progress
-from vip5core.trial.p5_stage import make_p5_backbone, p5_config, p5_fingerprint
+from vip5core.trial.p5_spec import P5Stage
+from vip5core.trial.p5_stage import make_p5_backbone
 from vip5core.vocabulary import BUILT_IN
 from vip5platform.cluster.failures import failure_of
 
 #: Seconds after which a wait for news looks whether it was stopped.
 _POLL_S = 0.2
-
-
-@dataclass(frozen=True)
-class P5Stage:
-    """The training of one built-in backbone on one dataset.
-
-    Attributes:
-        dataset: The dataset whose prompts it is trained on.
-        config: The settings of the training; those of its preset, and the name of the backbone.
-        folder: The folder of the backbone, which appears when it is complete.
-    """
-
-    dataset: Dataset
-    config: TrialConfig
-    folder: Path
-
-    @classmethod
-    def of(cls, name: str, dataset: Dataset, home: Home, epochs: int | None = None) -> P5Stage:
-        """The stage of the backbone `name`.
-
-        Args:
-            name: A name in `BUILT_IN`.
-            dataset: The dataset.
-            home: The home whose `backbones/` gets the folder.
-            epochs: The epochs; by default those of the preset.
-        """
-        config = p5_config(backbone=name, **({"epochs": epochs} if epochs is not None else {}))
-        return cls(dataset, config, home.backbones / f"{name}-{p5_fingerprint(dataset, config)}")
-
-    @property
-    def label(self) -> str:
-        """The backbone, the dataset and its ids, in words."""
-        return f"P5 stage of {self.config.backbone} on {self.dataset.name}, {self.dataset.manifest.id_scheme} ids"
 
 
 class Pretraining:

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import ray
-
 from vip5core.errors import UserError, first_line
 from vip5core.storage import process_alive
 from vip5platform.cluster.resources import ClusterResources
@@ -29,6 +27,8 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluste
     Raises:
         UserError: If there is no cluster at `address`.
     """
+    import ray  # late, because a session of a finished study starts none, and this takes a second
+
     # Ray's sockets are in its temporary folder and their paths are limited to 107 characters, so it is not in --home.
     temporary = None if address else make_process_folder(Path("/tmp"), "vip5-")
     try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import ray
-
 from vip5core.errors import UserError
 
 
@@ -27,6 +25,8 @@ class ClusterResources:
     @classmethod
     def of_cluster(cls) -> ClusterResources:
         """The current resources of the cluster that this process is connected to."""
+        import ray  # late, because a study that is finished has no cluster, and this takes a second
+
         found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         nodes = [(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in found]
         return cls(

@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ray
 from ray.exceptions import RayError
 
-from vip5core.baselines.sasrec import run_sasrec, sasrec_folder
+from vip5core.baselines.identity import sasrec_folder
+from vip5core.baselines.sasrec import run_sasrec
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset, open_dataset
 from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.progress import Progress, no_progress
-from vip5core.vocabulary import RANKING_TASKS
 from vip5platform.cluster.failures import failure_of
-
-SASREC = "sasrec"
 
 #: Seconds after which a wait looks whether it should end.
 _POLL_S = 0.5
-
-
-def datasets_without_sasrec(
-    names: Sequence[str], questions: Sequence[tuple[Dataset, TrialConfig]], home: Home
-) -> list[tuple[Dataset, TrialConfig]]:
-    """The datasets whose SASRec is requested but not trained yet, each with the config of its test questions."""
-    if SASREC not in names:
-        return []
-    return [
-        (d, c) for d, c in questions if set(c.tasks) & set(RANKING_TASKS) and not sasrec_folder(d, c, home).is_dir()
-    ]
-
-
-def sasrec_folders(
-    names: Sequence[str], questions: Mapping[str, tuple[Dataset, TrialConfig]], home: Home
-) -> dict[str, str]:
-    """The folder name of SASRec for each dataset, if SASRec is requested; see `StudyRecord.sasrec`."""
-    if SASREC not in names:
-        return {}
-    return {group: sasrec_folder(dataset, config, home).name for group, (dataset, config) in questions.items()}
 
 
 class SasrecTraining:
@@ -64,7 +42,7 @@ class SasrecTraining:
         """Start those that are not in training yet.
 
         Args:
-            todo: The datasets to train on; see `datasets_without_sasrec`.
+            todo: The datasets to train on; see `analysis.baselines.datasets_without_sasrec`.
             gpus: The GPUs that each may use.
         """
         # On a GPU the process ends with its task, for it would keep memory there; on a CPU the next task starts sooner.

@@ -3,7 +3,7 @@
 from vip5platform.search.results import SearchPoint, best_trial, history, importances, pareto_front
 from vip5platform.search.searcher import TrialSearcher
 from vip5platform.search.space import Space
-from vip5platform.search.storage import load_search, search_key
+from vip5platform.search.storage import load_search
 
 __all__ = [
     "SearchPoint",
@@ -14,5 +14,4 @@ __all__ = [
     "importances",
     "load_search",
     "pareto_front",
-    "search_key",
 ]

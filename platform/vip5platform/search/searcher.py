@@ -40,7 +40,7 @@ class TrialSearcher(Searcher):
         search: The declaration.
         configure: Gives the trial of some settings; may raise `UserError` for an impossible combination.
         home: The home with the trials in `trials/` and the stored search in `searches/`.
-        key: The key of the stored search; see `search_key`.
+        key: The key of the stored search; see `study.keys.search_key`.
         trials: The budget: the number of distinct trials, including those of earlier runs, pruned and failed ones.
         seed: The seed of the sampler.
         prune: Whether unpromising trials are stopped early; without effect with several objectives, because Optuna

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from vip5core.errors import UserError
-from vip5core.fingerprint import canonical_json, code_version, fingerprint
+from vip5core.fingerprint import canonical_json
 from vip5core.home import Home
 from vip5core.storage import exclusive_lock
 from vip5platform.declarations import Search
@@ -22,18 +21,6 @@ from vip5platform.search.space import directions
 
 #: User attributes of a stored search.
 DECLARATION, OBJECTIVES = "declaration", "objectives"
-
-
-def search_key(search: Search, *inputs: str) -> str:
-    """The identity of a search: its declaration, the inputs that its trials share, and the code.
-
-    Seed, budget, name and question do not count: with a larger budget the search continues.
-
-    Args:
-        search: The declaration.
-        inputs: Fingerprints of the dataset and the backbone, settings from the command line, …
-    """
-    return fingerprint("search", _declaration(search), list(inputs), code_version())
 
 
 @contextmanager
@@ -61,7 +48,7 @@ def create_or_load(search: Search, storage: optuna.storages.BaseStorage, key: st
     study = optuna.create_study(
         storage=storage, study_name=key, directions=directions(search.objectives), load_if_exists=True
     )
-    declaration = canonical_json(_declaration(search))
+    declaration = canonical_json(search.content())
     if study.user_attrs.get(DECLARATION, declaration) != declaration:
         raise UserError(
             f"search {key!r}: it was started with another space, other objectives or settings; give it another key"
@@ -116,8 +103,3 @@ def _remove_incomplete_line(path: Path) -> None:
         with path.open("r+b") as file:
             file.truncate(len(whole))
             os.fsync(file.fileno())
-
-
-def _declaration(search: Search) -> list[object]:
-    space = {key: dataclasses.asdict(domain) for key, domain in search.space.items()}
-    return [space, list(search.objectives), dict(search.settings)]

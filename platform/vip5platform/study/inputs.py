@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,6 +80,10 @@ class PreparedInputs:
     def lacks_images(self, config: TrialConfig) -> bool:
         """Does the config need images although the dataset has none?"""
         return config.uses_images and config.encoder_weights != PROVIDED and not self.dataset.has_images
+
+
+#: The inputs of each request, or why there are none.
+Found = Mapping[InputRequest, PreparedInputs | Failure]
 
 
 def join_features(
@@ -160,14 +164,58 @@ def _find_backbone(name: str, dataset: Dataset, options: Options, home: Home) ->
     """The inputs with this backbone, which is downloaded if needed.
 
     Raises:
-        UserError: If it cannot be found or read.
+        UserError: If it cannot be found.
     """
     built_in = name in BUILT_IN
     backbone = P5Stage.of(name, dataset, home, options.p5_epochs).folder if built_in else find_backbone(name, home)
-    prepared = PreparedInputs(dataset, backbone)
-    if not prepared.lacks_backbone:
-        load_backbone(backbone)  # an unreadable backbone is reported now, not by every trial
-    return prepared
+    return PreparedInputs(dataset, backbone)
+
+
+def unfinished_requests(planned: Iterable[PlannedTrial], found: Found, home: Home) -> set[InputRequest]:
+    """The requests with trials that are not finished."""
+    return {
+        trial.request
+        for trial in planned
+        if isinstance(prepared := found[trial.request], PreparedInputs)
+        and (prepared.lacks_backbone or not prepared.trial(trial, home).spec.is_finished(home))
+    }
+
+
+def check_backbones(found: Found, unfinished: Collection[InputRequest]) -> Found:
+    """Read the backbones that trials are to start from: an unreadable one is reported once, not by every trial.
+
+    Args:
+        found: The inputs of each request, or why there are none.
+        unfinished: The requests with trials that are not finished; reading PyTorch takes seconds, so others are not
+            checked.
+
+    Returns:
+        `found`, with the failure of each backbone that cannot be read.
+
+    Raises:
+        UserError: If no request is left.
+    """
+    checked = dict(found)
+    folders: dict[Path, Failure | None] = {}
+    for request, prepared in found.items():
+        if request not in unfinished or isinstance(prepared, Failure) or prepared.lacks_backbone:
+            continue
+        if prepared.backbone not in folders:
+            folders[prepared.backbone] = _failure_of_reading(prepared.backbone)
+        checked[request] = folders[prepared.backbone] or prepared
+    if all(isinstance(prepared, Failure) for prepared in checked.values()):
+        raise UserError(next(failure.message for failure in checked.values() if isinstance(failure, Failure)))
+    return checked
+
+
+def _failure_of_reading(backbone: Path) -> Failure | None:
+    from vip5core.model import load_backbone  # late, because it imports PyTorch
+
+    try:
+        load_backbone(backbone)
+    except UserError as error:
+        return Failure(kind="unavailable", message=str(error))
+    return None
 
 
 def find_inputs(

@@ -11,11 +11,10 @@ from vip5core.errors import Failure, UserError
 from vip5core.trial.p5_spec import P5Stage
 from vip5platform.analysis.baselines import datasets_without_sasrec
 from vip5platform.console import warn
-from vip5platform.study.inputs import PreparedInputs, join_features, questions
+from vip5platform.study.inputs import Found, PreparedInputs, join_features, questions
 from vip5platform.study.plan import InputRequest, PlannedTrial, SearchPlan, encoders_of
 from vip5platform.study.session import Needs, Session
 
-Found = Mapping[InputRequest, PreparedInputs | Failure]
 Inputs = Mapping[InputRequest, PreparedInputs]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rich.markup import escape
 
@@ -17,9 +17,16 @@ from vip5platform.console import say, stage, warn
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options
 from vip5platform.report.datasets import print_dataset_summary
-from vip5platform.search import TrialSearcher
 from vip5platform.study.dry_run import show_plan, show_search_plan
-from vip5platform.study.inputs import PreparedInputs, UnavailableTrial, check_inputs, prepare_inputs
+from vip5platform.study.inputs import (
+    Found,
+    PreparedInputs,
+    UnavailableTrial,
+    check_backbones,
+    check_inputs,
+    prepare_inputs,
+    unfinished_requests,
+)
 from vip5platform.study.plan import InputRequest, PlannedTrial, plan_search, plan_trials
 from vip5platform.study.pretrain import needs_of_search, needs_of_study, pretrain_backbones
 from vip5platform.study.session import Session
@@ -51,7 +58,11 @@ def _run_study(study: Study, options: Options) -> bool:
         return True
     home = Home(writable_folder(options.home, "--home"))
     with Session(options, home, timeline) as session:
-        found = _prepare([trial.request for trial in planned], session)
+        found = _prepare(
+            [trial.request for trial in planned],
+            session,
+            lambda prepared: prepared.keys() if options.force else unfinished_requests(planned, prepared, home),
+        )
         found = pretrain_backbones(
             found, lambda inputs: needs_of_study(planned, inputs, session), len(planned), session
         )
@@ -70,6 +81,8 @@ def _run_study(study: Study, options: Options) -> bool:
 
 
 def _run_search(search: Search, options: Options) -> bool:
+    from vip5platform.search import TrialSearcher  # late, because a study needs no Optuna, and no Ray if it is finished
+
     timeline = Timeline()
     plan = plan_search(search, options)
     check_inputs(options, [plan.request.dataset])
@@ -79,7 +92,7 @@ def _run_search(search: Search, options: Options) -> bool:
         return True
     home = Home(writable_folder(options.home, "--home"))
     with Session(options, home, timeline) as session:
-        found = _prepare([plan.request], session)
+        found = _prepare([plan.request], session, lambda prepared: prepared.keys())
         found = pretrain_backbones(
             found, lambda inputs: needs_of_search(plan, inputs, session), options.trials, session
         )
@@ -126,9 +139,13 @@ def execute(study_run: StudyRun, workload: Workload, factors: Sequence[str], met
     study_run.publish(factors, metrics, workload.to_records(failures), resources)
 
 
-def _prepare(requests: Sequence[InputRequest], session: Session) -> Mapping[InputRequest, PreparedInputs | Failure]:
+def _prepare(
+    requests: Sequence[InputRequest], session: Session, unfinished: Callable[[Found], Collection[InputRequest]]
+) -> Found:
+    """The inputs of each request; of those that `unfinished` names, the backbones are read once, as a check."""
     with session.timeline.measure("data"):
-        prepared = prepare_inputs(requests, session.options, session.home, stage)
+        prepared: Found = prepare_inputs(requests, session.options, session.home, stage)
+        prepared = check_backbones(prepared, unfinished(prepared))
     shown = set()
     for request, found in prepared.items():
         if isinstance(found, Failure):

@@ -19,7 +19,6 @@ from vip5platform.study.inputs import PreparedInputs, RunnableTrial, Unavailable
 from vip5platform.study.observer import TrialObserver
 from vip5platform.study.plan import InputRequest, SearchPlan, encoders_of
 
-
 if TYPE_CHECKING:  # Ray and Optuna take seconds to import, and a finished study runs nothing
     from vip5platform.search import TrialSearcher
 

@@ -11,13 +11,12 @@ import pytest
 import torch
 from support.shop import small_components, small_config
 
+from vip5core.baselines.identity import SasrecOptions, sasrec_folder
 from vip5core.baselines.sasrec import (
     FittedSasrec,
     SasrecModel,
-    SasrecOptions,
     evaluate_sasrec,
     run_sasrec,
-    sasrec_folder,
     train_sasrec,
     training,
 )

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from vip5platform.cluster.pretraining import P5Stage, Pretraining
+from vip5platform.cluster.pretraining import Pretraining
 from vip5platform.cluster.resources import ClusterResources
 
 from vip5core.data.dataset import Dataset
 from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.progress import Progress, no_progress
+from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.p5_stage import make_p5_backbone
 
 pytestmark = pytest.mark.slow

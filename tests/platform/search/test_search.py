@@ -16,7 +16,8 @@ from vip5platform.declarations import Range, Search, choice
 from vip5platform.search import TrialSearcher
 from vip5platform.search.results import best_trial, history, importances, pareto_front
 from vip5platform.search.space import Space
-from vip5platform.search.storage import load_search, search_key
+from vip5platform.search.storage import load_search
+from vip5platform.study.keys import search_key
 
 from vip5core.errors import Failure, UserError
 from vip5core.home import Home

@@ -19,7 +19,8 @@ from vip5core.data.build import build_dataset
 from vip5core.data.dataset import Dataset
 from vip5core.data.raw import Details
 from vip5core.data.readers.minimart.reader import generate_shop
-from vip5core.trial.p5_stage import make_p5_backbone, p5_config
+from vip5core.trial.p5_spec import p5_config
+from vip5core.trial.p5_stage import make_p5_backbone
 
 SWEEP = Path(__file__).parents[3] / "sweeps" / "modality_ablation.py"
 SETTINGS = (

@@ -17,7 +17,6 @@ from typing import Any
 import psutil
 import pytest
 from support.trials import small
-from vip5platform.cluster.pretraining import P5Stage
 from vip5platform.cluster.ray_cluster import ray_session
 from vip5platform.options import Options
 from vip5platform.study import session as session_module
@@ -27,12 +26,13 @@ from vip5platform.study.pretrain import needs_of_study, pretrain_backbones
 from vip5platform.study.session import Needs, Session
 from vip5platform.study.timeline import Timeline
 
-from vip5core.baselines.sasrec import sasrec_folder
+from vip5core.baselines.identity import sasrec_folder
 from vip5core.data.dataset import Dataset
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure, UserError
 from vip5core.home import Home
 from vip5core.progress import Progress
+from vip5core.trial.p5_spec import P5Stage
 
 QUICK = {"samples_per_user": (1, 0, 0, 1), "train_candidates": 5, "validation_users": 5, "num_beams": 10}
 RN50 = EncoderChoice("RN50", "tiny")

@@ -1,6 +1,5 @@
 """SASRec, the baseline that a next-item recommender should beat."""
 
-from vip5core.baselines.identity import SasrecOptions, sasrec_folder
 from vip5core.baselines.sasrec.evaluate import evaluate_sasrec, run_sasrec
 from vip5core.baselines.sasrec.network import SasrecModel
 from vip5core.baselines.sasrec.training import FittedSasrec, train_sasrec
@@ -8,9 +7,7 @@ from vip5core.baselines.sasrec.training import FittedSasrec, train_sasrec
 __all__ = [
     "FittedSasrec",
     "SasrecModel",
-    "SasrecOptions",
     "evaluate_sasrec",
     "run_sasrec",
-    "sasrec_folder",
     "train_sasrec",
 ]

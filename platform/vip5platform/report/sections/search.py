@@ -31,11 +31,11 @@ class StoredSearch:
 
 def load_stored_search(study: StudyResults, home: Home) -> StoredSearch:
     """The content of a search's storage; empty if the storage is gone, as after moving only trials and reports."""
+    if study.record.kind != "search":
+        return StoredSearch()
     # Imported here because the report of a study does not need Optuna.
     from vip5platform.search import history, importances, load_search
 
-    if study.record.kind != "search":
-        return StoredSearch()
     try:
         stored = load_search(home, study.record.key)
     except UserError:
