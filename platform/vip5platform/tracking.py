@@ -34,10 +34,9 @@ from vip5core.storage import process_alive
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
 from vip5platform.console import warn
+from vip5platform.recorded import COMPLETE, CONTENT, FINGERPRINT, STUDY_KEY
 
 EXPERIMENT = "vip5"
-_KEY, _FINGERPRINT = "vip5.study_key", "vip5.fingerprint"
-_COMPLETE = "vip5.complete"  # set on a run once everything is recorded
 _DRIVER = "vip5.driver"  # host and process that write the parent run
 _OUTCOME = "vip5.outcome"
 _FAILURE, _FAILURE_KIND = "vip5.failure", "vip5.failure_kind"
@@ -49,18 +48,13 @@ _RUNNING, _FINISHED, _FAILED, _KILLED = (
 )
 
 
-def default_uri(home: Home) -> str:
-    """The MLflow database in `home`."""
-    return f"sqlite:///{home.mlflow_database}"
-
-
 def fingerprint_of_run(run: str, uri: str) -> str | None:
     """The fingerprint of the trial that an MLflow run records; None if there is no such run."""
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         return None  # a query would create it
     try:
         with _fail_fast():
-            return MlflowClient(tracking_uri=uri).get_run(run).data.tags.get(_FINGERPRINT)
+            return MlflowClient(tracking_uri=uri).get_run(run).data.tags.get(FINGERPRINT)
     except MlflowException:
         return None
 
@@ -101,7 +95,7 @@ class Tracker:
                 self.experiment = self._experiment(home)
                 self._close_orphaned_runs()
             driver = f"{socket.gethostname()}:{os.getpid()}"
-            self.parent = self._run(f"tags.`{_KEY}` = '{key}'", name, {_KEY: key, **tags, _DRIVER: driver})
+            self.parent = self._run(f"tags.`{STUDY_KEY}` = '{key}'", name, {STUDY_KEY: key, **tags, _DRIVER: driver})
         except Exception as error:
             raise UserError(
                 f"--tracking-uri {uri!r}: no MLflow there ({first_line(error, 200)}); start one, or omit the option"
@@ -132,7 +126,7 @@ class Tracker:
 
     def _close_orphaned_runs(self) -> None:
         """End the runs of killed drivers of this machine, which are left in state RUNNING."""
-        for parent in self._search(f"attributes.status = '{_RUNNING}' and tags.`{_KEY}` LIKE '%'"):
+        for parent in self._search(f"attributes.status = '{_RUNNING}' and tags.`{STUDY_KEY}` LIKE '%'"):
             host, _, process = parent.data.tags.get(_DRIVER, "").partition(":")
             if host == socket.gethostname() and process.isdigit() and not process_alive(int(process)):
                 children = (
@@ -152,14 +146,14 @@ class Tracker:
         if known:
             run = known[0]
             self.client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-            if _COMPLETE not in run.data.tags:
+            if COMPLETE not in run.data.tags:
                 self.client.update_run(run.info.run_id, status=_RUNNING, name=name)
         else:
             run = self.client.create_run(self.experiment, tags={**tags, **_SOURCE, MLFLOW_RUN_NAME: name})
         return str(run.info.run_id)
 
     def _child(self, fingerprint: str) -> str:
-        return f"tags.`{_FINGERPRINT}` = '{fingerprint}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
+        return f"tags.`{FINGERPRINT}` = '{fingerprint}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
 
     def open(self, spec: TrialSpec, label: str, cell: Mapping[str, str]) -> None:
         """Open the child run of a trial and log its parameters."""
@@ -168,7 +162,7 @@ class Tracker:
         tags = {
             **self.tags,
             MLFLOW_PARENT_RUN_ID: self.parent,
-            _FINGERPRINT: spec.fingerprint,
+            FINGERPRINT: spec.fingerprint,
             "vip5.seed": str(spec.config.seed),
             **{f"vip5.level.{factor}": level for factor, level in cell.items()},
         }
@@ -203,7 +197,7 @@ class Tracker:
         run = self.children[spec.fingerprint]
         found = self.client.get_run(run)
         known = found.data
-        if _COMPLETE in known.tags:
+        if COMPLETE in known.tags:
             if found.info.status != _FINISHED:  # interrupted between tag and end
                 self.client.set_terminated(run, _FINISHED)
             return
@@ -227,7 +221,7 @@ class Tracker:
         for tag in (_FAILURE, _FAILURE_KIND):  # of an earlier attempt
             if tag in known.tags:
                 self.client.delete_tag(run, tag)
-        self._end(run, _FINISHED, "finished", {**facts, _COMPLETE: "1"})
+        self._end(run, _FINISHED, "finished", {**facts, COMPLETE: "1"})
 
     def failed(self, spec: TrialSpec, failure: Failure) -> None:
         """End the run of a failed trial."""
@@ -248,7 +242,14 @@ class Tracker:
             self.client.delete_run(run.info.run_id)
 
     def close(
-        self, *, succeeded: bool, note: str, tags: Mapping[str, str], files: list[Path], metrics: Mapping[str, float]
+        self,
+        *,
+        succeeded: bool,
+        note: str,
+        tags: Mapping[str, str],
+        files: list[Path],
+        metrics: Mapping[str, float],
+        content: str = "",
     ) -> None:
         """End the parent run with the results of the study.
 
@@ -258,6 +259,7 @@ class Tracker:
             tags: Further tags of the parent run.
             files: Its artifacts.
             metrics: Its metrics in the table of runs.
+            content: The identity of all that; a run of the study that would record the same need not open MLflow.
         """
         with _raise_mlflow_errors():
             for file in files:
@@ -272,6 +274,8 @@ class Tracker:
         left = f"attributes.status = '{_RUNNING}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
         for run in self._search(left):  # of an interrupted trial that is no longer part of the study
             self.client.set_terminated(run.info.run_id, _KILLED)
+        if content:
+            self.client.set_tag(self.parent, CONTENT, content)
         self.client.set_terminated(self.parent, _FINISHED if succeeded else _FAILED)
 
     def mark_killed(self) -> None:

@@ -9,7 +9,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from support.finished import finished_trial
 from support.trials import small
-from vip5platform.tracking import EXPERIMENT, Tracker, default_uri, fingerprint_of_run
+from vip5platform.recorded import default_uri
+from vip5platform.tracking import EXPERIMENT, Tracker, fingerprint_of_run
 
 from vip5core.errors import Failure, UserError
 from vip5core.home import Home

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from vip5core.errors import Failure
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
 from vip5platform.console import TrialProgress
-from vip5platform.tracking import Tracker
+
+if TYPE_CHECKING:
+    from vip5platform.tracking import Tracker
 
 #: Gives the label of a trial, and its levels (or searched settings) by name.
 Describe = Callable[[TrialSpec], tuple[str, Mapping[str, str]]]

@@ -136,7 +136,7 @@ def execute(study_run: StudyRun, workload: Workload, factors: Sequence[str], met
                     workload.run(given, at_once, observer)
                 study_run.catch_up(workload.specs(), observer)
                 failures = observer.failures
-    study_run.publish(factors, metrics, workload.to_records(failures), resources)
+    study_run.publish(workload, factors, metrics, failures, resources)
 
 
 def _prepare(
@@ -162,7 +162,9 @@ def _move_replaced_results(workload: StudyWorkload, study_run: StudyRun) -> None
     """Move results that are to be trained again to `trials/.replaced/`."""
     home = study_run.home
     for spec in workload.specs():
-        study_run.tracker.discard(spec.fingerprint)  # first, so that its old steps are not mixed with new ones
+        study_run.recording.tracker.discard(
+            spec.fingerprint
+        )  # first, so that its old steps are not mixed with new ones
         spec.checkpoint(home).unlink(missing_ok=True)
         if spec.is_finished(home):
             kept = home.replaced_trials / f"{spec.fingerprint}-{time.strftime('%Y%m%d-%H%M%S')}"

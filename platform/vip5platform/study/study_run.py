@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.markup import escape
@@ -15,19 +15,20 @@ from rich.markup import escape
 from vip5core.config import TrialConfig, as_text
 from vip5core.data.dataset import Dataset
 from vip5core.encoders import EncoderChoice
-from vip5core.errors import DiskFullError, UserError
-from vip5core.fingerprint import code_version
+from vip5core.errors import DiskFullError, Failure, UserError
+from vip5core.fingerprint import code_version, fingerprint
 from vip5core.home import Home
 from vip5core.storage import exclusive_lock, remove_leftovers, writable_folder
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
 from vip5platform.analysis.baselines import datasets_without_sasrec, sasrec_folders
 from vip5platform.analysis.record import RecordedTrial, StudyRecord, git_state, load_record
-from vip5platform.analysis.results import load_results
+from vip5platform.analysis.results import StudyResults, load_results
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.console import TrialProgress, bars, console, describe_stages, duration, say, stage
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options
+from vip5platform.recorded import default_uri
 from vip5platform.report.files import summary, write_report
 from vip5platform.report.render.markdown import note
 from vip5platform.report.render.terminal import show
@@ -36,9 +37,10 @@ from vip5platform.study.inputs import PreparedInputs, join_features, questions
 from vip5platform.study.keys import study_key
 from vip5platform.study.observer import Describe, TrialObserver
 from vip5platform.study.plan import InputRequest, common_settings
+from vip5platform.study.recording import Recording
 from vip5platform.study.session import Needs, Session
 from vip5platform.study.timeline import Timeline
-from vip5platform.tracking import Tracker, default_uri
+from vip5platform.study.workload import Workload
 
 #: A disk with less free space than this is considered full, in bytes.
 _DISK_FULL_BELOW = 2**20
@@ -56,7 +58,7 @@ class StudyRun:
         examples: The config of the first trial of each request, in the order of the trials; the first of a dataset
             determines the test questions of its baselines.
         key: The identity of the study; see `study.keys`.
-        tracker: The MLflow runs.
+        recording: The MLflow runs.
         session: The Ray cluster, and the times of each stage.
     """
 
@@ -64,7 +66,7 @@ class StudyRun:
     inputs: Mapping[InputRequest, PreparedInputs]
     examples: Mapping[InputRequest, TrialConfig]
     key: str
-    tracker: Tracker
+    recording: Recording
     session: Session
 
     @property
@@ -84,11 +86,15 @@ class StudyRun:
 
     def record_finished(self, specs: Sequence[TrialSpec], describe: Describe) -> None:
         """Record all finished trials in MLflow that it does not have yet, if it can be reached."""
-        with self.timeline.measure("tracking"), self.tracker.recording():
-            for spec in specs:
-                if spec.is_finished(self.home):
-                    self.tracker.open(spec, *describe(spec))
-                    self.tracker.finished(spec, TrialResult.load(spec.folder(self.home)))
+        with self.timeline.measure("tracking"):
+            finished = [spec for spec in specs if spec.is_finished(self.home)]
+            if self.recording.has_trials(spec.fingerprint for spec in finished):
+                return
+            tracker = self.recording.tracker
+            with tracker.recording():
+                for spec in finished:
+                    tracker.open(spec, *describe(spec))
+                    tracker.finished(spec, TrialResult.load(spec.folder(self.home)))
 
     @contextlib.contextmanager
     def cluster(
@@ -125,12 +131,15 @@ class StudyRun:
     def observe(self, describe: Describe, trials: int) -> Iterator[TrialObserver]:
         """An observer of the trials, with progress bars."""
         with self.timeline.measure("trials"), bars() as progress:
-            yield TrialObserver(self.tracker, describe, TrialProgress(progress, lambda s: describe(s)[0], trials))
+            yield TrialObserver(
+                self.recording.tracker, describe, TrialProgress(progress, lambda s: describe(s)[0], trials)
+            )
 
     def catch_up(self, specs: Sequence[TrialSpec], observer: TrialObserver) -> None:
         """Record what the tracking server missed while it was unreachable, if it is back."""
-        if self.tracker.missed:
-            self.tracker.missed = False
+        tracker = self.recording.tracker
+        if tracker.missed:
+            tracker.missed = False
             for spec in specs:
                 if not spec.is_finished(self.home):
                     observer.catch_up(spec)
@@ -138,20 +147,22 @@ class StudyRun:
 
     def publish(
         self,
+        workload: Workload,
         factors: Sequence[str],
         metrics: Sequence[str],
-        trials: Sequence[RecordedTrial],
+        failures: Mapping[str, Failure],
         resources: TrialResources | None,
     ) -> None:
         """Write the record and the report, print the answer, and record both in MLflow.
 
         Args:
+            workload: The trials.
             factors: The names of the factors.
             metrics: The metrics that answer the question.
-            trials: The trials in the order of the declaration.
+            failures: The failures of this run, by fingerprint.
             resources: The resources of each trial; None if no trial was run this time.
         """
-        record = self._record(factors, metrics, trials, resources)
+        record = self._record(factors, metrics, workload.to_records(failures), resources)
         with self.timeline.measure("report"), stage("report"):
             record.save(self.home)
             results = load_results(record, self.home)
@@ -160,15 +171,27 @@ class StudyRun:
         say(f"[dim]{duration(self.timeline.total)}: {describe_stages(self.timeline.seconds)}[/]")
         for file in files:
             say(f"  {escape(_short_path(file))}")
-        with self.tracker.recording():
-            self.tracker.close(
-                succeeded=bool(results.trial_results()),
-                note=note(results),
-                tags={"vip5.answer": answer(results)[:5000]},
-                files=[*files, record.file(self.home)],
-                metrics=summary(results),
-            )
-        _show_mlflow_command(self.tracker.uri)
+        content = self._content(results)
+        if not self.recording.has_content(content):
+            tracker = self.recording.tracker
+            self.record_finished(workload.specs(), workload.describe)
+            with tracker.recording():
+                tracker.close(
+                    succeeded=bool(results.trial_results()),
+                    note=note(results),
+                    tags={"vip5.answer": answer(results)[:5000]},
+                    files=[*files, record.file(self.home)],
+                    metrics=summary(results),
+                    content=content,
+                )
+        _show_mlflow_command(self.recording.uri)
+
+    def _content(self, results: StudyResults) -> str:
+        """The identity of what MLflow gets of a study; how long this run took, and its command, do not count."""
+        record = results.record.model_copy(update={"seconds": {}, "command": ""})
+        text = note(replace(results, record=record))
+        described = {"name": self.recording.name, "tags": self.recording.tags, "metrics": summary(results)}
+        return fingerprint(record.model_dump_json(), text, str(described))
 
     def _record(
         self,
@@ -197,8 +220,8 @@ class StudyRun:
             gpus=given.gpus,
             cpus=given.cpus,
             seconds={name: round(seconds, 1) for name, seconds in self.timeline.seconds.items()},
-            parent=self.tracker.parent,
-            tracking_uri=self.tracker.uri,
+            parent=self.recording.parent,
+            tracking_uri=self.recording.uri,
             sasrec=sasrec_folders(self.options.baselines, self._questions(), self.home),
         )
 
@@ -237,11 +260,11 @@ def open_study_run(
                 "vip5.code": code_version(),
             }
             uri = options.tracking_uri or default_uri(home)
-            tracker = Tracker(uri, home, f"{declared.question} · {names}", key, tags)
+            recording = Recording(uri, home, f"{declared.question} · {names}", key, tags)
         try:
-            yield StudyRun(declared, inputs, examples, key, tracker, session)
+            yield StudyRun(declared, inputs, examples, key, recording, session)
         except BaseException as error:
-            tracker.mark_killed()
+            recording.mark_killed()
             # Libraries fail on a full disk with various errors; Tune fails to read an error that it could not write.
             full = shutil.disk_usage(home.root).free < _DISK_FULL_BELOW
             if full and isinstance(error, Exception) and not isinstance(error, DiskFullError):
