@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -42,6 +42,9 @@ class CompiledSamples:
         return np.cumsum(self.target_lengths) - self.target_lengths
 
 
+_FIELDS = [field.name for field in fields(CompiledSamples)]
+
+
 def compile_samples(samples: Sequence[Sample], tables: PromptTables, layout: Layout) -> CompiledSamples:
     """Assemble prompts and targets from their tokenised segments.
 
@@ -57,7 +60,7 @@ def compile_samples(samples: Sequence[Sample], tables: PromptTables, layout: Lay
     compiled = [_compile(samples[start : start + _ROWS_AT_A_TIME], tables, layout) for start in starts]
     if len(compiled) == 1:
         return compiled[0]
-    return CompiledSamples(*map(np.concatenate, zip(*(vars(some).values() for some in compiled), strict=True)))
+    return CompiledSamples(**{name: np.concatenate([getattr(some, name) for some in compiled]) for name in _FIELDS})
 
 
 def _compile(samples: Sequence[Sample], tables: PromptTables, layout: Layout) -> CompiledSamples:
