@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vip5core.errors import UserError
 from vip5core.vocabulary import TASKS
 
-if TYPE_CHECKING:  # naming metrics, as a command line does, should not import pandas
+if TYPE_CHECKING:  # naming metrics, as a command line does, should import neither pandas nor numpy
+    import numpy as np
     import pandas as pd
 
 _SPLIT_WORDS = {"valid": "validation ", "train": "training "}
@@ -116,7 +115,7 @@ class Metric:
         """
         if not len(rows):
             raise ValueError(f"metric {self.name!r}: there are no rows to compute it from")
-        return self.overall(rows) if self.overall is not None else float(np.mean(self.values(rows)))
+        return self.overall(rows) if self.overall is not None else float(self.values(rows).mean())
 
 
 def pareto_front(points: Sequence[Mapping[str, float]], metrics: Mapping[str, Metric]) -> list[int]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+
+# numpy is imported where ranks are scored: a command line names metrics before it computes anything.
 
 #: Rank of a target that the ranking does not contain.
 UNRANKED = 0
@@ -21,6 +22,7 @@ UNRANKED = 0
 def hits(ranks: np.ndarray, k: int) -> np.ndarray:
     """1 for each user whose target is among the first k, else 0: their mean is HR@k. Shape: [users].
 
+    >>> import numpy as np
     >>> hits(np.array([1, 7, UNRANKED]), k=5)
     array([1., 0., 0.])
     """
@@ -30,9 +32,12 @@ def hits(ranks: np.ndarray, k: int) -> np.ndarray:
 def gains(ranks: np.ndarray, k: int) -> np.ndarray:
     """Each user's discounted gain within the first k: their mean is NDCG@k. Shape: [users].
 
+    >>> import numpy as np
     >>> gains(np.array([1, 3, UNRANKED]), k=5)
     array([1. , 0.5, 0. ])
     """
+    import numpy as np
+
     return hits(ranks, k) / np.log2(np.maximum(ranks, 1) + 1.0)
 
 
@@ -43,6 +48,8 @@ def share_of_beams(rows: pd.DataFrame, column: str) -> float:
 
 def rank_of(target: int, ranked: Sequence[int] | np.ndarray) -> int:
     """The rank of `target` in a list, from 1; `UNRANKED` if it is not in the list."""
+    import numpy as np
+
     places = np.flatnonzero(np.asarray(ranked) == target)
     return int(places[0]) + 1 if len(places) else UNRANKED
 
@@ -54,6 +61,8 @@ def rank_by_score(
 
     A fixed order of ties would favour low item numbers.
     """
+    import numpy as np
+
     values = np.array([scores[item] for item in allowed]) if isinstance(scores, Mapping) else scores[allowed]
     mine = scores[target]
     ties = int((values == mine).sum()) - 1

@@ -10,12 +10,11 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
-# sacrebleu and rouge-score take a second to import, so they are imported only where texts are scored.
+# sacrebleu and rouge-score take a second to import, numpy a fraction, so they are imported only where texts are scored.
 
 T = TypeVar("T")
 
@@ -55,6 +54,7 @@ def _spell_out(text: str) -> str:
 
 def sentence_bleus(references: Sequence[str], texts: Sequence[str]) -> np.ndarray:
     """BLEU-4 of each text, smoothed, so that a short text without a common 4-gram is not simply 0. Shape: [texts]."""
+    import numpy as np
     import sacrebleu
 
     scores = [
@@ -83,6 +83,8 @@ def mean_rouge(references: Sequence[str], texts: Sequence[str], name: str) -> fl
 @functools.lru_cache(maxsize=2)
 def _rouges(references: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, np.ndarray]:
     """All three, since they are computed together; kept for the calls that ask for the others."""
+    import numpy as np
+
     scores = [_rouge_scorer().score(reference, text) for reference, text in zip(references, texts, strict=True)]
     return {
         name: 100.0 * np.array([score[key].fmeasure for score in scores])
