@@ -7,10 +7,6 @@ from dataclasses import dataclass
 from vip5platform.analysis.results import StudyResults
 from vip5platform.report.blocks import Block, Drawings, Section, Text
 from vip5platform.report.formatting import dataset_name, pluralize
-from vip5platform.report.plots import cost as cost_plots
-from vip5platform.report.plots import factors as factor_plots
-from vip5platform.report.plots import levels as plots
-from vip5platform.report.plots import search as search_plots
 from vip5platform.report.sections import cost, pairs, paper, reproduce, search
 from vip5platform.report.sections.answer import sentences
 from vip5platform.report.sections.details import details
@@ -80,6 +76,12 @@ def _table(study: StudyResults) -> list[Block]:
 
 
 def _plots(study: StudyResults, found: StoredSearch) -> list[Block]:
+    # Imported late: matplotlib takes a second, and a report as text has no plots.
+    from vip5platform.report.plots import cost as cost_plots
+    from vip5platform.report.plots import factors as factor_plots
+    from vip5platform.report.plots import levels as plots
+    from vip5platform.report.plots import search as search_plots
+
     if study.record.kind == "search":
         made = search_plots.plot_search(study, found)
         return [Drawings(made)] if made else []

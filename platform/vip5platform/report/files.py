@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from vip5core.fingerprint import fingerprint, sha256_file
 from vip5core.home import Home
 from vip5core.storage import atomic_file
 from vip5core.trial.result import TrialResult
 from vip5platform.analysis.record import NOT_RUN, RecordedTrial
 from vip5platform.analysis.results import StudyResults
 from vip5platform.report.document import document
-from vip5platform.report.plots import overview as main_plot
 from vip5platform.report.render import html, markdown
 from vip5platform.report.sections import cost, pairs, search
 
 _PLOT = "plot.png"
+_FILES = ("report.html", "report.md", "trials.csv", "comparisons.csv", _PLOT)
+#: Holds the identity of what the report was written from.
+_CONTENT = ".content"
+
+
+def content_of(study: StudyResults) -> str:
+    """The identity of what a report says, but for its command and the seconds of the last run."""
+    record = study.record.model_copy(update={"seconds": {}, "command": ""})
+    text = markdown.render(document(replace(study, record=record)), _PLOT)
+    return fingerprint(record.model_dump_json(), text, trial_rows(study).to_csv(index=False), str(summary(study)))
+
+
+def update_report(study: StudyResults, home: Home, content: str) -> list[Path]:
+    """Write the report, unless the same code has written one from the same content: plots take seconds.
+
+    Args:
+        study: The results.
+        home: The home with the study's folder.
+        content: The identity of the results; see `content_of`.
+
+    Returns:
+        The paths of the files.
+    """
+    folder = study.record.folder(home)
+    identity = fingerprint(content, study.record.command, _code())
+    note = folder / _CONTENT
+    files = [folder / name for name in _FILES]
+    if note.is_file() and note.read_text("utf-8") == identity and all(file.is_file() for file in files):
+        return files
+    files = write_report(study, home)
+    with atomic_file(note) as file:
+        file.write_text(identity, "utf-8")
+    return files
+
+
+def _code() -> str:
+    """The identity of the code of analyses and reports."""
+    package = Path(__file__).parents[1]
+    return fingerprint([[str(path.relative_to(package)), sha256_file(path)] for path in sorted(package.rglob("*.py"))])
 
 
 def write_report(study: StudyResults, home: Home) -> list[Path]:
@@ -26,7 +66,10 @@ def write_report(study: StudyResults, home: Home) -> list[Path]:
     Returns:
         The paths of the files, in the study's folder under `home`.
     """
+    from vip5platform.report.plots import overview as main_plot  # late, because matplotlib takes a second
+
     folder = study.record.folder(home)
+    (folder / _CONTENT).unlink(missing_ok=True)
     found = search.load_stored_search(study, home)
     contents = {
         "report.html": html.render(document(study, found)),

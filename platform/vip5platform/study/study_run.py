@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
@@ -23,13 +23,13 @@ from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
 from vip5platform.analysis.baselines import datasets_without_sasrec, sasrec_folders
 from vip5platform.analysis.record import RecordedTrial, StudyRecord, git_state, load_record
-from vip5platform.analysis.results import StudyResults, load_results
+from vip5platform.analysis.results import load_results
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.console import TrialProgress, bars, console, describe_stages, duration, say, stage
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options
 from vip5platform.recorded import default_uri
-from vip5platform.report.files import summary, write_report
+from vip5platform.report.files import content_of, summary, update_report
 from vip5platform.report.render.markdown import note
 from vip5platform.report.render.terminal import show
 from vip5platform.report.sections.answer import answer
@@ -166,12 +166,13 @@ class StudyRun:
         with self.timeline.measure("report"), stage("report"):
             record.save(self.home)
             results = load_results(record, self.home)
-            files = write_report(results, self.home)
+            content = content_of(results)
+            files = update_report(results, self.home, content)
         show(results, console)
         say(f"[dim]{duration(self.timeline.total)}: {describe_stages(self.timeline.seconds)}[/]")
         for file in files:
             say(f"  {escape(_short_path(file))}")
-        content = self._content(results)
+        content = fingerprint(content, self.recording.name, self.recording.tags)
         if not self.recording.has_content(content):
             tracker = self.recording.tracker
             self.record_finished(workload.specs(), workload.describe)
@@ -185,13 +186,6 @@ class StudyRun:
                     content=content,
                 )
         _show_mlflow_command(self.recording.uri)
-
-    def _content(self, results: StudyResults) -> str:
-        """The identity of what MLflow gets of a study; how long this run took, and its command, do not count."""
-        record = results.record.model_copy(update={"seconds": {}, "command": ""})
-        text = note(replace(results, record=record))
-        described = {"name": self.recording.name, "tags": self.recording.tags, "metrics": summary(results)}
-        return fingerprint(record.model_dump_json(), text, str(described))
 
     def _record(
         self,
