@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
+
+Rows = TypeVar("Rows", Sequence[Any], np.ndarray)
 
 
 class WorkerGroup:
@@ -21,7 +24,7 @@ class WorkerGroup:
     rank = 0
     size = 1
 
-    def share(self, rows: Sequence[Any]) -> Sequence[Any]:
+    def share(self, rows: Rows) -> Rows:
         """This worker's part of a batch or a list of users: every `size`-th row."""
         return rows[self.rank :: self.size]
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vip5core.decoding.decoder import StepDecoder
+from vip5core.decoding.decoder import STEPS_PER_LOOK, StepDecoder
 from vip5core.decoding.trie import Trie
 
 IMPOSSIBLE = float("-inf")
@@ -150,10 +150,11 @@ def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions
         if penalty == 0:  # sums of log-probabilities only fall: one that is not above the worst of K never will be
             running = running.masked_fill(full & (running <= worst), IMPOSSIBLE)
         running = running.masked_fill(~open_users, IMPOSSIBLE)
-        alive = int((running > IMPOSSIBLE).sum(1).max())  # the most beams of any user that can still finish
-        if alive == 0:
-            break
-        running, kept = running[:, :alive], kept[:, :alive]
+        if length % STEPS_PER_LOOK[device.type] == 0:
+            alive = int((running > IMPOSSIBLE).sum(1).max())  # the most beams of any user that can still finish
+            if alive == 0:
+                break
+            running, kept = running[:, :alive], kept[:, :alive]
         tokens, nodes = choice.gather(1, kept), below.gather(1, kept)
         past = sequences.gather(1, kept[..., None].expand(-1, -1, sequences.shape[2]))
         decoder.follow(beams.gather(1, kept))

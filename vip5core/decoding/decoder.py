@@ -27,6 +27,10 @@ _ROWS_AT_A_TIME = 256
 #: The positions for which the bias is computed at first: an item's tokens fit, and most explanations.
 _POSITIONS = 32
 
+#: After how many steps a search looks which users and beams it can drop. On a GPU, looking makes the CPU wait for it,
+#: which takes longer than a few steps with beams that are finished.
+STEPS_PER_LOOK = {"cpu": 1, "cuda": 8}
+
 _Layers = tuple[T5LayerSelfAttention, T5LayerCrossAttention, T5LayerFF]
 
 

@@ -2,7 +2,7 @@
 
 from vip5core.model.adapters import POSITIONS, is_layer_norm
 from vip5core.model.backbone import Backbone, built_in_config, load_backbone, save_backbone
-from vip5core.model.build import ParameterCount, build_vip5, count_parameters
+from vip5core.model.build import ParameterCount, build_vip5, cast_frozen, count_parameters
 from vip5core.model.costs import capacity, grouping_costs
 from vip5core.model.loss import LENGTH_POWERS, target_losses
 from vip5core.model.mapping import MappingNetwork, RMSNorm
@@ -21,6 +21,7 @@ __all__ = [
     "build_vip5",
     "built_in_config",
     "capacity",
+    "cast_frozen",
     "count_parameters",
     "draw_extra_embeddings",
     "grouping_costs",

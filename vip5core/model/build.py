@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
@@ -11,6 +12,17 @@ from vip5core.config import ModelOptions
 from vip5core.model.mapping import MappingNetwork
 from vip5core.model.tuning import apply_tuning
 from vip5core.model.vip5 import VIP5, draw_extra_embeddings
+
+
+def cast_frozen(model: VIP5) -> None:
+    """Keep the frozen weights of the backbone's layers in bfloat16, which autocast would otherwise cast at every use.
+
+    Embeddings and the output head stay as they are: decoding needs logits in float32.
+    """
+    for stack in (model.backbone.encoder, model.backbone.decoder):
+        for module in stack.block.modules():
+            if isinstance(module, nn.Linear) and not module.weight.requires_grad:
+                module.weight.data = module.weight.data.to(torch.bfloat16)
 
 
 def build_vip5(

@@ -81,7 +81,7 @@ def fit(
 ) -> FitResult:
     """Train `model` in place.
 
-    The same seed gives the same numbers: batches are drawn by (seed, epoch, step) and dropout is seeded by epoch, so
+    The same seed gives the same numbers: prompts are drawn by (seed, epoch) and dropout is seeded by epoch, so
     that a training resumed from `checkpoint`, written after every epoch, ends like one that was never interrupted.
 
     Args:
@@ -188,7 +188,7 @@ def accumulate(
     with stopwatch.measure("data"):
         pieces = micro_batches(
             compiled,
-            np.asarray(group.share(rows)),
+            group.share(rows),
             data.tables,
             data.layout,
             capacity(model),

@@ -13,7 +13,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import FeatureStore
 from vip5core.distributed import WorkerGroup
 from vip5core.evaluation.evaluate import Evaluator
-from vip5core.model import VIP5, Backbone, build_vip5
+from vip5core.model import VIP5, Backbone, build_vip5, cast_frozen
 from vip5core.prompts import Layout, PromptTables, TrainingSampler
 from vip5core.templates import default_templates
 from vip5core.training.loop import TrainingData
@@ -51,7 +51,10 @@ class TrialComponents:
             features = torch.from_numpy(scaled)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            return build_vip5(self.backbone.model, config, features, self.backbone.extra_embeddings)
+            model = build_vip5(self.backbone.model, config, features, self.backbone.extra_embeddings)
+        if config.precision == "bfloat16":
+            cast_frozen(model)
+        return model
 
     def training_data(self, config: TrialConfig) -> TrainingData:
         sampler = TrainingSampler(self.dataset, self.tables.templates, config, config.seed)

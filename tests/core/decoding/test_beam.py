@@ -11,7 +11,16 @@ from support.golden import load_golden
 from support.tiny import random_backbone
 from transformers import T5ForConditionalGeneration
 
-from vip5core.decoding import BeamOptions, FreeExpansion, StepDecoder, Trie, TrieExpansion, beam_search, greedy
+from vip5core.decoding import (
+    STEPS_PER_LOOK,
+    BeamOptions,
+    FreeExpansion,
+    StepDecoder,
+    Trie,
+    TrieExpansion,
+    beam_search,
+    greedy,
+)
 
 EOS = 1
 
@@ -222,3 +231,24 @@ def test_search_as_wide_as_the_catalogue_is_the_exact_ranking() -> None:
 def test_two_items_with_the_same_tokens_are_refused() -> None:
     with pytest.raises(ValueError, match="same tokens"):
         Trie.build([np.array([3, 4]), np.array([3, 4])], [1, 2], EOS)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_looking_seldom_for_what_can_be_dropped_changes_no_result(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = random_backbone(seed)
+    states, mask = encode(backbone, 5, seed)
+    trie = Trie.build(catalogue(np.random.default_rng(seed), 30), range(1, 31), EOS)
+    endless = greedy(StepDecoder(backbone, states.flatten(0, 1), [mask]), 12)
+    found = []
+    for steps in (1, 4, 100):
+        monkeypatch.setitem(STEPS_PER_LOOK, "cpu", steps)
+        decoders = [StepDecoder(backbone, states.flatten(0, 1), [mask]) for _ in range(3)]
+        decoders[2].eos_id = int(endless[0, 5])  # a random model never ends a text with the usual token
+        with torch.inference_mode():
+            ranked = beam_search(decoders[0], TrieExpansion(trie), BeamOptions(num_beams=7))
+            free = beam_search(decoders[1], FreeExpansion(), BeamOptions(5, 1.0, True, max_new_tokens=9))
+            found.append((ranked.nodes, free.tokens, greedy(decoders[2], 12)))
+    assert (found[0][2][0, 6:] == decoders[2].pad_id).all()
+    for seldom in found[1:]:
+        for ours, theirs in zip(seldom, found[0], strict=True):
+            assert torch.equal(ours, theirs)

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from vip5core.config import OptimOptions
 from vip5core.model import LENGTH_POWERS, RMSNorm, target_losses
-from vip5core.prompts import IGNORED
+from vip5core.prompts import IGNORED, Batch
 from vip5core.training.optim import Optimizer
+
+
+def batches_of(*labels: list[list[int]]) -> list[Batch]:
+    """Batches of which only the labels count."""
+    rows = [torch.tensor(rows) for rows in labels]
+    nothing = torch.empty(0, dtype=torch.long)
+    return [
+        Batch(*[nothing] * 6, each, (each != IGNORED).flatten().nonzero().flatten(), np.arange(len(each)), "mixed")
+        for each in rows
+    ]
 
 
 @pytest.mark.parametrize("weighting", LENGTH_POWERS)
 def test_a_prompts_loss_is_divided_by_its_length_once_or_twice(weighting: str) -> None:
-    labels = torch.tensor([[3, 1, IGNORED, IGNORED], [4, 4, 4, 1]])
-    losses = target_losses(torch.zeros(2, 4, 7), labels, weighting)
+    batches = batches_of([[3, 1, IGNORED, IGNORED], [4, 4, 4, 1]])
+    losses = target_losses(torch.zeros(6, 7), batches, weighting)
     lengths = torch.tensor([2.0, 4.0])
     expected = {"token_mean": torch.full((2,), math.log(7)), "paper": math.log(7) / lengths}[weighting]
     torch.testing.assert_close(losses, expected)
 
 
-def test_the_loss_ignores_padding_and_is_cross_entropy_elsewhere() -> None:
+def test_the_loss_of_several_batches_is_the_cross_entropy_of_each_prompt() -> None:
     torch.manual_seed(0)
-    logits, labels = torch.randn(2, 3, 5), torch.tensor([[1, 2, IGNORED], [3, IGNORED, IGNORED]])
-    expected = [-logits[0].log_softmax(-1)[[0, 1], [1, 2]].mean(), -logits[1, 0].log_softmax(-1)[3]]
-    torch.testing.assert_close(target_losses(logits, labels), torch.stack(expected))
-    changed = logits.clone()
-    changed[0, 2], changed[1, 1:] = 100.0, -100.0
-    torch.testing.assert_close(target_losses(changed, labels), torch.stack(expected))
+    logits = torch.randn(6, 5)
+    batches = batches_of([[1, 2, IGNORED], [3, IGNORED, IGNORED]], [[4], [0], [2]])
+    nll = -logits.log_softmax(-1)[range(6), [1, 2, 3, 4, 0, 2]]
+    expected = torch.stack([nll[:2].mean(), *nll[2:]])
+    torch.testing.assert_close(target_losses(logits, batches), expected)
 
 
 class Parts(nn.Module):

@@ -11,6 +11,10 @@ from support.shop import WITHOUT_IMAGE, small_components, small_config
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
+from vip5core.distributed import WorkerGroup
+from vip5core.profiling import Stopwatch
+from vip5core.prompts import compile_samples
+from vip5core.training.loop import accumulate
 from vip5core.trial.components import TrialComponents, shuffle_images
 
 
@@ -58,3 +62,23 @@ def test_the_inputs_of_the_mapping_network_are_shuffled(shop: Dataset, scaling: 
     own = features_of(inputs, small_config(feature_scaling=scaling))
     mixed = features_of(inputs, small_config(feature_scaling=scaling, images="shuffled"))
     assert {row.tobytes() for row in mixed} == {row.tobytes() for row in own}
+
+
+@pytest.mark.parametrize("tuning", ["adapter", "full"])
+def test_bfloat16_casts_the_frozen_maps_once_and_learns_as_float32_does(shop: Dataset, tuning: str) -> None:
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        config = small_config(precision=precision, tuning=tuning, dropout=0.0)
+        inputs = small_components(shop)
+        model, data = inputs.model(config).train(), inputs.training_data(config)
+        of_maps = {p.dtype for name, p in model.named_parameters() if ".block." in name and not p.requires_grad}
+        assert of_maps <= {torch.bfloat16 if precision == "bfloat16" else torch.float32, torch.float32}
+        assert (torch.bfloat16 in of_maps) == (precision == "bfloat16" and tuning == "adapter")
+        assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+        samples = data.sampler.draw(0)[:20]
+        compiled = compile_samples(samples, data.tables, data.layout)
+        losses.append(
+            float(accumulate(model, compiled, np.arange(20), data, config, WorkerGroup(), Stopwatch()).detach())
+        )
+        assert all(p.grad is not None for p in model.mapping.parameters())
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
