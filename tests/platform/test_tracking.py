@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from support.finished import finished_trial
 from support.trials import small
-from vip5platform.recorded import default_uri
+from vip5platform.recorded import default_uri, find_recorded_study
 from vip5platform.tracking import EXPERIMENT, Tracker, fingerprint_of_run
 
 from vip5core.errors import Failure, UserError
@@ -77,6 +77,33 @@ def test_nothing_is_logged_twice(home):
     assert [p.step for p in log.client.get_metric_history(run, "valid/loss")] == [1, 2]
     assert len(log.client.get_metric_history(run, METRIC)) == 1
     assert len(log.client.get_metric_history(log.parent, METRIC)) == 1
+
+
+@pytest.mark.slow
+def test_what_is_recorded_is_found_without_mlflow(home):
+    (spec, result), uri = trial(home), default_uri(home)
+    assert find_recorded_study(uri, "k") is None
+    log = tracker(home)
+    log.open(spec, "RN50", {})
+    assert find_recorded_study(uri, "k") is None  # it is running
+    log.finished(spec, result)
+    log.close(succeeded=True, note="", tags={}, files=[], metrics={}, content="c")
+    found = find_recorded_study(uri, "k")
+    assert found is not None
+    assert (found.parent, found.content, found.trials) == (log.parent, "c", {spec.fingerprint})
+    assert find_recorded_study(uri, "other") is None
+    assert find_recorded_study("http://localhost:1", "k") is None
+
+    log.client.delete_run(log.children[spec.fingerprint])
+    assert find_recorded_study(uri, "k").trials == frozenset()
+    log.client.delete_run(log.parent)
+    assert find_recorded_study(uri, "k") is None
+
+
+def test_a_file_that_is_no_database_of_mlflow_answers_nothing(tmp_path):
+    for content in (b"", b"no database"):
+        (tmp_path / "mlflow.db").write_bytes(content)
+        assert find_recorded_study(default_uri(Home(tmp_path)), "k") is None
 
 
 @pytest.mark.slow

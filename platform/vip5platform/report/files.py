@@ -34,6 +34,8 @@ def content_of(study: StudyResults) -> str:
 def update_report(study: StudyResults, home: Home, content: str) -> list[Path]:
     """Write the report, unless the same code has written one from the same content: plots take seconds.
 
+    That of a search is always written, for it also shows what Optuna has stored.
+
     Args:
         study: The results.
         home: The home with the study's folder.
@@ -46,7 +48,8 @@ def update_report(study: StudyResults, home: Home, content: str) -> list[Path]:
     identity = fingerprint(content, study.record.command, _code())
     note = folder / _CONTENT
     files = [folder / name for name in _FILES]
-    if note.is_file() and note.read_text("utf-8") == identity and all(file.is_file() for file in files):
+    known = study.record.kind == "study" and note.is_file() and note.read_text("utf-8") == identity
+    if known and all(file.is_file() for file in files):
         return files
     files = write_report(study, home)
     with atomic_file(note) as file:

@@ -17,7 +17,7 @@ from vip5platform.analysis.record import RecordedTrial, StudyRecord
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.significance import Comparison
 from vip5platform.declarations import Range, Search
-from vip5platform.report.files import summary, write_report
+from vip5platform.report.files import content_of, summary, update_report, write_report
 from vip5platform.report.render.markdown import note
 from vip5platform.report.render.terminal import show
 from vip5platform.report.sections.answer import answer
@@ -541,3 +541,27 @@ def test_other_datasets_have_no_figures_in_the_paper(home, shop):
 )
 def test_the_official_codes_share_of_trained_parameters(settings, percent):
     assert paper_share(small(backbone="t5-small", **settings)) == pytest.approx(percent, abs=0.005)
+
+
+def test_a_report_is_drawn_again_only_if_it_would_say_something_else(tmp_path):
+    home = Home(tmp_path)
+    results = three(home, [compared("a", "b", 0.05, 0.01)])
+
+    def update(new: StudyResults) -> bool:
+        """Is the page written?"""
+        folder = new.record.folder(home)
+        (folder / "report.html").write_text("old")
+        assert update_report(new, home, content_of(new)) == write_files
+        return (folder / "report.html").read_text() != "old"
+
+    write_files = update_report(results, home, content_of(results))
+    assert all(file.is_file() for file in write_files)
+    assert not update(results)
+    later = replace(results, record=results.record.model_copy(update={"seconds": {"report": 1.0}}))
+    assert not update(later)
+    assert update(replace(results, record=results.record.model_copy(update={"command": "other"})))
+    assert update(results)
+    assert update(replace(results, groups=[replace(results.groups[0], cells=results.groups[0].cells[:2])]))
+    assert update(results)
+    (home.report("encoders", "k1") / "plot.png").unlink()
+    assert update(results)

@@ -132,7 +132,7 @@ def test_a_study_trains_reports_and_records_its_trials(first):
     assert "P5 stage + features" in first.out
     (folder,) = first.home.reports.glob("encoders-*")
     written = {"report.html", "report.md", "trials.csv", "comparisons.csv", "plot.png", "study.json"}
-    assert {path.name for path in folder.iterdir()} == {*written, ".lock"}
+    assert {path.name for path in folder.iterdir()} == {*written, ".lock", ".content"}
     trials = pd.read_csv(folder / "trials.csv")
     assert trials["encoder"].tolist()[:2] == ["RN50", "ViT-B/32"]
     assert trials["test/sequential/ndcg_at_10"].notna().all()
@@ -146,6 +146,19 @@ def test_a_study_trains_reports_and_records_its_trials(first):
 def test_the_driver_reads_each_dataset_once(first):
     (dataset,) = first.home.datasets.iterdir()
     assert {folder.resolve(): times for folder, times in first.opened.items()} == {dataset.resolve(): 1}
+
+
+def test_a_finished_study_does_without_large_packages(first):
+    script = (
+        "import sys; from vip5platform import Study, factor, main\n"
+        "study = Study('encoders', 'Which encoder?', (factor('encoder', 'RN50', 'ViT-B/32'),))\n"
+        "try: main(study, sys.argv[1:])\n"
+        "except SystemExit as left: assert not left.code\n"
+        "assert not {'torch', 'transformers', 'ray', 'optuna', 'nltk'} & set(sys.modules), sorted(sys.modules)"
+    )
+    command = [sys.executable, "-c", script, *SMALL, "--home", str(first.home)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "nothing to train" in done.stdout
 
 
 def test_a_study_runs_once_and_widens(first, capsys):
