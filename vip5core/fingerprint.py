@@ -6,7 +6,7 @@ import ast
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,14 +129,34 @@ def _imports(node: ast.AST) -> Iterator[str]:
             yield from _imports(child)
 
 
-def _dump(value: Any) -> str:
+def _dump(tree: ast.AST) -> str:
     """A syntax tree as text that is the same under every version of Python (unlike `ast.dump`), without docstrings."""
+    pieces: list[str] = []
+    _add(tree, pieces.append)
+    return "".join(pieces)
+
+
+def _add(value: Any, add: Callable[[str], None]) -> None:
+    """Add the pieces of a part of a tree; every command hashes all of the code, so they are joined only once."""
     if isinstance(value, ast.AST):
-        fields = ((name, part) for name, part in ast.iter_fields(value) if part is not None and part != [])
-        return f"{type(value).__name__}({','.join(f'{name}={_dump(part)}' for name, part in fields)})"
-    if isinstance(value, list):
-        return f"[{','.join(_dump(part) for part in value if not _is_docstring(part))}]"
-    return repr(value)
+        parts = [(name, getattr(value, name, None)) for name in value._fields]
+        start = f"{type(value).__name__}("
+        for name, part in parts:
+            if part is not None and part != []:
+                add(f"{start}{name}=")
+                _add(part, add)
+                start = ","
+        add(")" if start == "," else f"{start})")
+    elif isinstance(value, list):
+        start = "["
+        for part in value:
+            if not _is_docstring(part):
+                add(start)
+                _add(part, add)
+                start = ","
+        add("]" if start == "," else "[]")
+    else:
+        add(repr(value))
 
 
 def _is_docstring(node: object) -> bool:
