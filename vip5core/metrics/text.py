@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: The scored texts whose counts are kept: several metrics are computed from them, of single texts and of all.
+_PAIRS = 1 << 15
+
 
 def on_rows(score: Callable[[Sequence[str], Sequence[str]], T]) -> Callable[[pd.DataFrame], T]:
     """Apply a score of references and texts to per-user rows."""
@@ -32,12 +35,15 @@ def bleu(references: Sequence[str], texts: Sequence[str], order: int = 4) -> flo
     Raises:
         ValueError: if there are no texts.
     """
-    import sacrebleu
+    from sacrebleu import BLEU
 
     if not texts:
         raise ValueError("no texts to compare")
-    scorer = sacrebleu.BLEU(tokenize="none", smooth_method="none", max_ngram_order=order, force=True)
-    return scorer.corpus_score(list(texts), [list(references)]).score
+    counted = [_sentence_bleu(reference, text) for reference, text in zip(references, texts, strict=True)]
+    matches = [sum(row) for row in zip(*[c[1] for c in counted], strict=True)]
+    totals = [sum(row) for row in zip(*[c[2] for c in counted], strict=True)]
+    lengths = [sum(column) for column in zip(*[c[3:] for c in counted], strict=True)]
+    return BLEU.compute_bleu(matches[:order], totals[:order], *lengths, max_ngram_order=order).score
 
 
 def bleu_characters(references: Sequence[str], texts: Sequence[str], order: int = 4) -> float:
@@ -55,18 +61,30 @@ def _spell_out(text: str) -> str:
 def sentence_bleus(references: Sequence[str], texts: Sequence[str]) -> np.ndarray:
     """BLEU-4 of each text, smoothed, so that a short text without a common 4-gram is not simply 0. Shape: [texts]."""
     import numpy as np
-    import sacrebleu
 
-    scores = [
-        sacrebleu.sentence_bleu(text, [reference], tokenize="none", smooth_method="exp").score
-        for reference, text in zip(references, texts, strict=True)
-    ]
-    return np.array(scores, dtype=float)
+    return np.array([_sentence_bleu(*pair)[0] for pair in zip(references, texts, strict=True)], dtype=float)
+
+
+@functools.lru_cache(maxsize=_PAIRS)
+def _sentence_bleu(reference: str, text: str) -> tuple[float, list[int], list[int], int, int]:
+    """The smoothed BLEU-4 of a text, and what that of a corpus is summed from: matches, n-grams, lengths of both."""
+    score = _bleu_scorer().sentence_score(text, [reference])
+    return score.score, score.counts, score.totals, score.sys_len, score.ref_len
+
+
+@functools.cache
+def _bleu_scorer() -> Any:
+    from sacrebleu import BLEU
+
+    return BLEU(tokenize="none", smooth_method="exp", effective_order=True)
 
 
 def rouge_of(references: Sequence[str], texts: Sequence[str], name: str) -> np.ndarray:
     """ROUGE F1 of each text (Lin, 2004), of the kind `rouge_1`, `rouge_2` or `rouge_l`. Shape: [texts]."""
-    return _rouges(tuple(references), tuple(texts))[name]
+    import numpy as np
+
+    pairs = zip(references, texts, strict=True)
+    return 100.0 * np.array([_rouge(*pair)[name].fmeasure for pair in pairs], dtype=float)
 
 
 def mean_rouge(references: Sequence[str], texts: Sequence[str], name: str) -> float:
@@ -80,16 +98,11 @@ def mean_rouge(references: Sequence[str], texts: Sequence[str], name: str) -> fl
     return float(rouge_of(references, texts, name).mean())
 
 
-@functools.lru_cache(maxsize=2)
-def _rouges(references: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """All three, since they are computed together; kept for the calls that ask for the others."""
-    import numpy as np
-
-    scores = [_rouge_scorer().score(reference, text) for reference, text in zip(references, texts, strict=True)]
-    return {
-        name: 100.0 * np.array([score[key].fmeasure for score in scores])
-        for name, key in (("rouge_1", "rouge1"), ("rouge_2", "rouge2"), ("rouge_l", "rougeL"))
-    }
+@functools.lru_cache(maxsize=_PAIRS)
+def _rouge(reference: str, text: str) -> dict[str, Any]:
+    """The scores of a text, by name."""
+    score = _rouge_scorer().score(reference, text)
+    return {"rouge_1": score["rouge1"], "rouge_2": score["rouge2"], "rouge_l": score["rougeL"]}
 
 
 @functools.cache
