@@ -174,8 +174,10 @@ class StudyRun:
             say(f"  {escape(_short_path(file))}")
         content = fingerprint(content, self.recording.name, self.recording.tags)
         if not self.recording.has_content(content):
+            recorded = self.recording.is_open  # by this run, or tried: a server that is down costs a minute each time
             tracker = self.recording.tracker
-            self.record_finished(workload.specs(), workload.describe)
+            if not recorded:
+                self.record_finished(workload.specs(), workload.describe)
             with tracker.recording():
                 tracker.close(
                     succeeded=bool(results.trial_results()),
