@@ -42,8 +42,8 @@ def bleu(references: Sequence[str], texts: Sequence[str], order: int = 4) -> flo
     counted = [_sentence_bleu(reference, text) for reference, text in zip(references, texts, strict=True)]
     matches = [sum(row) for row in zip(*[c[1] for c in counted], strict=True)]
     totals = [sum(row) for row in zip(*[c[2] for c in counted], strict=True)]
-    lengths = [sum(column) for column in zip(*[c[3:] for c in counted], strict=True)]
-    return BLEU.compute_bleu(matches[:order], totals[:order], *lengths, max_ngram_order=order).score
+    length, reference_length = sum(c[3] for c in counted), sum(c[4] for c in counted)
+    return BLEU.compute_bleu(matches[:order], totals[:order], length, reference_length, max_ngram_order=order).score
 
 
 def bleu_characters(references: Sequence[str], texts: Sequence[str], order: int = 4) -> float:

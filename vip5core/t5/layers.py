@@ -211,6 +211,6 @@ def position_bias(stack: T5Stack, length: int) -> Tensor:
         num_buckets=first.relative_attention_num_buckets,
         max_distance=first.relative_attention_max_distance,
     )
-    by_distance = embedding(buckets).T.float()  # [H, 2 * length - 1]
+    by_distance = embedding(buckets).T.float().contiguous()  # [H, 2 * length - 1]
     # Row i of the result is the window of `by_distance` that begins at distance -i.
     return by_distance.unfold(1, length, 1).flip(1)[None]
