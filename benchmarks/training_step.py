@@ -20,7 +20,7 @@ _OFFICIAL_SECONDS = 49.0
 
 
 def training_step(subject: Subject) -> list[Finding]:
-    """Compiled prompts in micro-batches of like length, against text tokenised per sample and one padded batch."""
+    """Compiled prompts in groups of like length, against text tokenised per sample and one padded batch."""
     samples = list(itertools.islice(batches(subject), subject.repeats + 1))
     optimizer = Optimizer(subject.model.train(), subject.config, 1000)
     ours, theirs = our_step(subject, optimizer, subject.clock), straightforward_step(subject, optimizer)

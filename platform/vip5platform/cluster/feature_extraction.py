@@ -69,9 +69,13 @@ def extract(
     by_size: dict[int, list[EncoderChoice]] = {}
     for choice in missing:
         by_size.setdefault(choice.image_size, []).append(choice)
-    # Imported late, because a study whose features are there only needs their folders.
+    # Imported late, because a study whose features are there only needs their folders; Ray Data before it is silenced,
+    # because its import sets the level of its loggers.
+    import ray.data
+
     from vip5platform.cluster.ray_cluster import quiet_ray
 
+    ray.data.DataContext.get_current()
     with quiet_ray():
         for size, same in by_size.items():
             _encode_missing(dataset, same, size, shards, resources, progress, gpus_per_actor)
