@@ -19,6 +19,7 @@ from benchmarks.decoding import direct, explanation, sequential
 from benchmarks.fleet import extraction, trials
 from benchmarks.measure import Finding
 from benchmarks.subject import Subject
+from benchmarks.tiny_trial import tiny_trial
 from benchmarks.training_step import training_step
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
@@ -28,6 +29,7 @@ from vip5core.home import Home
 BENCHMARKS: dict[str, Callable[[Subject], list[Finding]]] = {
     "data": data,
     "training-step": training_step,
+    "tiny-trial": tiny_trial,
     "sequential": sequential,
     "direct": direct,
     "explanation": explanation,

@@ -15,9 +15,6 @@ from vip5core.prompts import Sample, compile_samples
 from vip5core.training.loop import accumulate
 from vip5core.training.optim import Optimizer
 
-#: CPU-seconds of the official code for the same step (T5-small, 36 rows, one thread).
-_OFFICIAL_SECONDS = 49.0
-
 
 def training_step(subject: Subject) -> list[Finding]:
     """Compiled prompts in groups of like length, against text tokenised per sample and one padded batch."""
@@ -28,12 +25,7 @@ def training_step(subject: Subject) -> list[Finding]:
     theirs(samples[0][:4])
     mine, other = interleaved(subject.clock, samples[1:], ours, theirs)
     unit = f"{subject.clock.name} per {subject.config.batch_size} rows"
-    findings = [at_least("training-step", unit, mine, other, other / mine, 3)]
-    if subject.clock.device.type == "cpu":
-        findings.append(
-            at_least("training-step vs official code", unit, mine, _OFFICIAL_SECONDS, _OFFICIAL_SECONDS / mine, 6)
-        )
-    return findings
+    return [at_least("training-step", unit, mine, other, other / mine, 3)]
 
 
 def batches(subject: Subject) -> Iterator[list[Sample]]:

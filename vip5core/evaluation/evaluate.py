@@ -26,7 +26,7 @@ from vip5core.prompts import (
     compile_samples,
     evaluation_samples,
     group_by_length,
-    pad,
+    pad_groups,
 )
 from vip5core.templates import TemplateSet
 from vip5core.vocabulary import RANKING_TASKS, TASKS
@@ -179,5 +179,6 @@ class Evaluator:
                 end += 1
             rows = order[start:end]
             groups = group_by_length(compiled.lengths[rows], costs)
-            yield [pad(compiled, rows[group], self.tables, self.layout).to(device) for group in groups]
+            batches = pad_groups(compiled, [rows[group] for group in groups], self.tables, self.layout)
+            yield [batch.to(device) for batch in batches]
             start = end

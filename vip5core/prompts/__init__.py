@@ -8,6 +8,7 @@ from vip5core.prompts.batches import (
     group_by_length,
     micro_batches,
     pad,
+    pad_groups,
 )
 from vip5core.prompts.compile import CompiledSamples, compile_samples
 from vip5core.prompts.prompt import Layout, Sample
@@ -34,5 +35,6 @@ __all__ = [
     "load_tokenizer",
     "micro_batches",
     "pad",
+    "pad_groups",
     "train_tokenizer",
 ]

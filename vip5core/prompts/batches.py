@@ -5,6 +5,7 @@ Shape letters: B prompts, L source tokens, T target tokens, M images in the batc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,33 +61,95 @@ class Batch:
 
 def pad(compiled: CompiledSamples, rows: np.ndarray, tables: PromptTables, layout: Layout) -> Batch:
     """Pad the given rows into one batch."""
+    return pad_groups(compiled, [rows], tables, layout)[0]
+
+
+def pad_groups(
+    compiled: CompiledSamples, groups: Sequence[np.ndarray], tables: PromptTables, layout: Layout
+) -> list[Batch]:
+    """Pad each group of rows into a batch, all at once, since a step has many small groups."""
+    if not groups:
+        return []
+    sizes, rows = [len(group) for group in groups], np.concatenate(groups)
     lengths, target_lengths = compiled.lengths[rows], compiled.target_lengths[rows]
-    here, source = _places(compiled.begins[rows], lengths)  # [B, L]
-    items = np.where(here, compiled.items[source], 0)
-    whole_word_ids = np.cumsum(compiled.starts[source], axis=1) * here
-    whole_word_ids[np.arange(len(rows)), lengths - 1] = 0  # </s> belongs to no word
-    positions = np.flatnonzero(items).reshape(-1, max(layout.image_tokens, 1))  # [M, image tokens]
-    there, target = _places(compiled.target_begins[rows], target_lengths)  # [B, T]
-    tasks = set(compiled.tasks[rows].tolist())
-    return Batch(
-        input_ids=torch.from_numpy(np.where(here, compiled.tokens[source], tables.pad)).long(),
-        whole_word_ids=torch.from_numpy(whole_word_ids),
-        category_ids=torch.from_numpy((items > 0).astype(np.int64)),
-        attention_mask=torch.from_numpy(here.astype(np.int64)),
-        image_items=torch.from_numpy(items.reshape(-1)[positions[:, 0]]).long(),
-        image_positions=torch.from_numpy(positions),
-        labels=torch.from_numpy(np.where(there, compiled.target_tokens[target], IGNORED)).long(),
-        target_positions=torch.from_numpy(np.flatnonzero(there)),
-        rows=rows,
-        task=tasks.pop() if len(tasks) == 1 else "mixed",
-    )
+    tokens = _Padding.of(lengths, compiled.begins[rows], sizes)
+    targets = _Padding.of(target_lengths, compiled.target_begins[rows], sizes)
+    items = tokens.fill(compiled.items, 0)
+    starts = tokens.fill(compiled.starts, 0)
+    words = starts.cumsum()
+    words -= np.repeat(words[tokens.firsts] - starts[tokens.firsts], tokens.widths)  # counted anew in each row
+    words *= tokens.filled
+    words[tokens.firsts + lengths - 1] = 0  # </s> belongs to no word
+    images = np.flatnonzero(items).reshape(-1, max(layout.image_tokens, 1))  # [images, image tokens]
+    in_group = np.searchsorted(images[:, 0], tokens.ends)  # how many images the groups have, up to each
+    fields = {
+        "input_ids": tokens.split(tokens.fill(compiled.tokens, tables.pad)),
+        "whole_word_ids": tokens.split(words),
+        "category_ids": tokens.split(items > 0),
+        "attention_mask": tokens.split(tokens.filled),
+        "labels": targets.split(targets.fill(compiled.target_tokens, IGNORED)),
+    }
+    batches, row, first_image, start = [], 0, 0, 0
+    for number, (size, images_end, end) in enumerate(zip(sizes, in_group, tokens.ends, strict=True)):
+        members, here = rows[row : row + size], images[first_image:images_end]
+        tasks = set(compiled.tasks[members].tolist())
+        labels = fields["labels"][number]
+        batches.append(
+            Batch(
+                **{name: parts[number] for name, parts in fields.items()},
+                image_items=torch.from_numpy(items[here[:, 0]]).long(),
+                image_positions=torch.from_numpy(here - start),
+                target_positions=(labels.flatten() != IGNORED).nonzero().flatten(),
+                rows=members,
+                task=tasks.pop() if len(tasks) == 1 else "mixed",
+            )
+        )
+        row, first_image, start = row + size, images_end, end
+    return batches
 
 
-def _places(begins: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether there is a token at each position of padded rows, and where it is in a ragged array; 0 at padding."""
-    columns = np.arange(int(lengths.max()))
-    here = columns < lengths[:, None]
-    return here, np.where(here, begins[:, None] + columns, 0)
+@dataclass(frozen=True)
+class _Padding:
+    """Where the tokens of ragged rows come to stand if each group of rows is padded to its longest; N positions.
+
+    Attributes:
+        shapes: The rows and the longest row of each group.
+        ends: The position after each group. Shape: [groups].
+        widths: The width of each row. Shape: [B].
+        firsts: The first position of each row. Shape: [B].
+        filled: Whether there is a token at each position. Shape: [N].
+        source: Where it is in the ragged array; 0 at padding. Shape: [N].
+    """
+
+    shapes: list[tuple[int, int]]
+    ends: np.ndarray
+    widths: np.ndarray
+    firsts: np.ndarray
+    filled: np.ndarray
+    source: np.ndarray
+
+    @classmethod
+    def of(cls, lengths: np.ndarray, begins: np.ndarray, sizes: Sequence[int]) -> _Padding:
+        """The padding of rows of `lengths`, which begin at `begins` in their array, in groups of `sizes`."""
+        starts = np.cumsum([0, *sizes[:-1]])
+        longest = np.maximum.reduceat(lengths, starts)
+        widths = np.repeat(longest, sizes)
+        ends = np.cumsum(widths)
+        firsts = ends - widths
+        columns = np.arange(ends[-1]) - np.repeat(firsts, widths)
+        filled = columns < np.repeat(lengths, widths)
+        source = np.where(filled, columns + np.repeat(begins, widths), 0)
+        shapes = list(zip(sizes, longest.tolist(), strict=True))
+        return cls(shapes, ends[np.cumsum(sizes) - 1], widths, firsts, filled, source)
+
+    def fill(self, values: np.ndarray, padding: int) -> np.ndarray:
+        """The values of the ragged array at their positions. Shape: [N]."""
+        return np.where(self.filled, values[self.source], padding)
+
+    def split(self, values: np.ndarray) -> list[Tensor]:
+        """The values of each group. Shape of each: its own."""
+        parts = torch.from_numpy(values).long().split([rows * width for rows, width in self.shapes])
+        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -186,7 +249,7 @@ def micro_batches(
     if by_task:
         tasks = compiled.tasks[rows]
         parts = [rows[tasks == task] for task in np.unique(tasks)]
-    together: list[list[Batch]] = []
+    together: list[list[np.ndarray]] = []
     for part in parts:
         free = 0.0  # the share of the capacity that the last list has left
         for group in group_by_length(compiled.lengths[part], costs):
@@ -197,7 +260,7 @@ def micro_batches(
                     together.append([])
                     free = 1.0
                 fitting = max(1, int(free / share))
-                together[-1].append(pad(compiled, members[:fitting], tables, layout))
+                together[-1].append(members[:fitting])
                 free -= share * len(members[:fitting])
                 members = members[fitting:]
-    return together
+    return [pad_groups(compiled, groups, tables, layout) for groups in together]

@@ -24,6 +24,7 @@ from vip5core.prompts import (
     group_by_length,
     micro_batches,
     pad,
+    pad_groups,
 )
 from vip5core.templates import default_templates
 
@@ -87,6 +88,33 @@ def test_micro_batches_give_the_gradient_of_one_padded_batch(shop: Dataset) -> N
         torch.testing.assert_close(
             gradients[1][name], expected, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
         )
+
+
+@given(st.data())
+def test_groups_padded_at_once_are_those_padded_one_by_one(data: st.DataObject) -> None:
+    lengths = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=12))
+    compiled, rng = made_up(lengths), np.random.default_rng(len(lengths))
+    compiled.starts[:] = rng.random(sum(lengths)) < 0.5
+    compiled.tokens[:] = rng.integers(3, 9, sum(lengths))
+    compiled.items[:] = np.where(rng.random(sum(lengths)) < 0.3, 7, 0)
+    order = rng.permutation(len(lengths))
+    cuts = data.draw(st.sets(st.integers(1, len(lengths) - 1))) if len(lengths) > 1 else set()
+    layout = Layout(1, np.zeros(1, bool))
+    groups = np.split(order, sorted(cuts))
+    for rows, ours in zip(groups, pad_groups(compiled, groups, TABLES, layout), strict=True):
+        width = max(lengths[row] for row in rows)
+        for place, row in enumerate(rows):
+            begin, length = sum(lengths[:row]), lengths[row]
+            here, padding = slice(begin, begin + length), [0] * (width - length)
+            assert ours.input_ids[place].tolist() == [*compiled.tokens[here].tolist(), *padding]
+            words = [*np.cumsum(compiled.starts[here])[:-1].tolist(), 0]  # </s> belongs to no word
+            assert ours.whole_word_ids[place].tolist() == [*words, *padding]
+            assert ours.attention_mask[place].tolist() == [1] * length + padding
+            assert ours.category_ids[place].tolist() == [*(compiled.items[here] > 0).tolist(), *padding]
+        assert ours.rows.tolist() == rows.tolist()
+        assert ours.category_ids.flatten()[ours.image_positions.flatten()].all()
+        assert len(ours.image_items) == ours.category_ids.sum()
+        assert ours.labels.flatten()[ours.target_positions].tolist() == [1] * len(rows)
 
 
 def test_tasks_are_kept_apart_if_each_has_its_adapter(shop: Dataset) -> None:
