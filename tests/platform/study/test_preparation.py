@@ -161,6 +161,7 @@ def alive(process: psutil.Process) -> bool:
 
 
 SCRIPT = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # ignored in background jobs of a shell
     "from vip5platform import *; import sys; "
     "main(Study('s', 'Which?', (factor('reduction_factor', 4, 8),), {'image_tokens': 0}), sys.argv[1:])"
 )
