@@ -30,7 +30,8 @@ def training_step(subject: Subject) -> list[Finding]:
 
 def batches(subject: Subject) -> Iterator[list[Sample]]:
     """The training samples, batch by batch."""
-    return subject.inputs.training_data(subject.config).sampler.epoch(0, subject.config.batch_size)
+    samples, size = subject.inputs.training_data(subject.config).sampler.draw(0), subject.config.batch_size
+    return (samples[start : start + size] for start in range(0, len(samples), size))
 
 
 def our_step(subject: Subject, optimizer: Optimizer, clock: Clock) -> Callable[[list[Sample]], None]:

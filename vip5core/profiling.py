@@ -17,7 +17,6 @@ class Stopwatch:
     """Seconds by name, summed over all measured blocks; blocks may be nested."""
 
     def __init__(self) -> None:
-        self.start = time.perf_counter()
         self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
@@ -33,11 +32,6 @@ class Stopwatch:
 
     def __getitem__(self, name: str) -> float:
         return self.seconds.get(name, 0.0)
-
-    @property
-    def total(self) -> float:
-        """Seconds since the stopwatch was created."""
-        return time.perf_counter() - self.start
 
 
 class PeakMemory:

@@ -61,12 +61,14 @@ class EncoderSpec:
         architecture: The name of OpenAI's model in open_clip.
         file: The name of OpenAI's weights file.
         feature_width: The width of an image feature.
+        image_size: The side of the images that it reads, in pixels.
     """
 
     name: str
     architecture: str
     file: str
     feature_width: int
+    image_size: int = 224
 
 
 ENCODERS = {

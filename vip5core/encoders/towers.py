@@ -26,7 +26,9 @@ def _without(*packages: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-with _without("transformers", "timm"):  # open_clip has other models' towers by them; importing them takes 2 s
+# open_clip has other models' towers by these two, and importing them takes 2 s. An encoder that needs one, such as a
+# SigLIP from timm, must not hide it.
+with _without("transformers", "timm"):
     import open_clip
     from open_clip.transform import PreprocessCfg
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _TINY_CONFIGS = Path(__file__).with_name("tiny")
 _TINY_SEED = 2305_14302
-#: The sides of the images that the encoders read, all of them and the tiny ones, in pixels.
-_SIZE, _TINY_SIZE = 224, 64
+#: The side of the images that the tiny encoders read, in pixels.
+_TINY_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class EncoderChoice:
     @property
     def image_size(self) -> int:
         """The side of the images that it reads, in pixels."""
-        return _TINY_SIZE if self.weights == "tiny" else _SIZE
+        return _TINY_SIZE if self.weights == "tiny" else self.spec.image_size
 
     def weights_file(self) -> Path | None:
         """The local weights file, or None for `openai`, `tiny` and `provided`.

@@ -1,6 +1,6 @@
 """What a model's passes cost, for putting prompts together so that they take the least time.
 
-The figures were found by trying on two kinds of CPU; the optimum is flat.
+The figures for CPUs were found by trying on one, and the optimum is flat; those for GPUs are guesses from earlier ones.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vip5core.t5 import rms_norm
+
 
 class RMSNorm(nn.Module):
     """Root-mean-square norm without mean or bias, as in T5."""
@@ -15,9 +17,8 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape: [..., width] to [..., width]."""
-        scale = torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + self.epsilon)
-        return self.weight * (x * scale).to(self.weight.dtype)
+        """Shape: [M, width], unchanged."""
+        return rms_norm(x, self.weight, self.epsilon)
 
 
 class MappingNetwork(nn.Module):

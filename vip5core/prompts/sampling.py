@@ -84,12 +84,6 @@ class TrainingSampler:
         """The number of batches per epoch; the last one may be smaller."""
         return -(-len(self) // batch_size)
 
-    def epoch(self, epoch: int, batch_size: int) -> Iterator[list[Sample]]:
-        """The batches of one epoch, in order."""
-        samples = self.draw(epoch)
-        for start in range(0, len(samples), batch_size):
-            yield samples[start : start + batch_size]
-
     def draw(self, epoch: int) -> list[Sample]:
         """The samples of one epoch, in order."""
         rng = np.random.default_rng([self.seed, epoch])

@@ -13,20 +13,21 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import ray.data  # here, before Ray is silenced: the import sets the level of its loggers
 
 from vip5core.data.dataset import Dataset
-from vip5core.data.feature_store import assemble, known_images, store_fingerprint
-from vip5core.data.imported_features import store_name
+from vip5core.data.feature_store import assemble, known_images
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError
 from vip5core.home import Home
 from vip5core.progress import Progress, no_progress
 from vip5core.storage import writable_folder
-from vip5core.vocabulary import PROVIDED
-
-if TYPE_CHECKING:
-    from vip5platform.cluster.resources import ClusterResources
+from vip5platform.cluster.encoding import EncodeActor, decode
+from vip5platform.cluster.feature_stores import store_folder
+from vip5platform.cluster.ray_cluster import quiet_ray
+from vip5platform.cluster.resources import ClusterResources
 
 #: Images per batch, and images per actor on CPUs (an actor takes seconds to start).
 _BATCH, _IMAGES_PER_ACTOR = 64, 256
@@ -69,13 +70,6 @@ def extract(
     by_size: dict[int, list[EncoderChoice]] = {}
     for choice in missing:
         by_size.setdefault(choice.image_size, []).append(choice)
-    # Imported late, because a study whose features are there only needs their folders; Ray Data before it is silenced,
-    # because its import sets the level of its loggers.
-    import ray.data
-
-    from vip5platform.cluster.ray_cluster import quiet_ray
-
-    ray.data.DataContext.get_current()
     with quiet_ray():
         for size, same in by_size.items():
             _encode_missing(dataset, same, size, shards, resources, progress, gpus_per_actor)
@@ -83,24 +77,6 @@ def extract(
         record = {"name": choice.name, "weights": Path(choice.weights).name, "fingerprint": choice.fingerprint}
         assemble(dataset, record, choice.spec.feature_width, shards[choice], stores[choice])
     return stores
-
-
-def store_folder(dataset: Dataset, choice: EncoderChoice, home: Home) -> Path:
-    """The folder of a dataset's features by one encoder, whether it exists or not.
-
-    Raises:
-        UserError: For provided features that did not come with the dataset.
-    """
-    if choice.weights == PROVIDED:
-        folder = dataset.folder / "features" / store_name(choice.name)
-        if not folder.is_dir():
-            there = ", ".join(dataset.manifest.features) or "none"
-            raise UserError(
-                f"encoder_weights={PROVIDED}: dataset {dataset.name!r} came with features of {there}, not of "
-                f"{choice.name}; choose other weights"
-            )
-        return folder
-    return home.features / store_fingerprint(dataset, choice.fingerprint)
 
 
 def _encode_missing(
@@ -130,10 +106,6 @@ def _encode_missing(
     else:
         actors = max(1, min(int(resources.cpus), math.ceil(len(rows) / _IMAGES_PER_ACTOR)))
         encode_resources = {"num_cpus": _ENCODE_CPU}
-    import ray.data
-
-    from vip5platform.cluster.encoding import EncodeActor, decode
-
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -18,7 +18,7 @@ from vip5core.progress import Progress
 from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.spec import StudyInputs, TrialSpec
 from vip5core.vocabulary import BUILT_IN, PROVIDED
-from vip5platform.cluster.feature_extraction import store_folder
+from vip5platform.cluster.feature_stores import store_folder
 from vip5platform.options import Options
 from vip5platform.study.plan import InputRequest, PlannedTrial, encoders_of
 

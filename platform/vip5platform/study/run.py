@@ -162,9 +162,8 @@ def _move_replaced_results(workload: StudyWorkload, study_run: StudyRun) -> None
     """Move results that are to be trained again to `trials/.replaced/`."""
     home = study_run.home
     for spec in workload.specs():
-        study_run.recording.tracker.discard(
-            spec.fingerprint
-        )  # first, so that its old steps are not mixed with new ones
+        # First, so that its old steps are not mixed with new ones.
+        study_run.recording.tracker.discard(spec.fingerprint)
         spec.checkpoint(home).unlink(missing_ok=True)
         if spec.is_finished(home):
             kept = home.replaced_trials / f"{spec.fingerprint}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -16,9 +16,9 @@ from vip5core.data.feature_store import NO_IMAGE, FeatureStore
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure
 from vip5core.home import Home
-from vip5core.progress import Progress, no_progress
+from vip5core.progress import Progress
 from vip5core.trial.p5_spec import P5Stage
-from vip5platform.cluster.feature_extraction import extract, store_folder
+from vip5platform.cluster.feature_stores import store_folder
 from vip5platform.cluster.ray_cluster import ray_session
 from vip5platform.cluster.resources import ClusterResources, TrialResources
 from vip5platform.console import say, stage, stages, warn
@@ -161,7 +161,11 @@ class Session:
         add: Callable[[str], Progress],
     ) -> None:
         missing = [choice for choice in choices if not store_folder(dataset, choice, self.home).is_dir()]
-        progress = add("image features") if missing else no_progress
+        if not missing:
+            return
+        from vip5platform.cluster.feature_extraction import extract
+
+        progress = add("image features")
         with self.timeline.measure("features"):
             stores = extract(dataset, choices, self.home, cluster, progress, self.options.gpus_per_worker)
         for choice in missing:

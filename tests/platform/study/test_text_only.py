@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.raw import raw_histories
-from vip5platform.cluster.feature_extraction import store_folder
+from vip5platform.cluster.feature_stores import store_folder
 from vip5platform.declarations import Study, factor
 from vip5platform.options import Options
 from vip5platform.study.inputs import PreparedInputs
