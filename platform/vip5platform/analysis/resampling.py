@@ -5,19 +5,20 @@ Shapes: S seeds, U units.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 ALPHA = 0.05
 
 #: More units than this are assigned at random to so many blocks, which are flipped and drawn as a whole.
 _BLOCKS = 1_000
-#: How many numbers scipy holds in memory at a time: 16 MB.
-_AT_A_TIME = 2_000_000
+#: Independent streams of one seed's random numbers.
+_RUNS, _SIGNS, _UNITS, _PLACES = range(4)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class SeedNoise:
     lasting: float
 
 
-def seed_noise(levels: Sequence[np.ndarray], of_units: np.ndarray, draws: int, rng: np.random.Generator) -> SeedNoise:
+def seed_noise(levels: Sequence[np.ndarray], of_units: np.ndarray, draws: int, seed: int) -> SeedNoise:
     """Estimate run-to-run variance from the mean squares of a two-way layout, seeds × units, pooled over levels.
 
     The variance of a level's mean from seed to seed contains everything that another run changes: a shift of all units
@@ -44,7 +45,7 @@ def seed_noise(levels: Sequence[np.ndarray], of_units: np.ndarray, draws: int, r
         levels: One matrix per level. Shape: [S, U].
         of_units: The value (or difference) of each unit, averaged over seeds; see `compare`. Shape: [U].
         draws: The number of draws.
-        rng: The source of randomness.
+        seed: The seed of the draws.
     """
     freedom = sum(len(level) - 1 for level in levels)
     if not freedom:
@@ -56,55 +57,71 @@ def seed_noise(levels: Sequence[np.ndarray], of_units: np.ndarray, draws: int, r
         within += float(((level - level.mean(axis=0) - of_seeds) ** 2).sum()) / (freedom * (len(of_units) - 1))
     runs = sum(1 / len(level) for level in levels)
     spread = float(of_units.var(ddof=1))
+    rng = np.random.default_rng([seed, _RUNS])
     lasting = max(0.0, 1 - within * runs / spread) if spread else 1.0
     return SeedNoise(math.sqrt(between * runs) * rng.standard_t(freedom, draws), lasting)
 
 
-def p_value_of(change: np.ndarray, noise: SeedNoise, rng: np.random.Generator) -> float:
-    """The two-sided p-value of the mean of `change` if there is no difference. Shape of `change`: [U]."""
+def p_value_of(change: np.ndarray, noise: SeedNoise, seed: int) -> float:
+    """The two-sided p-value of the mean of `change` if there is no difference. Shape of `change`: [U].
+
+    The sign of every change is flipped at random, or in all ways where these are no more than the draws.
+    """
     mean, draws = abs(float(change.mean())), len(noise.draws)
-    changed = _blocks(change[change != 0], rng)  # zeros do not depend on the sign
-    if len(changed) < 2:
-        changed = np.append(changed, 0.0)  # scipy needs at least two
-    null = stats.permutation_test(
-        (changed,),
-        _sum,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=draws,
-        batch=_batch(changed),
-        rng=rng,
-    ).null_distribution.ravel() / len(change)
-    exact = len(null) == 2 ** len(changed) and not noise.draws.any()
-    if not exact:
-        null = (null if len(null) == draws else rng.choice(null, draws)) * math.sqrt(noise.lasting) + noise.draws
+    changed = change[change != 0]  # the sign of the others does not matter
+    exact = 2 ** len(changed) <= draws
+    if exact:
+        null = _every_sign(len(changed)) @ changed / len(change)
+    else:
+        null = _sums(_signs(seed, draws, min(len(change), _BLOCKS)), _blocks(change, seed)) / len(change)
+    if noise.draws.any() or not exact:
+        if len(null) != draws:
+            null = np.random.default_rng([seed, _SIGNS]).choice(null, draws)
+        null, exact = null * math.sqrt(noise.lasting) + noise.draws, False
     extreme = int((np.abs(null) >= mean * (1 - 1e-9)).sum())  # sums in another order differ in the last digits
     return extreme / len(null) if exact else (extreme + 1) / (len(null) + 1)
 
 
-def interval_of(values: np.ndarray, noise: SeedNoise, rng: np.random.Generator) -> tuple[float, float]:
+def interval_of(values: np.ndarray, noise: SeedNoise, seed: int) -> tuple[float, float]:
     """The 95 % interval of the mean of `values` over units and seeds. Shape of `values`: [U]."""
     mean, draws = float(values.mean()), len(noise.draws)
-    blocks = _blocks(values - mean, rng)
-    drawn = stats.bootstrap(
-        (blocks,), _sum, vectorized=True, n_resamples=draws, batch=_batch(blocks), method="percentile", rng=rng
-    ).bootstrap_distribution / len(values)
+    blocks = _blocks(values - mean, seed)
+    drawn = _sums(_counts(seed, draws, len(blocks)), blocks) / len(values)
     low, high = np.quantile(drawn * math.sqrt(noise.lasting) + noise.draws, [ALPHA / 2, 1 - ALPHA / 2])
     return mean + min(0.0, float(low)), mean + max(0.0, float(high))
 
 
-def _blocks(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _blocks(values: np.ndarray, seed: int) -> np.ndarray:
     """Sums over random blocks of equal size if there are too many values to draw one by one."""
     if len(values) <= _BLOCKS:
         return values
     padded = np.zeros(-(-len(values) // _BLOCKS) * _BLOCKS)
-    padded[: len(values)] = rng.permutation(values)
+    padded[: len(values)] = np.random.default_rng([seed, _PLACES]).permutation(values)
     return padded.reshape(-1, _BLOCKS).sum(axis=0)
 
 
-def _batch(values: np.ndarray) -> int:
-    return max(1, _AT_A_TIME // len(values))
+def _every_sign(units: int) -> np.ndarray:
+    """All vectors of signs. Shape: [2^units, units]."""
+    return np.array(list(itertools.product((1.0, -1.0), repeat=units))).reshape(2**units, units)
 
 
-def _sum(values: np.ndarray, axis: int) -> np.ndarray:
-    return values.sum(axis=axis)
+# The comparisons of a study are about the same users, texts or items, so that they share these draws.
+
+
+@functools.lru_cache(maxsize=4)
+def _signs(seed: int, draws: int, units: int) -> np.ndarray:
+    """Random signs. Shape: [draws, units]."""
+    return np.random.default_rng([seed, _SIGNS]).choice(np.array([-1, 1], np.int8), (draws, units))
+
+
+@functools.lru_cache(maxsize=4)
+def _counts(seed: int, draws: int, units: int) -> np.ndarray:
+    """How often each unit is in a bootstrap sample. Shape: [draws, units]."""
+    drawn = np.random.default_rng([seed, _UNITS]).integers(units, size=(draws, units))
+    drawn += units * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * units).reshape(draws, units).astype(np.int16)
+
+
+def _sums(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`weights @ values` in double precision, some rows at a time. Shape: [draws]."""
+    return np.concatenate([rows.astype(float) @ values for rows in np.array_split(weights, 16)])

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from vip5core.errors import UserError
 from vip5core.metrics import metric as find_metric
@@ -107,9 +107,9 @@ def compare(
     """Test and estimate the difference between two levels.
 
     The null distribution of the mean difference has two parts. Units: the sign of each unit's difference, averaged
-    over seeds, is flipped at random (`scipy.stats.permutation_test`), scaled down by the share of run-to-run variance.
+    over seeds, is flipped at random, scaled down by the share of run-to-run variance.
     Seeds: draws of Student's t with the variance of the levels' means from seed to seed (see `seed_noise`). The
-    interval combines the same second part with `scipy.stats.bootstrap` over units.
+    interval combines the same second part with a percentile bootstrap over units.
 
     Seeds are not paired, which doubles the degrees of freedom and allows a level to lack a seed. Where equal seeds make
     runs of both levels similar, the test is conservative.
@@ -133,10 +133,9 @@ def compare(
     turn = math.copysign(1.0, difference if difference else next((float(x) for x in change if x), 1.0))
     low, high, p_value = 0.0, 0.0, 1.0
     if change.any():
-        rng = np.random.default_rng(seed)
-        noise = seed_noise([a, b], change, draws, rng)
-        p_value = p_value_of(turn * change, noise, rng)
-        low, high = interval_of(turn * change, noise, rng)
+        noise = seed_noise([a, b], change, draws, seed)
+        p_value = p_value_of(turn * change, noise, seed)
+        low, high = interval_of(turn * change, noise, seed)
         low, high = (low, high) if turn > 0 else (-high, -low)
     spread = float(change.std(ddof=1))
     return Comparison(
@@ -158,9 +157,8 @@ def compare(
 def mean_interval(values: Level, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float, float]:
     """A level's mean over units and seeds, with its 95 % interval: (mean, low, high). See `compare`."""
     (matrix,) = _align_units([values], ("the level",))
-    rng = np.random.default_rng(seed)
     of_units = matrix.mean(axis=0)
-    return float(matrix.mean()), *interval_of(of_units, seed_noise([matrix], of_units, draws, rng), rng)
+    return float(matrix.mean()), *interval_of(of_units, seed_noise([matrix], of_units, draws, seed), seed)
 
 
 def seeds_interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -171,7 +169,7 @@ def seeds_interval(values: Sequence[float]) -> tuple[float, float, float]:
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, math.nan, math.nan
-    half = float(stats.t.ppf(1 - ALPHA / 2, len(values) - 1) * stats.sem(values))
+    half = float(stdtrit(len(values) - 1, 1 - ALPHA / 2) * np.std(values, ddof=1)) / math.sqrt(len(values))
     return mean, mean - half, mean + half
 
 
@@ -212,7 +210,9 @@ def rank_agreement(first: Mapping[str, float], second: Mapping[str, float]) -> t
     shared = [name for name in first if name in second]
     if len(shared) < 2:
         raise UserError(f"{len(shared)} levels in common: at least two are needed to compare their order")
-    result = stats.kendalltau([first[name] for name in shared], [second[name] for name in shared])
+    from scipy.stats import kendalltau  # late, because all of scipy.stats takes seconds to import
+
+    result = kendalltau([first[name] for name in shared], [second[name] for name in shared])
     return float(result.statistic), float(result.pvalue)
 
 

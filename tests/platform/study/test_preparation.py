@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from support.trials import small
+from vip5platform.cluster import feature_extraction
 from vip5platform.cluster.ray_cluster import ray_session
 from vip5platform.options import Options
 from vip5platform.study import session as session_module
@@ -75,18 +76,20 @@ def test_features_are_extracted_while_a_backbone_is_in_training(shop: Dataset, t
 
         yield add
 
-    def extract(*given: Any) -> dict[EncoderChoice, Path]:
+    extract = feature_extraction.extract
+
+    def wait_and_extract(*given: Any) -> dict[EncoderChoice, Path]:
         assert training.wait(300), "the P5 stage does not start before the features are extracted"
-        return {}
+        return extract(*given)
 
     monkeypatch.setattr(session_module, "stages", stages)
-    monkeypatch.setattr(session_module, "extract", extract)
+    monkeypatch.setattr(feature_extraction, "extract", wait_and_extract)
     monkeypatch.setattr(session_module, "ray_session", lambda address: ray_session(address, cpus=2))
     home = Home(tmp_path / "home")
     with Session(Options(home=home.root), home, Timeline()) as session:
-        assert session.prepare(Needs([quick_stage(shop, home)], [(shop, [])]), trials=1) == {}
+        assert session.prepare(Needs([quick_stage(shop, home)], [(shop, [RN50])]), trials=1) == {}
     assert "P5 stage + features" in session.timeline.seconds
-    assert [line.split(" valid")[0] for line in seen] == [
+    assert [line.split(" valid")[0] for line in seen if line.startswith("P5 stage")] == [
         "P5 stage 0/2 ",
         "P5 stage 0/2 starting …",
         "P5 stage 1/2",
