@@ -144,6 +144,9 @@ class SamplingOptions(TaskOptions):
     max_history: int = Field(50, ge=1)
     """How many of the newest items of a history a prompt shows."""
 
+    max_samples: int | None = Field(None, ge=1)
+    """Most prompts of an epoch, drawn anew from all of them in each; none means all."""
+
 
 class EvaluationOptions(TaskOptions):
     """How a trained model is evaluated."""
@@ -199,6 +202,9 @@ class TrainingOptions(BaseModel):
 
     select_by: str = "valid/loss"
     """The valid/ metric by which the best epoch is chosen."""
+
+    patience: int | None = Field(None, ge=1)
+    """Stop after so many epochs in a row without a better one; none trains all epochs."""
 
 
 class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOptions, ModelOptions, ImageOptions):
@@ -261,7 +267,7 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
         return tuple(self.samples_per_user[place] for task in self.tasks for place in places.get(task, ()))
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> TrialConfig:
+    def from_settings(cls, settings: dict[str, Any]) -> Self:
         """A config from settings and their values, given as text or as themselves.
 
         Raises:
@@ -291,6 +297,14 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
             for key in ("encoder", "mapping_norm", "feature_scaling", "images", "probe"):
                 settings.pop(key)
         return fingerprint(settings, dataset, backbone, features, code_version())
+
+
+class P5Config(TrialConfig):
+    """The settings of a P5 stage, which makes the backbone of trials: those of a trial, and how items start."""
+
+    item_start: Literal["cooccurrence", "random"] = "cooccurrence"
+    """How the embeddings of a built-in backbone's item and user numbers start: from which items the same users have in
+    their training histories, or at random."""
 
 
 def _parse_text(cls: type[BaseModel], key: str, value: Any) -> Any:

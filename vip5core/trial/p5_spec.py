@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vip5core.config import TrialConfig
+from vip5core.config import P5Config
 from vip5core.data.dataset import Dataset
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.home import Home
 from vip5core.presets import P5
 
 
-def p5_config(**changes: Any) -> TrialConfig:
+def p5_config(**changes: Any) -> P5Config:
     """The config of the stage, with `changes`."""
-    return TrialConfig(**{**P5, **changes})
+    return P5Config(**{**P5, **changes})
 
 
-def p5_fingerprint(dataset: Dataset, config: TrialConfig) -> str:
+def p5_fingerprint(dataset: Dataset, config: P5Config) -> str:
     """The identity of the backbone that the stage produces."""
     return fingerprint("p5", config.model_dump(mode="json"), dataset.fingerprint, code_version())
 
@@ -34,7 +34,7 @@ class P5Stage:
     """
 
     dataset: Dataset
-    config: TrialConfig
+    config: P5Config
     folder: Path
 
     @classmethod

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import T5ForConditionalGeneration
 
-from vip5core.config import TrialConfig
+from vip5core.config import P5Config
 from vip5core.data.dataset import Dataset
 from vip5core.model import Backbone, built_in_config, draw_extra_embeddings, save_backbone
 from vip5core.prompts import dataset_texts, train_tokenizer
@@ -47,7 +47,7 @@ def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0, name: str = TI
     return Backbone(model, tokenizer, small)
 
 
-def make_p5_backbone(dataset: Dataset, config: TrialConfig, out: Path, report: Report, device: torch.device) -> Path:
+def make_p5_backbone(dataset: Dataset, config: P5Config, out: Path, report: Report, device: torch.device) -> Path:
     """Train the built-in backbone of `config` on `dataset`, and write it to `out`, completely or not at all."""
     dataset = _explain_half(dataset, config.seed)
     backbone = fresh_tiny(dataset, config.seed, config.dropout, config.backbone)

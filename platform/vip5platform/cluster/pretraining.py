@@ -14,7 +14,7 @@ import torch
 from ray.exceptions import RayError
 
 from vip5core.backbones import find_backbone
-from vip5core.config import TrialConfig
+from vip5core.config import P5Config
 from vip5core.data.dataset import Dataset, open_dataset
 from vip5core.errors import Failure
 from vip5core.home import Home
@@ -110,7 +110,7 @@ def backbone_folder(
     return stage.folder
 
 
-def _train(dataset: str, config: TrialConfig, folder: Path, on_gpu: bool) -> Iterator[dict[str, float]]:
+def _train(dataset: str, config: P5Config, folder: Path, on_gpu: bool) -> Iterator[dict[str, float]]:
     """Train a backbone; yields when it starts, and then the metrics of each epoch."""
     yield {"epoch": 0.0}
     told: queue.SimpleQueue[dict[str, float] | None] = queue.SimpleQueue()
