@@ -24,7 +24,8 @@ from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.model import save_backbone
 from vip5core.progress import Progress
-from vip5core.trial.p5_stage import fresh_tiny
+from vip5core.trial.fresh_backbone import fresh_backbone
+from vip5core.trial.p5_spec import p5_config
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import StudyInputs, TrialSpec
 
@@ -126,7 +127,7 @@ def trials(subject: Subject) -> list[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         dataset = prepare("minimart:40", None, home)
-        backbone = save_backbone(fresh_tiny(Dataset.load(dataset), 0), home.backbones / "tiny")
+        backbone = save_backbone(fresh_backbone(Dataset.load(dataset), p5_config()), home.backbones / "tiny")
         inputs = StudyInputs(home, dataset, backbone, {})
         with ray_session(None, cpus=2):
             for name, workers, count in (

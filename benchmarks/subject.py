@@ -19,7 +19,8 @@ from vip5core.data.feature_store import FeatureStore
 from vip5core.model import VIP5, Backbone, built_in_config
 from vip5core.prompts import load_tokenizer
 from vip5core.trial.components import TrialComponents
-from vip5core.trial.p5_stage import fresh_tiny
+from vip5core.trial.fresh_backbone import fresh_backbone
+from vip5core.trial.p5_spec import p5_config
 from vip5core.vocabulary import ENCODERS, TINY
 
 #: T5-small's: the built-in tokenizer's vocabulary is filled up to it, so that the output layer costs what T5's does.
@@ -65,7 +66,7 @@ class Subject:
 
     @property
     def _tokenizer(self) -> PreTrainedTokenizerBase:
-        return load_tokenizer(self.tokenizer) if self.tokenizer else fresh_tiny(self.dataset, seed=0).tokenizer
+        return load_tokenizer(self.tokenizer) if self.tokenizer else fresh_backbone(self.dataset, p5_config()).tokenizer
 
     @functools.cached_property
     def _backbone(self) -> Backbone:

@@ -11,7 +11,8 @@ from vip5platform.environment import set_environment
 from vip5core.data.dataset import Dataset
 from vip5core.home import Home
 from vip5core.model import save_backbone
-from vip5core.trial.p5_stage import fresh_tiny
+from vip5core.trial.fresh_backbone import fresh_backbone
+from vip5core.trial.p5_spec import p5_config
 from vip5core.trial.spec import StudyInputs
 
 # Before anything imports Ray or MLflow.
@@ -51,7 +52,7 @@ def tracked_home(tmp_path: Path, empty_database: Path) -> Home:
 def untrained(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny backbone for the smallest shop that has learnt nothing: enough to run trials."""
     folder = tmp_path_factory.mktemp("backbone") / "tiny"
-    return save_backbone(fresh_tiny(shop, seed=0), folder)
+    return save_backbone(fresh_backbone(shop, p5_config()), folder)
 
 
 @pytest.fixture

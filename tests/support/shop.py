@@ -16,7 +16,8 @@ from vip5core.model import Backbone
 from vip5core.prompts import PromptTables, Sample, dataset_texts, train_tokenizer
 from vip5core.templates import Template, default_templates
 from vip5core.trial.components import TrialComponents
-from vip5core.trial.p5_stage import fresh_tiny
+from vip5core.trial import fresh_backbone as built_in
+from vip5core.trial.p5_spec import p5_config
 
 WITHOUT_IMAGE = (3, 17)  # items whose image could not be read
 
@@ -54,7 +55,7 @@ def small_components(dataset: Dataset, dropout: float = 0.0, seed: int = 0) -> T
 
 
 def fresh_backbone(dataset: Dataset, dropout: float = 0.0, seed: int = 0) -> Backbone:
-    return fresh_tiny(dataset, seed, dropout)
+    return built_in.fresh_backbone(dataset, p5_config(seed=seed, dropout=dropout))
 
 
 @functools.lru_cache(maxsize=2)

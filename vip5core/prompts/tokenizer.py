@@ -17,20 +17,34 @@ from vip5core.errors import UserError, first_line
 
 PLACEHOLDER = "<extra_id_0>"
 
-#: Numbers up to this one are single pieces of a vocabulary made here, as most of them are in T5's own.
+#: Numbers up to this one are always single pieces of a vocabulary made here, as most of them are in T5's own.
 _WHOLE_NUMBERS = 999
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> PreTrainedTokenizerBase:
+def item_piece(item: int) -> str:
+    """The piece that stands for an item's number in a vocabulary made here."""
+    return f"▁{item}"
+
+
+def user_piece(user: int) -> str:
+    """The piece that stands for the number in a user's id, `user_57`, in a vocabulary made here."""
+    return f"_{user}"
+
+
+def train_tokenizer(
+    texts: Iterable[str], vocabulary: int = 2048, items: int = 0, users: int = 0
+) -> PreTrainedTokenizerBase:
     """Make a small T5 tokenizer whose pieces come from `texts`.
 
     The pieces come from byte-pair merges, which unlike the unigram trainer give the same result on every run; the T5
-    tokenizer then splits a word into as few of them as possible. The numbers of items (`57`) and users (`user_57`) have
-    pieces of their own: one each up to 999; longer numbers take further digits.
+    tokenizer then splits a word into as few of them as possible. The numbers of all items (`57`) and users (`user_57`)
+    have a piece of their own each; further numbers above 999 take several.
 
     Args:
         texts: The texts to learn from: titles, names, reviews and templates.
         vocabulary: The number of pieces to learn, besides numbers and special tokens.
+        items: The number of items.
+        users: The number of users.
     """
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = pre_tokenizers.Sequence(
@@ -40,7 +54,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> PreTrainedT
     learner.train_from_iterator(words, trainers.BpeTrainer(vocab_size=vocabulary, show_progress=False))
     vocab = learner.get_vocab()
     learned = sorted(vocab, key=vocab.__getitem__)
-    numbers = [f"{start}{n}" for start in ("▁", "_") for n in range(_WHOLE_NUMBERS + 1)]
+    counts = {item_piece: items, user_piece: users}
+    numbers = [piece(n) for piece, count in counts.items() for n in range(max(count, _WHOLE_NUMBERS) + 1)]
     digits = [str(digit) for digit in range(10)]
     pieces = dict.fromkeys(["▁", "_", *numbers, *digits, *(piece for piece in learned if not piece.isdigit())])
     # All pieces have the same score, so the best split of a word is the one with the fewest pieces.

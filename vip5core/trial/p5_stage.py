@@ -14,43 +14,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import T5ForConditionalGeneration
 
 from vip5core.config import P5Config
 from vip5core.data.dataset import Dataset
-from vip5core.model import Backbone, built_in_config, draw_extra_embeddings, save_backbone
-from vip5core.prompts import dataset_texts, train_tokenizer
-from vip5core.templates import default_templates
+from vip5core.model import Backbone, save_backbone
 from vip5core.training.loop import Report, fit, load_trainable
 from vip5core.trial.components import TrialComponents
-from vip5core.vocabulary import TINY
-
-# T5 starts its embeddings at N(0, 1). Adam moves a weight by about the learning rate per step, so they would hardly
-# change for thousands of steps; started smaller, and with a higher rate of their own, they need hundreds.
-_TOKENS_START, _EXTRA_START = 0.3, 0.1
-
-
-def fresh_tiny(dataset: Dataset, seed: int, dropout: float = 0.0, name: str = TINY) -> Backbone:
-    """An untrained built-in T5 with a tokenizer made from the dataset's words."""
-    templates = default_templates()
-    literals = [p.text for t in templates.templates.values() for p in t.source if not p.is_field]
-    seen = dataclasses.replace(dataset, explanations=dataset.explanations_of("train"))
-    words = [text for texts in dataset_texts(seen).values() for text in texts]
-    tokenizer = train_tokenizer([*words, *literals * 100, "user_ " * 100, "yes no " * 100])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = T5ForConditionalGeneration(built_in_config(name, len(tokenizer), dropout))
-        extra = draw_extra_embeddings(model.config.d_model)
-        small = {name: _EXTRA_START * table for name, table in extra.items()}
-    with torch.no_grad():
-        model.shared.weight.mul_(_TOKENS_START)
-    return Backbone(model, tokenizer, small)
+from vip5core.trial.fresh_backbone import fresh_backbone
 
 
 def make_p5_backbone(dataset: Dataset, config: P5Config, out: Path, report: Report, device: torch.device) -> Path:
     """Train the built-in backbone of `config` on `dataset`, and write it to `out`, completely or not at all."""
     dataset = _explain_half(dataset, config.seed)
-    backbone = fresh_tiny(dataset, config.seed, config.dropout, config.backbone)
+    backbone = fresh_backbone(dataset, config)
     inputs = TrialComponents(dataset, backbone, None)
     model = inputs.model(config).to(device)
     fitted = fit(model, inputs.training_data(config), inputs.evaluator(config), config, report)

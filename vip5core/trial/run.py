@@ -41,10 +41,11 @@ def run_trial(
     >>> from vip5core.config import TrialConfig
     >>> from vip5core.data.sources import prepare
     >>> from vip5core.model import save_backbone
-    >>> from vip5core.trial.p5_stage import fresh_tiny
+    >>> from vip5core.trial.fresh_backbone import fresh_backbone
+    >>> from vip5core.trial.p5_spec import p5_config
     >>> home = Home(Path(tempfile.mkdtemp()))
     >>> dataset = prepare("minimart:40", None, home)
-    >>> backbone = save_backbone(fresh_tiny(open_dataset(dataset), seed=0), home.backbones / "untrained")
+    >>> backbone = save_backbone(fresh_backbone(open_dataset(dataset), p5_config()), home.backbones / "untrained")
     >>> few = {"samples_per_user": (1, 0, 0, 0), "validation_users": 5, "test_users": 5, "num_beams": 10}
     >>> config = TrialConfig(backbone="tiny", tasks=("sequential",), image_tokens=0, epochs=1, **few)
     >>> spec = TrialSpec.of(config, dataset, backbone, features=None)
