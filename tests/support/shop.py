@@ -15,8 +15,8 @@ from vip5core.data.feature_store import FeatureStore
 from vip5core.model import Backbone
 from vip5core.prompts import PromptTables, Sample, dataset_texts, train_tokenizer
 from vip5core.templates import Template, default_templates
-from vip5core.trial.components import TrialComponents
 from vip5core.trial import fresh_backbone as built_in
+from vip5core.trial.components import TrialComponents
 from vip5core.trial.p5_spec import p5_config
 
 WITHOUT_IMAGE = (3, 17)  # items whose image could not be read

@@ -17,6 +17,8 @@ from vip5core.data.dataset import Dataset
 
 #: Up to this many items all eigenvectors are computed, which is fast then; beyond, only the largest ones.
 _DENSE = 2_000
+#: How much less an item weighs in its user's vector than the next newer one: about the last ten items count.
+_FADING = 0.9
 
 
 def item_vectors(dataset: Dataset, width: int, seed: int) -> np.ndarray:
@@ -53,7 +55,7 @@ def item_vectors(dataset: Dataset, width: int, seed: int) -> np.ndarray:
 
 
 def user_vectors(dataset: Dataset, items: np.ndarray) -> np.ndarray:
-    """The mean vector of each user's training items, with mean square 1 over all users.
+    """The mean vector of each user's training items, of which newer ones weigh more, with mean square 1 over all users.
 
     Args:
         dataset: The dataset, of whose interactions only the training part is read.
@@ -64,9 +66,10 @@ def user_vectors(dataset: Dataset, items: np.ndarray) -> np.ndarray:
     """
     training = dataset.interactions[dataset.interactions["split"] == "train"]
     users = training["user"].to_numpy()
+    age = np.bincount(users)[users] - 1 - training["position"].to_numpy()
     shape = (dataset.n_users + 1, dataset.n_items + 1)
-    has = csr_array((np.ones(len(users)), (users, training["item"].to_numpy())), shape=shape)
-    means = (has @ items) / np.maximum(np.bincount(users, minlength=shape[0]), 1)[:, None]
+    weights = csr_array((_FADING**age, (users, training["item"].to_numpy())), shape=shape)
+    means = (weights @ items) / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)[:, None]
     return means / np.sqrt(np.mean(means[1:] ** 2))
 
 
