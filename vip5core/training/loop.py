@@ -79,7 +79,7 @@ def fit(
     group: WorkerGroup | None = None,
     checkpoint: Path | None = None,
 ) -> FitResult:
-    """Train `model` in place.
+    """Train `model` in place, until its epochs are over or `patience` epochs in a row were no better than the best.
 
     The same seed gives the same numbers: prompts are drawn by (seed, epoch) and dropout is seeded by epoch, so
     that a training resumed from `checkpoint`, written after every epoch, ends like one that was never interrupted.
@@ -106,6 +106,8 @@ def fit(
         for metrics in fitted.history:
             report(metrics)
     for epoch in range(start, config.epochs):
+        if config.patience is not None and epoch - fitted.best_epoch >= config.patience:
+            break
         torch.manual_seed(int(np.random.SeedSequence([config.seed, epoch, group.rank]).generate_state(1)[0]))
         memory = PeakMemory(model.device)
         loss = _train_epoch(model, data, optimizer, config, epoch, group, fitted)

@@ -99,6 +99,26 @@ def test_the_best_epoch_is_the_one_that_validates_best(shop: Dataset) -> None:
         assert same({name: p.clone() for name, p in model.trainable_state().items()}, fitted.best_state)
 
 
+@pytest.mark.slow
+def test_training_stops_when_patience_is_over_and_a_resumed_one_does_too(shop: Dataset, tmp_path: Path) -> None:
+    chosen: dict[str, Any] = {"tasks": ("sequential",), "select_by": "valid/sequential/ndcg_at_10"}
+    _, long = train(shop, small_config(epochs=6, **chosen))
+    scores = [metrics[chosen["select_by"]] for metrics in long.history]
+    best = [1 + scores.index(max(scores[:epoch])) for epoch in range(1, 7)]
+    stopped = next(epoch for epoch in range(1, 7) if epoch - best[epoch - 1] >= 2)
+    assert stopped < 6, "the test needs a training that gets no better"
+
+    config, checkpoint = small_config(epochs=6, patience=2, **chosen), tmp_path / "state.pt"
+    reported: list[dict[str, float]] = []
+    _, short = train(shop, config, reported.append, checkpoint)
+    assert short.history == reported == long.history[:stopped]
+    assert short.best_epoch == stopped - 2
+    # Killed after its last epoch, it trains no other one.
+    _, again = train(shop, config, checkpoint=checkpoint)
+    assert again.history == short.history
+    assert (again.best_epoch, again.samples) == (short.best_epoch, short.samples)
+
+
 @pytest.mark.parametrize("tuning", ["adapter", "frozen", "lora", "ia3"])
 def test_only_trainable_parameters_move(shop: Dataset, tuning: str) -> None:
     config = small_config(tuning=tuning, epochs=1, adapter_start="paper", tasks=("sequential",))
