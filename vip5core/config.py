@@ -79,8 +79,9 @@ class ModelOptions(TaskOptions):
     adapter_sharing: Literal["shared", "per_task"] = "shared"
     """One adapter for all tasks, or one for each."""
 
-    adapter_start: Literal["identity", "paper"] = "identity"
-    """How adapters start: changing nothing, or at random as in the official code, which disturbs the backbone."""
+    adapter_start: Literal["identity", "paper", "backbone"] = "identity"
+    """How adapters start: changing nothing; at random as in the official code, which disturbs the backbone; or, with
+    the mapping network, as those that came with the backbone (an official VIP5 checkpoint)."""
 
     extra_embeddings: Literal["frozen", "trained"] = "frozen"
     """Whether whole-word and category embeddings are trained; the official code leaves them frozen."""

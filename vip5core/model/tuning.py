@@ -24,7 +24,7 @@ def _adapter(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, Acti
         reduction_factor=options.reduction_factor,
         positions=options.adapter_positions,
         tasks=options.adapter_tasks,
-        identity_start=options.adapter_start == "identity",
+        identity_start=options.adapter_start != "paper",
     )
     norms = [p for module in backbone.modules() if is_layer_norm(module) for p in module.parameters()]
     return [*adapter_parameters(backbone), *norms], active
