@@ -6,7 +6,7 @@ import ast
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,16 @@ def sha256_file(path: Path) -> str:
     """sha256 of a file's bytes, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """The fingerprint of files by their names and bytes: read once per process, unless a file changes."""
+    return _hash_files(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
+
+
+@functools.lru_cache(maxsize=16)
+def _hash_files(files: tuple[tuple[Path, int, int], ...]) -> str:
+    return fingerprint([[path.name, sha256_file(path)] for path, _, _ in files])
 
 
 def code_version() -> str:

@@ -12,7 +12,7 @@ class Home:
 
         datasets/{source}-{key}/       prepared datasets
         features/{key}/                feature stores; features/shards/{encoder}/ what they are assembled from
-        backbones/{name}-{key}/        backbones, made here or downloaded
+        backbones/{name}-{key}/        backbones, trained here, downloaded or imported
         trials/{fingerprint}/          finished trials; .replaced/ keeps earlier results of trials that were run again
         baselines/{name}-{key}/        the answers of baselines
         searches/{key}.log             Optuna's journal of each search
@@ -44,6 +44,10 @@ class Home:
     def downloaded_backbone(self, name: str) -> Path:
         """The folder of a backbone from the hub, by its name there."""
         return self.backbones / name.replace("/", "--")
+
+    def imported_backbone(self, key: str) -> Path:
+        """The folder of a backbone from an official checkpoint."""
+        return self.backbones / f"imported-{key}"
 
     @property
     def trials(self) -> Path:

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import T5Config, T5ForConditionalGeneration
 
-from vip5core.config import ModelOptions
-from vip5core.model import VIP5, build_vip5
-from vip5core.parity.checkpoint import load_official
+from vip5core.model import VIP5, build_vip5, fitting_options
+from vip5core.official.convert import convert
 from vip5core.prompts import IGNORED, Batch
 
 GOLDEN = Path(__file__).parent / "golden_files"
@@ -61,37 +59,17 @@ class Golden:
         return self.tensor(prefix + "vis_feats").flatten(0, 1)
 
     def model(self, prefix: str = "param/") -> VIP5:
-        """Our model with the official weights."""
-        c = self.config
-        backbone = T5ForConditionalGeneration(
-            T5Config(
-                vocab_size=c["vocab_size"],
-                d_model=c["d_model"],
-                d_kv=c["d_kv"],
-                d_ff=c["d_ff"],
-                num_layers=c["num_layers"],
-                num_heads=c["num_heads"],
-                relative_attention_num_buckets=c["relative_attention_num_buckets"],
-                layer_norm_epsilon=c["layer_norm_epsilon"],
-                feed_forward_proj=c["feed_forward_proj"],
-                dropout_rate=0.0,
-                decoder_start_token_id=0,
-                tie_word_embeddings=True,
-            )
-        )
-        positions = ["self", "feed_forward"] + (["cross"] if c["add_adapter_cross_attn"] else [])
-        options = ModelOptions(
-            tuning="adapter",
-            image_tokens=c["n_vis_tokens"],
-            mapping_norm=c["use_vis_layer_norm"],
-            reduction_factor=c["reduction_factor"],
-            adapter_positions=tuple(positions) if c["use_adapter"] else (),
-            adapter_sharing="shared" if c["use_single_adapter"] else "per_task",
-            tasks=tuple(c["tasks"]),
-        )
-        model = build_vip5(backbone, options, torch.zeros(1, c["feat_dim"]))
-        load_official(model, self.state(prefix))
-        return model.eval()
+        """Our model with the official weights, its sizes read off their shapes."""
+        official = convert(self.state(prefix), "golden")
+        official.config.dropout_rate = 0.0
+        options = fitting_options(official.adapters, official.config.d_model)
+        return build_vip5(
+            official.build_t5(),
+            options.model_copy(update={"adapter_start": "backbone"}),
+            torch.zeros(1, self.config["feat_dim"]),
+            official.extra_embeddings,
+            official.adapters,
+        ).eval()
 
 
 def load_golden(name: str) -> Golden:

@@ -4,16 +4,19 @@ from vip5core.model.adapters import POSITIONS, is_layer_norm
 from vip5core.model.backbone import Backbone, built_in_config, load_backbone, save_backbone
 from vip5core.model.build import ParameterCount, build_vip5, cast_frozen, count_parameters
 from vip5core.model.costs import capacity, grouping_costs
+from vip5core.model.inherited import feature_width, fitting_options, is_adapter_or_mapping
 from vip5core.model.loss import LENGTH_POWERS, target_losses
 from vip5core.model.mapping import MappingNetwork, RMSNorm
 from vip5core.model.tuning import TUNING_METHODS
-from vip5core.model.vip5 import VIP5, draw_extra_embeddings
+from vip5core.model.vip5 import CATEGORIES, VIP5, WHOLE_WORDS, draw_extra_embeddings
 
 __all__ = [
+    "CATEGORIES",
     "LENGTH_POWERS",
     "POSITIONS",
     "TUNING_METHODS",
     "VIP5",
+    "WHOLE_WORDS",
     "Backbone",
     "MappingNetwork",
     "ParameterCount",
@@ -24,7 +27,10 @@ __all__ = [
     "cast_frozen",
     "count_parameters",
     "draw_extra_embeddings",
+    "feature_width",
+    "fitting_options",
     "grouping_costs",
+    "is_adapter_or_mapping",
     "is_layer_norm",
     "load_backbone",
     "save_backbone",

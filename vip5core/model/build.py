@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
 from vip5core.config import ModelOptions
+from vip5core.model.inherited import inherit
 from vip5core.model.mapping import MappingNetwork
 from vip5core.model.tuning import apply_tuning
 from vip5core.model.vip5 import VIP5, draw_extra_embeddings
@@ -30,6 +32,7 @@ def build_vip5(
     options: ModelOptions,
     features: Tensor | None = None,
     extra_embeddings: dict[str, Tensor] | None = None,
+    adapters: Mapping[str, Tensor] | None = None,
 ) -> VIP5:
     """A VIP5 model on `backbone`, which is changed in place.
 
@@ -40,9 +43,12 @@ def build_vip5(
             Shape: [items + 1, feature width].
         extra_embeddings: Whole-word and category embeddings that belong to the backbone (`Backbone.extra_embeddings`);
             without them both start at N(0, 1).
+        adapters: Adapters and mapping network that came with the backbone (`Backbone.adapters`), from which those of
+            the model start if `options.adapter_start` says so.
 
     Raises:
-        UserError: for an impossible option.
+        UserError: for an impossible option, or if the options ask for adapters of another size than came with the
+            backbone.
     """
     # Drawn first, so that with one seed they are the same whatever is added to the backbone.
     if extra_embeddings is None:
@@ -59,6 +65,8 @@ def build_vip5(
         )
     model = VIP5(backbone, mapping, features if options.image_tokens else None, active)
     model.load_state_dict(extra_embeddings, strict=False)
+    if options.adapter_start == "backbone":
+        inherit(model, adapters)
     train_extra = options.extra_embeddings == "trained" or options.tuning == "full"
     for table in (model.whole_word_embeddings, model.category_embeddings):
         table.requires_grad_(train_extra)

@@ -51,7 +51,8 @@ class TrialComponents:
             features = torch.from_numpy(scaled)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            model = build_vip5(self.backbone.model, config, features, self.backbone.extra_embeddings)
+            came = self.backbone
+            model = build_vip5(came.model, config, features, came.extra_embeddings, came.adapters)
         if config.precision == "bfloat16":
             cast_frozen(model)
         return model
