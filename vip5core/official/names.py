@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vip5core.vocabulary import SHARED, TASKS
+
 #: Parts of names there, and the same parts here; they translate both ways.
 _PARTS = (
     ("encoder.whole_word_embeddings.", "whole_word_embeddings."),
@@ -34,8 +36,11 @@ def our_name(official: str) -> str:
 
 
 def official_name(ours: str) -> str:
-    """The name in the official code of one of our parameters; the reverse of `our_name`."""
-    name = ours.removeprefix(_T5)
+    """The name in the official code of one of our parameters; the reverse of `our_name`.
+
+    An adapter that all tasks share has a name there for each of them, of which this is one.
+    """
+    name = ours.removeprefix(_T5).replace(f".bank.{SHARED}.", f".bank.{TASKS[0]}.")
     for theirs, part in _PARTS:
         name = name.replace(part, theirs)
     return name
