@@ -83,7 +83,7 @@ def trained_pool(dataset: str, size: int, home: Home) -> list[pd.DataFrame]:
     """Per-user rows of `size` training runs that differ in their seeds alone."""
     folder = prepare(dataset, None, home)
     with stage("backbone") as update:
-        backbone = backbone_folder(TINY, Dataset.load(folder), home, _P5_EPOCHS, update)
+        backbone = backbone_folder(TINY, Dataset.load(folder), home, {"epochs": _P5_EPOCHS}, update)
     inputs = StudyInputs(home, folder, backbone, {})
     pool = []
     with stage("pool") as update:

@@ -106,7 +106,7 @@ def _options() -> argparse.Namespace:
 def _inputs(home: Home) -> StudyInputs:
     """A small shop, its features by a tiny encoder, and a backbone made by one epoch of P5."""
     dataset = Dataset.load(prepare("minimart:100", None, home))
-    backbone = backbone_folder(TINY, dataset, home, p5_epochs=1)
+    backbone = backbone_folder(TINY, dataset, home, {"epochs": 1})
     features = home.features / store_fingerprint(dataset, _ENCODER.fingerprint)
     if not features.is_dir():
         encoder, preparation = load_encoder(_ENCODER), Preparation.of(_ENCODER)

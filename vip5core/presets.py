@@ -41,6 +41,15 @@ P5: dict[str, Any] = {
     "train_candidates": 20,
 }
 
+#: What the P5 stage of a pretrained T5 changes of these: it knows its words, so that its embeddings need no rate of
+#: their own and no start; it is larger and can overfit, and its prompts are worth more epochs.
+P5_PRETRAINED: dict[str, Any] = {
+    "item_start": "random",
+    "embedding_rate": 1.0,
+    "epochs": 10,
+    "dropout": 0.1,
+}
+
 PAPER: dict[str, Any] = {
     "backbone": "t5-small",
     "encoder_weights": "openai",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vip5core.backbones import short_name
 from vip5core.errors import UserError
 from vip5core.presets import PRESETS, preset
 from vip5core.vocabulary import BASELINES, BUILT_IN, ID_SCHEMES, SAMPLERS, TINY, Sampler
@@ -44,11 +46,14 @@ def _levels(text: str) -> tuple[str, tuple[str, ...]]:
     return name, levels
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set {text!r}: must look like KEY=VALUE, such as reduction_factor=4")
-    return key, value
+def _pairs(option: str, groups: Iterable[Iterable[str]], example: str) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for text in itertools.chain.from_iterable(groups):
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UserError(f"{option} {text!r}: must look like KEY=VALUE, such as {example}")
+        pairs.append((key, value))
+    return tuple(pairs)
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,9 @@ class Options:
     )
     backbone: str | None = _option(
         None,
-        f"T5 backbone: a name on the Hugging Face hub (t5-small, google/flan-t5-base, …), a folder, or built in "
-        f"({', '.join(BUILT_IN)}); default: that of the preset, or {TINY}",
+        f"T5 backbone: a name on the Hugging Face hub (t5-small, google/flan-t5-base, …) or a folder, frozen as it is; "
+        f"with p5: before it, trained on the text-only prompts of the dataset first; built in, and always trained "
+        f"first: {', '.join(BUILT_IN)}; default: that of the preset, or {TINY}",
         metavar="NAME",
     )
     preset: str | None = _option(
@@ -106,9 +112,16 @@ class Options:
     epochs: int | None = _option(None, "epochs of each trial (default: those of the preset)", type=int, metavar="N")
     p5_epochs: int | None = _option(
         None,
-        "epochs of the P5 stage that pretrains a built-in backbone (default: those of the p5 preset)",
+        "epochs of the P5 stage, which trains a backbone before the trials (default: those of the p5 preset)",
         type=int,
         metavar="N",
+    )
+    p5_settings: tuple[tuple[str, str], ...] = _option(
+        (),
+        "settings of the P5 stage; those of a trial that matter for it, and its own at the end of the list below",
+        flags=("--p5-set",),
+        metavar="KEY=VALUE",
+        nargs="+",
     )
     baselines: tuple[str, ...] = _option(
         tuple(BASELINES),
@@ -136,7 +149,7 @@ class Options:
     @property
     def backbone_name(self) -> str:
         """The backbone of trials whose study does not vary it."""
-        return self.backbone or self.preset_settings().get("backbone") or TINY
+        return short_name(self.backbone or self.preset_settings().get("backbone") or TINY)
 
     def preset_settings(self, backbone: str | None = None) -> dict[str, Any]:
         """The settings of the chosen preset; without one, those of `tiny` for a built-in backbone."""
@@ -157,6 +170,23 @@ class Options:
             if "epochs" in given:
                 raise UserError(f"--epochs {self.epochs} and --set epochs={given['epochs']}: give only one of them")
             given["epochs"] = self.epochs
+        return given
+
+    def given_p5_settings(self) -> dict[str, Any]:
+        """The settings that the user gave for the P5 stage.
+
+        Raises:
+            UserError: For a setting that has its own option, or is given twice.
+        """
+        given: dict[str, Any] = dict(self.p5_settings)
+        if "backbone" in given:
+            raise UserError(f"--p5-set backbone={given['backbone']}: use --backbone p5:{given['backbone']} instead")
+        if self.p5_epochs is not None:
+            if "epochs" in given:
+                raise UserError(
+                    f"--p5-epochs {self.p5_epochs} and --p5-set epochs={given['epochs']}: give only one of them"
+                )
+            given["epochs"] = self.p5_epochs
         return given
 
     def check(self) -> None:
@@ -199,7 +229,9 @@ def read_options(given: dict[str, Any]) -> Options:
     """
     values = dict(given)
     if "settings" in values:
-        values["settings"] = tuple(_pair(text) for group in values["settings"] for text in group)
+        values["settings"] = _pairs("--set", values["settings"], "reduction_factor=4")
+    if "p5_settings" in values:
+        values["p5_settings"] = _pairs("--p5-set", values["p5_settings"], "max_samples=50000")
     if "levels" in values:
         values["levels"] = tuple(_levels(text) for text in values["levels"])
     return Options(**values)

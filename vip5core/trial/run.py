@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import platform
 from pathlib import Path
 
 import pandas as pd
@@ -16,11 +15,12 @@ from vip5core.distributed import WorkerGroup
 from vip5core.evaluation.probe import probe
 from vip5core.fingerprint import code_version
 from vip5core.home import Home
-from vip5core.model import VIP5, count_parameters, load_backbone
+from vip5core.model import load_backbone
 from vip5core.prompts import PromptTables, load_tokenizer
 from vip5core.templates import default_templates
-from vip5core.training.loop import FitResult, Report, fit, load_trainable
+from vip5core.training.loop import Report, fit, load_trainable
 from vip5core.trial.components import TrialComponents
+from vip5core.trial.measures import best_validation, device_name, measure_costs, measure_size
 from vip5core.trial.result import Content, TrialRecord, TrialResult, package_versions
 from vip5core.trial.spec import TrialSpec
 
@@ -94,7 +94,7 @@ def run_trial(
             with fitted.stopwatch.measure("probe", device):
                 probed, items = probe(model, inputs.dataset, inputs.features.has_image)
             test, rows = {**test, **probed}, pd.concat([rows, items], ignore_index=True)
-        metrics = {**test, **_best_validation(fitted), **_measure_costs(fitted, max(peaks)), **_measure_size(model)}
+        metrics = {**test, **best_validation(fitted), **measure_costs(fitted, max(peaks)), **measure_size(model)}
         result = TrialResult(out, config, metrics, fitted.history, _make_record(spec, device, group))
         result.save(rows, fitted.best_state)
         checkpoint.unlink(missing_ok=True)
@@ -107,33 +107,6 @@ def _load_tables(dataset: Path, backbone: Path) -> PromptTables:
     return PromptTables.build(open_dataset(dataset), load_tokenizer(backbone), default_templates())
 
 
-def _best_validation(fitted: FitResult) -> dict[str, float]:
-    best = fitted.history[fitted.best_epoch - 1]
-    return {name: value for name, value in best.items() if name.startswith("valid/")}
-
-
-def _measure_costs(fitted: FitResult, peak_memory_mb: float) -> dict[str, float]:
-    watch = fitted.stopwatch
-    parts = ("train", "data", "validation", "test", *(["probe"] if "probe" in watch.seconds else []))
-    seconds = {f"cost/{name}_seconds": watch[name] for name in parts}
-    return {
-        **seconds,
-        "cost/seconds": watch["train"] + watch["validation"] + watch["test"] + watch["probe"],
-        "cost/peak_memory_mb": peak_memory_mb,
-        "cost/samples_per_second": fitted.samples / watch["train"],
-        "model/best_epoch": float(fitted.best_epoch),
-    }
-
-
-def _measure_size(model: VIP5) -> dict[str, float]:
-    count = count_parameters(model)
-    return {
-        "model/trainable_parameters": float(count.trainable),
-        "model/total_parameters": float(count.total),
-        "model/trainable_percent": count.percent,
-    }
-
-
 def _make_record(spec: TrialSpec, device: torch.device, group: WorkerGroup) -> TrialRecord:
     dataset = open_dataset(spec.dataset)
     return TrialRecord(
@@ -143,7 +116,7 @@ def _make_record(spec: TrialSpec, device: torch.device, group: WorkerGroup) -> T
         backbone=Content(name=spec.config.backbone, fingerprint=backbone_fingerprint(spec.backbone)),
         features=spec.features.name if spec.features is not None else None,
         workers=group.size,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        device=device_name(device),
         threads=torch.get_num_threads(),
         versions=package_versions(),
     )

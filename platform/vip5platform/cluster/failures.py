@@ -8,7 +8,11 @@ from typing import Any
 import ray.cloudpickle
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
+from vip5core.config import P5Config, as_text
 from vip5core.errors import DivergedError, Failure, UserError
+
+#: Settings that lower the memory of a P5 stage.
+_MEMORY_SETTINGS = ("batch_size", "max_history", "max_samples")
 
 #: A limit on nesting, deeper than Ray's, in case the chain of causes is circular.
 _DEPTH = 10
@@ -30,6 +34,21 @@ def failure_of(error: BaseException | None) -> Failure:
     if isinstance(error, RayActorError | NodeDiedError | WorkerCrashedError):
         return Failure(kind="process_died", message="its process died: killed, or out of memory")
     return Failure.of(error)
+
+
+def failure_of_stage(error: BaseException | None, config: P5Config) -> Failure:
+    """The failure of a P5 stage, and what to change of its settings where that helps."""
+    failure = failure_of(error)
+    if failure.kind == "out_of_memory":
+        options = (f"{name}={as_text(getattr(config, name))}" for name in _MEMORY_SETTINGS)
+        message = (
+            f"it ran out of memory: lower batch_size, max_history or max_samples by --p5-set ({', '.join(options)})"
+        )
+        return Failure(kind=failure.kind, message=message)
+    if failure.kind == "diverged":
+        rate = as_text(config.learning_rate)
+        return Failure(kind=failure.kind, message=f"{failure.message} by --p5-set learning_rate= (it was {rate})")
+    return failure
 
 
 def _cause_of(error: BaseException) -> BaseException | None:

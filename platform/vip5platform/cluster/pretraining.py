@@ -1,49 +1,78 @@
-"""Pretrains built-in backbones in the P5 stage: in this process, or as Ray tasks beside other work."""
+"""Trains backbones in P5 stages: in this process, or on the cluster beside other work."""
 
 from __future__ import annotations
 
 import queue
+import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 import torch
 from ray.exceptions import RayError
+from ray.train import RunConfig, ScalingConfig
+from ray.util.queue import Queue
 
-from vip5core.backbones import find_backbone
+from vip5core.backbones import find_backbone, trained_t5
 from vip5core.config import P5Config
 from vip5core.data.dataset import Dataset, open_dataset
+from vip5core.distributed import WorkerGroup
 from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.progress import Progress, no_progress
+from vip5core.training.loop import Report
 from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.p5_stage import make_p5_backbone
-from vip5core.vocabulary import BUILT_IN
-from vip5platform.cluster.failures import failure_of
+from vip5platform.cluster.arithmetic import check_precision
+from vip5platform.cluster.failures import failure_of, failure_of_stage
+from vip5platform.cluster.ray_cluster import make_process_folder
+from vip5platform.cluster.resources import TrialResources
+from vip5platform.cluster.trainable import group_scaling, run_group
 
 #: Seconds after which a wait for news looks whether it was stopped.
 _POLL_S = 0.2
+#: How often a worker group is started again after one of its processes died; a task is by Ray, as often.
+_RESTARTS = 3
+#: What a task that only waits for a worker group asks for: not a part of a CPU, which the group may need.
+_ON_HEAD = {"node:__internal_head__": 0.001}
+
+Metrics = dict[str, float]
 
 
 class Pretraining:
-    """P5 stages in training, each a Ray task with one CPU, and a GPU where the cluster has GPUs.
+    """P5 stages in training, each with the resources of a trial.
 
-    A task streams the metrics of each epoch. If its process dies, Ray starts it again.
+    A stage of one worker is a Ray task with one CPU, and a GPU where trials have one; of several workers, a worker
+    group of Ray Train as trials have. Both stream the metrics of each epoch. If a process dies, it is started again and
+    continues after the last complete epoch.
 
     Args:
         stages: The stages to train, each with a folder of its own.
-        gpus: The GPUs that each may use.
+        resources: The workers of each, and their share of a GPU.
+        home: The home that Train's own records are written to meanwhile.
     """
 
-    def __init__(self, stages: Sequence[P5Stage], gpus: float) -> None:
-        # On a GPU the process ends with its task, for it would keep memory there; on a CPU the next task starts sooner.
-        train = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=1 if gpus else 0, num_returns="streaming")(_train)
-        self._streams: dict[Any, P5Stage] = {
-            train.remote(str(stage.dataset.folder), stage.config, stage.folder, gpus > 0): stage for stage in stages
-        }
+    def __init__(self, stages: Sequence[P5Stage], resources: TrialResources, home: Home) -> None:
+        self._storage = None
+        self._streams: dict[Any, P5Stage] = {}
+        if resources.workers == 1:
+            on_gpu = resources.gpus > 0
+            # On a GPU the process ends with its task, for it would keep memory there; on a CPU the next task starts
+            # sooner.
+            train = ray.remote(
+                num_cpus=1, num_gpus=resources.gpus, max_calls=1 if on_gpu else 0, num_returns="streaming"
+            )(_train)
+            self._streams = {train.remote(_Job.of(stage), on_gpu): stage for stage in stages}
+        else:
+            home.root.mkdir(parents=True, exist_ok=True)
+            self._storage = make_process_folder(home.root, "tune-")
+            scaling = group_scaling(resources.workers, resources.cpus, resources.gpus)
+            in_group = ray.remote(num_cpus=0, resources=_ON_HEAD, num_returns="streaming")(_train_in_group)
+            self._streams = {in_group.remote(_Job.of(stage), scaling, self._storage): stage for stage in stages}
         self._stopped = threading.Event()
 
     def wait(self, progress_of: Callable[[P5Stage], Progress]) -> dict[Path, Failure]:
@@ -69,8 +98,10 @@ class Pretraining:
                 except StopIteration:
                     pass
                 except RayError as error:
-                    failures[stage.folder] = failure_of(error)
+                    failures[stage.folder] = failure_of_stage(error, stage.config)
                 del self._streams[stream]
+        if self._storage is not None:
+            shutil.rmtree(self._storage, ignore_errors=True)
         return failures
 
     def stop(self) -> None:
@@ -78,21 +109,25 @@ class Pretraining:
         self._stopped.set()
 
 
-def _report(stage: P5Stage, metrics: dict[str, float], progress: Progress) -> None:
+def _report(stage: P5Stage, metrics: Metrics, progress: Progress) -> None:
     epoch = int(metrics["epoch"])
     progress(epoch, stage.config.epochs, f"valid/loss {metrics['valid/loss']:.3f}" if epoch else "starting …")
 
 
 def backbone_folder(
-    name: str, dataset: Dataset, home: Home, p5_epochs: int | None = None, progress: Progress = no_progress
+    name: str,
+    dataset: Dataset,
+    home: Home,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress = no_progress,
 ) -> Path:
-    """Find or download a backbone, or pretrain a built-in one in this process.
+    """Find or download a backbone, or train it in a P5 stage in this process.
 
     Args:
-        name: A name on the hub, a folder, or a name in `BUILT_IN`.
-        dataset: The dataset whose prompts a built-in backbone is pretrained on.
+        name: A name on the hub or a folder, maybe with `p5:` before it, or a name in `BUILT_IN`.
+        dataset: The dataset whose prompts a P5 stage trains on.
         home: The home whose `backbones/` they are kept in.
-        p5_epochs: The epochs of that P5 stage; by default those of its preset.
+        settings: The settings in which that P5 stage differs from its preset.
         progress: Called after each epoch of that stage with (done, total, news).
 
     Returns:
@@ -101,31 +136,95 @@ def backbone_folder(
     Raises:
         UserError: If there is no such backbone.
     """
-    if name not in BUILT_IN:
+    if trained_t5(name) is None:
         return find_backbone(name, home)
-    stage = P5Stage.of(name, dataset, home, p5_epochs)
+    stage = P5Stage.of(name, dataset, home, settings or {})
     if not stage.folder.is_dir():
-        for metrics in _train(str(dataset.folder), stage.config, stage.folder, torch.cuda.is_available()):
+        for metrics in _train(_Job.of(stage), torch.cuda.is_available()):
             _report(stage, metrics, progress)
     return stage.folder
 
 
-def _train(dataset: str, config: P5Config, folder: Path, on_gpu: bool) -> Iterator[dict[str, float]]:
-    """Train a backbone; yields when it starts, and then the metrics of each epoch."""
-    yield {"epoch": 0.0}
-    told: queue.SimpleQueue[dict[str, float] | None] = queue.SimpleQueue()
+@dataclass(frozen=True)
+class _Job:
+    """A stage as another process can do it, which opens the dataset itself."""
 
-    def train() -> None:
+    dataset: str
+    config: P5Config
+    folder: Path
+    start: Path | None
+    checkpoint: Path
+
+    @classmethod
+    def of(cls, stage: P5Stage) -> _Job:
+        return cls(str(stage.dataset.folder), stage.config, stage.folder, stage.start, stage.checkpoint)
+
+    def run(self, report: Report, device: torch.device, group: WorkerGroup | None = None) -> None:
+        make_p5_backbone(
+            open_dataset(self.dataset),
+            self.config,
+            self.folder,
+            report,
+            device,
+            start=self.start,
+            group=group,
+            checkpoint=self.checkpoint,
+        )
+
+
+def _train(job: _Job, on_gpu: bool) -> Iterator[Metrics]:
+    """Train a backbone in this process; yields when it starts, and then the metrics of each epoch."""
+    told: queue.SimpleQueue[Metrics | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        # One thread: the same bytes wherever it runs, and for matrices this small a second thread gains little and
+        # costs much on busy cores.
+        torch.set_num_threads(1)
+        check_precision(job.config.precision, on_gpu)
+        job.run(told.put, torch.device("cuda" if on_gpu else "cpu"))
+
+    yield from _beside(work, told)
+
+
+def _train_in_group(job: _Job, scaling: ScalingConfig, storage: Path) -> Iterator[Metrics]:
+    """Train a backbone in a group of processes; yields as `_train` does."""
+    told: Any = Queue(actor_options={"num_cpus": 0})
+
+    def in_process(group: WorkerGroup, device: torch.device) -> None:
+        job.run(told.put if group.rank == 0 else lambda metrics: None, device, group)
+
+    def work() -> None:
+        run_config = RunConfig(name=f"train-{job.folder.name}", storage_path=str(storage))
+        for restart in range(_RESTARTS + 1):
+            try:
+                return run_group(in_process, job.config.precision, scaling, run_config)
+            except Exception as error:
+                if restart == _RESTARTS or failure_of(error).kind != "process_died":
+                    raise
+
+    yield from _beside(work, told)
+
+
+def _beside(work: Callable[[], None], told: Any) -> Iterator[Metrics]:
+    """Do `work` in a thread; yields when it starts, and each epoch that it tells, once although restarts repeat them.
+
+    Args:
+        work: Raises what went wrong.
+        told: The queue into which `work` puts the metrics of each epoch.
+    """
+
+    def work_and_end() -> None:
         try:
-            # One thread: the same bytes wherever it runs, and for matrices this small a second thread gains little and
-            # costs much on busy cores.
-            torch.set_num_threads(1)
-            make_p5_backbone(open_dataset(dataset), config, folder, told.put, torch.device("cuda" if on_gpu else "cpu"))
+            work()
         finally:
             told.put(None)
 
+    yield {"epoch": 0.0}
+    epoch = 0.0
     with ThreadPoolExecutor(1, thread_name_prefix="p5-stage") as thread:
-        training = thread.submit(train)
-        while (metrics := told.get()) is not None:  # Ray drives generators by `send`, which `yield from` would pass on
-            yield metrics
+        training = thread.submit(work_and_end)
+        while (metrics := told.get()) is not None:
+            if metrics["epoch"] > epoch:
+                epoch = metrics["epoch"]
+                yield metrics
         training.result()

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
+import torch
 from ray import tune
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from vip5core.config import TrialConfig
-from vip5core.distributed import DistributedGroup
+from vip5core.distributed import DistributedGroup, WorkerGroup
 from vip5core.home import Home
 from vip5core.trial.run import run_trial
 from vip5core.trial.spec import TrialSpec
@@ -67,9 +68,37 @@ def trainable(
     if workers == 1:
         device = "cuda" if gpus_per_worker else "cpu"
         return functools.partial(_run_in_process, home=home, storage=storage, device=device)
-    resources = {"CPU": cpus_per_worker} | ({"GPU": gpus_per_worker} if gpus_per_worker else {})
-    scaling = ScalingConfig(num_workers=workers, use_gpu=gpus_per_worker > 0, resources_per_worker=resources)
+    scaling = group_scaling(workers, cpus_per_worker, gpus_per_worker)
     return functools.partial(_run_in_group, home=home, storage=storage, scaling=scaling)
+
+
+def group_scaling(workers: int, cpus_per_worker: float, gpus_per_worker: float) -> ScalingConfig:
+    """The size of a worker group, and the resources of each worker."""
+    resources = {"CPU": cpus_per_worker} | ({"GPU": gpus_per_worker} if gpus_per_worker else {})
+    return ScalingConfig(num_workers=workers, use_gpu=gpus_per_worker > 0, resources_per_worker=resources)
+
+
+def run_group(
+    work: Callable[[WorkerGroup, torch.device], None],
+    precision: str,
+    scaling: ScalingConfig,
+    run_config: RunConfig,
+) -> None:
+    """Run `work` in each process of a worker group, and wait for its end.
+
+    Args:
+        work: Called with the group, as this process belongs to it, and its device.
+        precision: The `precision` of the training, which is refused if the hardware can only imitate it.
+        scaling: The size of the group.
+        run_config: Train's own settings.
+    """
+
+    def loop() -> None:
+        device = ray.train.torch.get_device()
+        check_precision(precision, device.type == "cuda")
+        work(DistributedGroup(), device)
+
+    TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
 
 
 def _run_in_process(parameters: dict[str, Any], home: Home, storage: Path, device: str) -> None:
@@ -85,13 +114,10 @@ def _run_in_process(parameters: dict[str, Any], home: Home, storage: Path, devic
 def _run_in_group(parameters: dict[str, Any], home: Home, storage: Path, scaling: ScalingConfig) -> None:
     spec = spec_of(parameters)
 
-    def loop() -> None:
-        device = ray.train.torch.get_device()
-        check_precision(spec.config.precision, device.type == "cuda")
-        run_trial(spec, home, ray.train.report, group=DistributedGroup(), device=device)
+    def work(group: WorkerGroup, device: torch.device) -> None:
+        run_trial(spec, home, ray.train.report, group=group, device=device)
 
-    run_config = _run_config(spec, storage, [TuneReportCallback()])
-    TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
+    run_group(work, spec.config.precision, scaling, _run_config(spec, storage, [TuneReportCallback()]))
 
 
 def _run_config(spec: TrialSpec, storage: Path, callbacks: list[Any] | None = None) -> RunConfig:

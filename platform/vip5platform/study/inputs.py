@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vip5core.backbones import find_backbone
+from vip5core.backbones import find_backbone, find_local_backbone, trained_t5
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import MANIFEST, Dataset, open_dataset
 from vip5core.data.sources import dataset_folder, options_of, prepare
@@ -44,19 +44,21 @@ class UnavailableTrial:
 
 @dataclass(frozen=True)
 class PreparedInputs:
-    """Inputs that are available, but for a built-in backbone that still has to be pretrained.
+    """Inputs that are available, but for a backbone that still has to be trained.
 
     Attributes:
         dataset: The opened dataset.
         backbone: The folder of the backbone.
+        stage: The P5 stage that trains the backbone; None for one that is frozen as it is.
     """
 
     dataset: Dataset
     backbone: Path
+    stage: P5Stage | None = None
 
     @property
     def lacks_backbone(self) -> bool:
-        """Does the backbone still have to be pretrained?"""
+        """Does the backbone still have to be trained?"""
         return not self.backbone.is_dir()
 
     def trial(self, planned: PlannedTrial, home: Home) -> RunnableTrial:
@@ -132,7 +134,7 @@ def check_inputs(options: Options, datasets: Iterable[str]) -> None:
 def prepare_inputs(
     requests: Iterable[InputRequest], options: Options, home: Home, stage: Stage
 ) -> dict[InputRequest, PreparedInputs | Failure]:
-    """Prepare all missing datasets, and find or download the backbones that are not built in, each once.
+    """Prepare all missing datasets, and find or download the T5s that are not built in, each once.
 
     Returns:
         The inputs of each request, or why they could not be prepared; the study continues with the others.
@@ -161,14 +163,15 @@ def prepare_inputs(
 
 
 def _find_backbone(name: str, dataset: Dataset, options: Options, home: Home) -> PreparedInputs:
-    """The inputs with this backbone, which is downloaded if needed.
+    """The inputs with this backbone, whose T5 is downloaded if needed.
 
     Raises:
         UserError: If it cannot be found.
     """
-    built_in = name in BUILT_IN
-    backbone = P5Stage.of(name, dataset, home, options.p5_epochs).folder if built_in else find_backbone(name, home)
-    return PreparedInputs(dataset, backbone)
+    if trained_t5(name) is None:
+        return PreparedInputs(dataset, find_backbone(name, home))
+    stage = P5Stage.of(name, dataset, home, options.given_p5_settings())
+    return PreparedInputs(dataset, stage.folder, stage)
 
 
 def unfinished_requests(planned: Iterable[PlannedTrial], found: Found, home: Home) -> set[InputRequest]:
@@ -182,7 +185,7 @@ def unfinished_requests(planned: Iterable[PlannedTrial], found: Found, home: Hom
 
 
 def check_backbones(found: Found, unfinished: Collection[InputRequest]) -> Found:
-    """Read the backbones that trials are to start from: an unreadable one is reported once, not by every trial.
+    """Read the backbones that trials or P5 stages are to start from: an unreadable one is reported once.
 
     Args:
         found: The inputs of each request, or why there are none.
@@ -198,11 +201,14 @@ def check_backbones(found: Found, unfinished: Collection[InputRequest]) -> Found
     checked = dict(found)
     folders: dict[Path, Failure | None] = {}
     for request, prepared in found.items():
-        if request not in unfinished or isinstance(prepared, Failure) or prepared.lacks_backbone:
+        if request not in unfinished or isinstance(prepared, Failure):
             continue
-        if prepared.backbone not in folders:
-            folders[prepared.backbone] = _failure_of_reading(prepared.backbone)
-        checked[request] = folders[prepared.backbone] or prepared
+        read = prepared.stage.start if prepared.lacks_backbone and prepared.stage is not None else prepared.backbone
+        if read is None:  # a built-in one starts afresh
+            continue
+        if read not in folders:
+            folders[read] = _failure_of_reading(read)
+        checked[request] = folders[read] or prepared
     if all(isinstance(prepared, Failure) for prepared in checked.values()):
         raise UserError(next(failure.message for failure in checked.values() if isinstance(failure, Failure)))
     return checked
@@ -221,7 +227,7 @@ def _failure_of_reading(backbone: Path) -> Failure | None:
 def find_inputs(
     requests: Iterable[InputRequest], options: Options, home: Home
 ) -> Mapping[InputRequest, PreparedInputs]:
-    """The inputs that already exist; nothing is prepared or downloaded."""
+    """The inputs that exist but for backbones that their P5 stages still have to train; nothing is downloaded."""
     found = {}
     for request in dict.fromkeys(requests):
         build_options = options_of(request.dataset, id_scheme=request.ids)
@@ -229,12 +235,6 @@ def find_inputs(
         if not folder.is_dir():
             continue
         dataset = open_dataset(folder)
-        if request.backbone in BUILT_IN:
-            backbone = P5Stage.of(request.backbone, dataset, home, options.p5_epochs).folder
-        else:
-            backbone = home.downloaded_backbone(request.backbone)
-            if Path(request.backbone).expanduser().is_dir():
-                backbone = find_backbone(request.backbone, home)
-        if backbone.is_dir():
-            found[request] = PreparedInputs(dataset, backbone)
+        if trained_t5(request.backbone) in BUILT_IN or find_local_backbone(request.backbone, home) is not None:
+            found[request] = _find_backbone(request.backbone, dataset, options, home)
     return found

@@ -19,7 +19,8 @@ def study_key(
 ) -> str:
     """The key of a declaration with its data, settings and code; levels and seeds do not change it."""
     settings = {name: str(value) for name, value in common_settings(declared, options, options.backbone_name).items()}
-    contents = [str(options.p5_epochs), *_common_inputs(declared, options, home, inputs)]
+    p5_settings = {name: str(value) for name, value in options.given_p5_settings().items()}
+    contents = [canonical_json(p5_settings), *_common_inputs(declared, options, home, inputs)]
     if isinstance(declared, Search):
         return search_key(declared, options.sampler, *contents, canonical_json(settings))
     return fingerprint(declared.name, contents, settings, code_version())

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vip5core.backbones import short_name, trained_t5
 from vip5core.config import TrialConfig
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError, unknown_name
+from vip5core.trial.p5_spec import p5_config
 from vip5platform.cluster.arithmetic import check_local_precision
 from vip5platform.declarations import Choice, Search, Study
 from vip5platform.options import INPUT_SETTINGS, Options
@@ -21,7 +23,7 @@ class InputRequest:
     Attributes:
         dataset: The name of a source, or the folder of a prepared dataset.
         ids: The id scheme; None for the default of the source.
-        backbone: A name on the hub, a folder, or a built-in backbone.
+        backbone: A name on the hub or a folder, maybe with `p5:` before it, or a built-in backbone.
     """
 
     dataset: str
@@ -70,7 +72,27 @@ def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
             config = make_config({**common, **own, "seed": seed})
             check_local_precision(config.precision, options)
             planned.append(PlannedTrial(cell, request, config))
+    _check_p5_stages(dict.fromkeys(trial.request.backbone for trial in planned), options)
     return planned
+
+
+def _check_p5_stages(backbones: Iterable[str], options: Options) -> None:
+    """Refuse impossible settings of P5 stages before anything is prepared.
+
+    Raises:
+        UserError: Naming the option, the setting, the rule and the way out.
+    """
+    given = options.given_p5_settings()
+    trained = [t5 for t5 in map(trained_t5, backbones) if t5 is not None]
+    if given and not trained:
+        option = f"--p5-epochs {options.p5_epochs}" if options.p5_epochs is not None else "--p5-set"
+        raise UserError(f"{option}: no backbone of this study has a P5 stage; omit it, or use --backbone p5:NAME")
+    for t5 in trained:
+        try:
+            config = p5_config(**given, backbone=t5)
+        except UserError as error:
+            raise UserError(f"--p5-set: {error}") from None
+        check_local_precision(config.precision, options)
 
 
 def _check_varied(name: str, varied: Iterable[str], given: Mapping[str, Any], options: Options) -> None:
@@ -93,7 +115,8 @@ def _check_varied(name: str, varied: Iterable[str], given: Mapping[str, Any], op
 def input_request(options: Options, settings: Mapping[str, Any]) -> InputRequest:
     """The inputs of a trial with these settings."""
     given = {"dataset": options.dataset, "ids": options.ids, "backbone": options.backbone_name}
-    return InputRequest(**{key: settings.get(key, given[key]) for key in INPUT_SETTINGS})
+    inputs = {key: settings.get(key, given[key]) for key in INPUT_SETTINGS}
+    return InputRequest(inputs["dataset"], inputs["ids"], short_name(inputs["backbone"]))
 
 
 @dataclass(frozen=True)
@@ -135,6 +158,7 @@ def plan_search(search: Search, options: Options) -> SearchPlan:
             )
     _check_varied(search.name, search.space, options.given_settings(), options)
     request = input_request(options, {})
+    _check_p5_stages([request.backbone], options)
     common = common_settings(search, options, request.backbone)
     tried: dict[str, list[Any]] = {}
     for key, values in search.space.items():

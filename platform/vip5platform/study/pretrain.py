@@ -1,4 +1,4 @@
-"""Pretrains the missing backbones of a study, and prepares beside them what else its trials will need."""
+"""Trains the missing backbones of a study in P5 stages, and prepares beside them what else its trials will need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import replace
 from vip5core.config import TrialConfig
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure, UserError
-from vip5core.trial.p5_spec import P5Stage
 from vip5platform.analysis.baselines import datasets_without_sasrec
 from vip5platform.console import warn
 from vip5platform.study.inputs import Found, PreparedInputs, join_features, questions
@@ -19,7 +18,7 @@ Inputs = Mapping[InputRequest, PreparedInputs]
 
 
 def pretrain_backbones(found: Found, other_needs: Callable[[Inputs], Needs], trials: int, session: Session) -> Found:
-    """Pretrain the built-in backbones that are missing; nothing is done if none is.
+    """Train the backbones of P5 stages that are missing; nothing is done if none is.
 
     Meanwhile the features that the trials need are extracted and SASRec is trained, on the CPUs that are left.
 
@@ -30,16 +29,16 @@ def pretrain_backbones(found: Found, other_needs: Callable[[Inputs], Needs], tri
         session: The Ray cluster of this run.
 
     Returns:
-        `found`, with the failure of each backbone that could not be pretrained.
+        `found`, with the failure of each backbone that could not be trained.
 
     Raises:
         UserError: If no request is left.
     """
     inputs = {request: prepared for request, prepared in found.items() if isinstance(prepared, PreparedInputs)}
     missing = {
-        prepared.backbone: P5Stage.of(request.backbone, prepared.dataset, session.home, session.options.p5_epochs)
-        for request, prepared in inputs.items()
-        if prepared.lacks_backbone
+        prepared.backbone: prepared.stage
+        for prepared in inputs.values()
+        if prepared.lacks_backbone and prepared.stage is not None
     }
     if not missing:
         return found

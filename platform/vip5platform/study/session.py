@@ -35,7 +35,7 @@ class Needs:
     """What a study still needs besides its trials.
 
     Attributes:
-        backbones: The built-in backbones to pretrain.
+        backbones: The P5 stages that train backbones.
         features: The datasets whose image features are needed, with the encoders.
         baselines: The datasets to train SASRec on, each with the config of its test questions.
     """
@@ -67,7 +67,7 @@ class Session:
         self._ray.close()
 
     def prepare(self, needs: Needs, trials: int) -> dict[Path, Failure]:
-        """Pretrain backbones and extract features side by side, and start to train baselines.
+        """Train backbones and extract features side by side, and start to train baselines.
 
         The backbones come first: trials wait longest for them. The CPUs that are left extract features, and then train
         SASRec, which may go on beside the trials.
@@ -77,7 +77,7 @@ class Session:
             trials: The number of trials to come, which share the cluster.
 
         Returns:
-            Why backbones could not be pretrained, by the folder of each.
+            Why backbones could not be trained, by the folder of each.
 
         Raises:
             UserError: If features cannot be extracted, or the trials need more than the cluster has.
@@ -87,7 +87,7 @@ class Session:
         cluster, resources = self.divide(trials)
         if self._sasrec is None:
             self._sasrec = SasrecTraining(self.home)
-        with stages() as add, self._pretrain(needs.backbones, resources.gpus, add) as pretrained:
+        with stages() as add, self._pretrain(needs.backbones, resources, add) as pretrained:
             for dataset, choices in needs.features:
                 self._extract(dataset, choices, cluster, add)
             self._sasrec.start(needs.baselines, resources.gpus)
@@ -127,9 +127,9 @@ class Session:
 
     @contextlib.contextmanager
     def _pretrain(
-        self, todo: Sequence[P5Stage], gpus: float, add: Callable[[str], Progress]
+        self, todo: Sequence[P5Stage], resources: TrialResources, add: Callable[[str], Progress]
     ) -> Iterator[Future[dict[Path, Failure]]]:
-        """Pretrain backbones beside the block, whose end, however it comes, ends the wait for them."""
+        """Train backbones beside the block, whose end, however it comes, ends the wait for them."""
         if not todo:
             nothing: Future[dict[Path, Failure]] = Future()
             nothing.set_result({})
@@ -137,7 +137,7 @@ class Session:
             return
         from vip5platform.cluster.pretraining import Pretraining
 
-        training = Pretraining(todo, gpus)
+        training = Pretraining(todo, resources, self.home)
 
         def wait() -> dict[Path, Failure]:
             with self.timeline.measure("P5 stage"):

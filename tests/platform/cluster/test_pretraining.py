@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from pathlib import Path
 
 import pytest
 import torch
 from vip5platform.cluster.pretraining import Pretraining
-from vip5platform.cluster.resources import ClusterResources
+from vip5platform.cluster.resources import ClusterResources, TrialResources
 
+from vip5core.backbones import P5_RECORD
 from vip5core.data.dataset import Dataset
 from vip5core.errors import Failure
 from vip5core.home import Home
@@ -20,17 +20,17 @@ from vip5core.trial.p5_stage import make_p5_backbone
 
 pytestmark = pytest.mark.slow
 
+ONE = TrialResources(workers=1, cpus=1, gpus=0.0)
 QUICK = {"samples_per_user": (1, 0, 0, 1), "train_candidates": 5, "validation_users": 5, "num_beams": 10}
 
 
 def stage(shop: Dataset, home: Home, name: str, **changes: object) -> P5Stage:
-    whole = P5Stage.of(name, shop, home, 2)
-    config = whole.config.model_copy(update={**QUICK, **changes})
-    return dataclasses.replace(whole, config=config, folder=home.backbones / f"{name}-{len(changes)}")
+    return P5Stage.of(name, shop, home, {"epochs": 2, **QUICK, **changes})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """All of a backbone but how long it took."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != P5_RECORD}
 
 
 def test_stages_run_side_by_side_and_one_that_fails_leaves_the_others(
@@ -44,11 +44,13 @@ def test_stages_run_side_by_side_and_one_that_fails_leaves_the_others(
     def progress_of(stage: P5Stage) -> Progress:
         return lambda done, total, news="": told.append((stage.folder, done, news))
 
-    training = Pretraining([tiny, mini, bad], gpus=0)
+    training = Pretraining([tiny, mini, bad], ONE, home)
     failures = training.wait(progress_of)
     assert failures == {
         bad.folder: Failure(
-            kind="diverged", message="DivergedError: the training loss is nan in epoch 1: try a lower learning_rate"
+            kind="diverged",
+            message="DivergedError: the training loss is nan in epoch 1: try a lower learning_rate by "
+            "--p5-set learning_rate= (it was 1e+30)",
         )
     }
     assert sorted(path.name for path in home.backbones.iterdir()) == sorted([tiny.folder.name, mini.folder.name])
@@ -71,8 +73,9 @@ def test_stages_run_side_by_side_and_one_that_fails_leaves_the_others(
 
 
 def test_a_wait_can_be_stopped_from_another_thread(shop: Dataset, tmp_path: Path, ray_two_cpus: ClusterResources):
-    endless = stage(shop, Home(tmp_path / "home"), "tiny", epochs=100_000)
-    training = Pretraining([endless], gpus=0)
+    home = Home(tmp_path / "home")
+    endless = stage(shop, home, "tiny", epochs=100_000)
+    training = Pretraining([endless], ONE, home)
     waiting = threading.Thread(target=training.wait, args=(lambda stage: no_progress,))
     waiting.start()
     training.stop()

@@ -25,9 +25,9 @@ def unreadable(tmp_path: Path) -> Path:
 
 
 def test_an_unreadable_backbone_costs_the_trials_that_need_it(shop: Dataset, unreadable: Path, tmp_path: Path):
-    missing = P5Stage.of("tiny", shop, Home(tmp_path)).folder  # to be pretrained, so there is nothing to read yet
+    stage = P5Stage.of("tiny", shop, Home(tmp_path))  # to be trained, so there is nothing to read yet
     bad, good = InputRequest("minimart:40", None, str(unreadable)), InputRequest("minimart:40", None, "tiny")
-    found = {bad: PreparedInputs(shop, unreadable), good: PreparedInputs(shop, missing)}
+    found = {bad: PreparedInputs(shop, unreadable), good: PreparedInputs(shop, stage.folder, stage)}
     checked = check_backbones(found, found.keys())
     assert checked[good] == found[good]
     failure = checked[bad]
