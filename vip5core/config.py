@@ -142,6 +142,10 @@ class SamplingOptions(TaskOptions):
     history_window: Literal["any", "paper"] = "any"
     """Which items of a history are targets: any but the first, or one of the last three, as in the official code."""
 
+    direct_targets: Literal["any", "newer"] = "any"
+    """Which training items direct prompts ask for: any with equal chances, or newer ones more often, which is more like
+    the test, whose item is the newest of all."""
+
     max_history: int = Field(50, ge=1)
     """How many of the newest items of a history a prompt shows."""
 
@@ -171,8 +175,8 @@ class EvaluationOptions(TaskOptions):
     explanation_template: str = "C-3"
     """Template that asks for an explanation."""
 
-    validation_users: int = Field(200, ge=1)
-    """How many users are validated on, the same ones in each epoch."""
+    validation_users: int = Field(1000, ge=1)
+    """How many users are validated on, the same ones in each epoch; all, where there are fewer."""
 
     test_users: int | None = Field(None, ge=1)
     """How many users are tested; none means all."""
@@ -201,7 +205,7 @@ class TrainingOptions(BaseModel):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the model's arithmetic."""
 
-    select_by: str = "valid/loss"
+    select_by: str = "valid/score"
     """The valid/ metric by which the best epoch is chosen."""
 
     patience: int | None = Field(None, ge=1)

@@ -2,7 +2,8 @@
 
 - `tiny`: for the built-in backbones, which have to learn something within minutes on two CPU cores: small encoders, a
   higher learning rate for narrow adapters, fewer and shorter prompts. They know no words but those of their prompts, so
-  explanations are asked for with the aspect and the title in the prompt (C-10): those words they can know.
+  explanations are asked for with the aspect and the title in the prompt (C-10): those words they can know. Direct
+  prompts name the user by number (B-7), which is the user's own piece; names share theirs.
 - `p5`: for the P5 stage, which makes a built-in backbone: everything is trained, on text alone, mostly on the next
   item, which is the hardest to learn.
 - `paper`: the choices of arXiv 2305.14302 and its code, those that our defaults share included.
@@ -23,7 +24,10 @@ TINY: dict[str, Any] = {
     "learning_rate": 2e-2,
     "dropout": 0.0,
     "samples_per_user": (2, 1, 1, 2),
+    "direct_targets": "newer",
+    "max_history": 20,
     "train_candidates": 20,
+    "direct_template": "B-7",
     "explanation_template": "C-10",
 }
 
@@ -32,20 +36,22 @@ P5: dict[str, Any] = {
     "tuning": "full",
     "image_tokens": 0,
     "epochs": 4,
-    "batch_size": 72,
-    "learning_rate": 1e-3,
-    "embedding_rate": 10.0,
+    "batch_size": 128,
+    "learning_rate": 3e-3,
     "dropout": 0.0,
-    "samples_per_user": (20, 2, 2, 5),
-    "explanation_template": "C-10",
+    "samples_per_user": (30, 1, 1, 20),
+    "direct_targets": "newer",
+    "max_history": 20,
     "train_candidates": 20,
+    "direct_template": "B-7",
+    "explanation_template": "C-10",
 }
 
-#: What the P5 stage of a pretrained T5 changes of these: it knows its words, so that its embeddings need no rate of
-#: their own and no start; it is larger and can overfit, and its prompts are worth more epochs.
+#: What the P5 stage of a pretrained T5 changes of these: it knows its words, so that its embeddings need no start; it
+#: is larger and can overfit, and its prompts are worth more epochs.
 P5_PRETRAINED: dict[str, Any] = {
     "item_start": "random",
-    "embedding_rate": 1.0,
+    "learning_rate": 1e-3,
     "epochs": 10,
     "dropout": 0.1,
 }

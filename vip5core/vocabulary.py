@@ -37,6 +37,10 @@ ADAPTER_POSITIONS: tuple[AdapterPosition, ...] = get_args(AdapterPosition)
 #: The name of an adapter that serves all tasks.
 SHARED = "shared"
 
+#: How much less an item of a history counts than the next newer one, where newer ones count more: then about the last
+#: ten count.
+FADING = 0.9
+
 TINY = "tiny"
 #: The built-in backbones and their sizes; the second one is for studies of size.
 BUILT_IN: dict[str, dict[str, int]] = {

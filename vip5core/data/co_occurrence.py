@@ -14,11 +14,10 @@ from threadpoolctl import threadpool_limits
 
 from vip5core.data.clusters import count_co_occurrences
 from vip5core.data.dataset import Dataset
+from vip5core.vocabulary import FADING
 
 #: Up to this many items all eigenvectors are computed, which is fast then; beyond, only the largest ones.
 _DENSE = 2_000
-#: How much less an item weighs in its user's vector than the next newer one: about the last ten items count.
-_FADING = 0.9
 
 
 def item_vectors(dataset: Dataset, width: int, seed: int) -> np.ndarray:
@@ -68,7 +67,7 @@ def user_vectors(dataset: Dataset, items: np.ndarray) -> np.ndarray:
     users = training["user"].to_numpy()
     age = np.bincount(users)[users] - 1 - training["position"].to_numpy()
     shape = (dataset.n_users + 1, dataset.n_items + 1)
-    weights = csr_array((_FADING**age, (users, training["item"].to_numpy())), shape=shape)
+    weights = csr_array((FADING**age, (users, training["item"].to_numpy())), shape=shape)
     means = (weights @ items) / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)[:, None]
     return means / np.sqrt(np.mean(means[1:] ** 2))
 

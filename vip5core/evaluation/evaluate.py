@@ -16,7 +16,7 @@ from vip5core.distributed import WorkerGroup
 from vip5core.errors import UserError
 from vip5core.evaluation.rank import ConstrainedRanker, PaperRanker, item_trie
 from vip5core.evaluation.results import ranking_rows, summarise, text_rows
-from vip5core.metrics import rank_of
+from vip5core.metrics import rank_of, score
 from vip5core.model import VIP5, grouping_costs, target_losses
 from vip5core.prompts import (
     Batch,
@@ -103,13 +103,18 @@ class Evaluator:
         return questions(self.dataset, self.tables.templates, self.config, split, limit)
 
     def validate(self, model: VIP5) -> dict[str, float]:
-        """The `valid/` metrics on the validation sample, with the loss of each task; `valid/loss` is their mean."""
+        """The `valid/` metrics on the validation sample, with the loss of each task; `valid/loss` is their mean.
+
+        `valid/score` is the geometric mean of the tasks' main metrics; see `vip5core.metrics.score`.
+        """
         rows, losses = self._answer(model, "valid", self.config.validation_users)
         metrics = {f"valid/{task}/loss": loss for task, loss in losses.items()}
+        summary = summarise(rows, self.config.num_beams)
         return {
             "valid/loss": float(np.mean(list(losses.values()))),
+            "valid/score": score(summary, "valid"),
             **metrics,
-            **summarise(rows, self.config.num_beams),
+            **summary,
         }
 
     def test(self, model: VIP5) -> tuple[dict[str, float], pd.DataFrame]:

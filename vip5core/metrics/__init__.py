@@ -2,7 +2,16 @@
 
 from vip5core.metrics.metric import Metric, pareto_front
 from vip5core.metrics.ranking import UNRANKED, rank_by_score, rank_of
-from vip5core.metrics.registry import METRICS, answer_names, compared_names, metric, metric_names, metrics_of, register
+from vip5core.metrics.registry import (
+    METRICS,
+    answer_names,
+    compared_names,
+    metric,
+    metric_names,
+    metrics_of,
+    register,
+    score,
+)
 
 __all__ = [
     "METRICS",
@@ -17,4 +26,5 @@ __all__ = [
     "rank_by_score",
     "rank_of",
     "register",
+    "score",
 ]

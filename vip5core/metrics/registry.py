@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,8 @@ from vip5core.metrics.metric import Metric
 from vip5core.vocabulary import RANKING_TASKS, SPLITS, TASKS
 
 _HELD_OUT = ("valid", "test")
+#: What counts as the value of a metric that is 0 in a geometric mean, which would otherwise be 0.
+_SMALLEST = 1e-6
 #: All metrics by group and name, in the order in which tables show them.
 METRICS: dict[tuple[str, str], Metric] = {}
 
@@ -66,6 +69,18 @@ def metric_names() -> Iterator[str]:
 def compared_names() -> list[str]:
     """The full names of the metrics that comparisons test by default."""
     return [name for name in metric_names() if (known := metric(name)).in_comparisons and known.is_testable]
+
+
+def score(values: Mapping[str, float], split: str) -> float:
+    """`<split>/score`: the geometric mean of the metrics that answer for the tasks, whatever their units are.
+
+    Args:
+        values: The metrics of a model, of one task or more.
+        split: The split.
+    """
+    names = [f"{split}/{known.group}/{known.name}" for known in METRICS.values() if known.in_answer]
+    found = [max(values[name], _SMALLEST) for name in names if name in values]
+    return math.exp(sum(map(math.log, found)) / len(found))
 
 
 def answer_names() -> tuple[str, ...]:
@@ -153,6 +168,10 @@ _loss = partial(Metric, name="loss", label="loss", higher_is_better=False, forma
 register(_loss("", splits=("valid", "train")))
 for _task in TASKS:
     register(_loss(_task, splits=("valid",)))
+
+# over all tasks
+
+register(Metric("", "score", "score", True, ".4f", splits=("valid",)))
 
 # what can be read off image tokens; see vip5core.evaluation.probe
 

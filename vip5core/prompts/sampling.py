@@ -12,6 +12,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.prompts.negatives import Negatives
 from vip5core.prompts.prompt import Sample
 from vip5core.templates import Template, TemplateSet
+from vip5core.vocabulary import FADING
 
 PER_USER_GROUPS = ("next_item", "next_check", "user_check", "choice")
 
@@ -41,6 +42,21 @@ def any_window(rng: np.random.Generator, lengths: np.ndarray) -> tuple[np.ndarra
     """
     targets = rng.integers(1, lengths)
     return np.zeros_like(targets), targets
+
+
+def newer_targets(rng: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
+    """Positions of targets; each is drawn `FADING` times as often as the next newer one.
+
+    Args:
+        rng: The source of randomness.
+        lengths: The number of training items of each row's user, at least one. Shape: [R].
+
+    Returns:
+        The positions in the training part. Shape: [R].
+    """
+    shares = rng.random(len(lengths)) * (1 - FADING**lengths)
+    ages = (np.log1p(-shares) / np.log(FADING)).astype(int)
+    return lengths - 1 - np.minimum(ages, lengths - 1)
 
 
 WINDOWS: dict[str, Window] = {"any": any_window, "paper": paper_window}
@@ -78,7 +94,8 @@ class TrainingSampler:
 
     def __len__(self) -> int:
         """The number of samples per epoch."""
-        return sum(map(len, self.subjects.values()))
+        total = sum(map(len, self.subjects.values()))
+        return min(total, self.options.max_samples or total)
 
     def steps(self, batch_size: int) -> int:
         """The number of batches per epoch; the last one may be smaller."""
@@ -87,12 +104,23 @@ class TrainingSampler:
     def draw(self, epoch: int) -> list[Sample]:
         """The samples of one epoch, in order."""
         rng = np.random.default_rng([self.seed, epoch])
-        samples = [sample for group in self.templates for sample in self._draw_group(rng, group)]
+        samples = [sample for group, of in self._subjects(rng) for sample in self._draw_group(rng, group, of)]
         return [samples[row] for row in rng.permutation(len(samples)).tolist()]
 
-    def _draw_group(self, rng: np.random.Generator, group: str) -> Iterator[Sample]:
+    def _subjects(self, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
+        """Whom or what an epoch asks about, by group: all of it, or as many as an epoch may have."""
+        total = sum(map(len, self.subjects.values()))
+        kept = np.ones(total, dtype=bool)
+        if len(self) < total:
+            kept[rng.permutation(total)[len(self) :]] = False
+        start = 0
+        for group, subjects in self.subjects.items():
+            yield group, subjects[kept[start : start + len(subjects)]]
+            start += len(subjects)
+
+    def _draw_group(self, rng: np.random.Generator, group: str, subjects: np.ndarray) -> Iterator[Sample]:
         """The samples of a group, drawn column by column; each column has R rows."""
-        subjects, choices = self.subjects[group], self.templates[group]
+        choices = self.templates[group]
         templates = [choices[number] for number in rng.integers(len(choices), size=len(subjects)).tolist()]
         histories: Iterable[np.ndarray | None] = repeat(None)
         candidates: Iterable[np.ndarray | None] = repeat(None)
@@ -109,7 +137,8 @@ class TrainingSampler:
             edges = zip((begins + starts).tolist(), (begins + targets).tolist(), strict=True)
             histories = [self.items[start:end] for start, end in edges]
         else:
-            targets = rng.integers(0, lengths)
+            newer = self.options.direct_targets == "newer"
+            targets = newer_targets(rng, lengths) if newer else rng.integers(0, lengths)
         items = self.items[begins + targets]
         if group in ("next_check", "user_check"):
             # The target with the answer yes or, equally often, a negative, if there is any, with the answer no.

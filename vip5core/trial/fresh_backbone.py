@@ -17,6 +17,9 @@ from vip5core.templates import default_templates
 # T5 starts its embeddings at N(0, 1). Adam moves a weight by about the learning rate per step, so they would hardly
 # change for thousands of steps; started smaller, and with a higher rate of their own, they need hundreds.
 _TOKENS_START, _EXTRA_START = 0.3, 0.1
+# The scores of tokens are products with these embeddings; started this large, the last norm lets them differ from the
+# first steps on.
+_LAST_NORM_START = 4.0
 
 
 def fresh_backbone(dataset: Dataset, config: P5Config) -> Backbone:
@@ -40,6 +43,7 @@ def fresh_backbone(dataset: Dataset, config: P5Config) -> Backbone:
         small = {name: _EXTRA_START * table for name, table in extra.items()}
     with torch.no_grad():
         model.shared.weight.mul_(_TOKENS_START)
+        model.decoder.final_layer_norm.weight.fill_(_LAST_NORM_START)
         if config.item_start == "cooccurrence":
             items = item_vectors(dataset, model.config.d_model, config.seed)
             for piece_of, vectors in ((item_piece, items), (user_piece, user_vectors(dataset, items))):

@@ -14,6 +14,9 @@ from vip5core.errors import DivergedError, Failure, UserError
 #: Settings that lower the memory of a P5 stage.
 _MEMORY_SETTINGS = ("batch_size", "max_history", "max_samples")
 
+#: How a process ends that raised nothing itself.
+_GONE = ("process_died", "out_of_memory")
+
 #: A limit on nesting, deeper than Ray's, in case the chain of causes is circular.
 _DEPTH = 10
 
@@ -47,7 +50,9 @@ def failure_of_stage(error: BaseException | None, config: P5Config) -> Failure:
         return Failure(kind=failure.kind, message=message)
     if failure.kind == "diverged":
         rate = as_text(config.learning_rate)
-        return Failure(kind=failure.kind, message=f"{failure.message} by --p5-set learning_rate= (it was {rate})")
+        # The error says "try a lower learning_rate" itself; the stage has an option of its own for it.
+        said = failure.message.removesuffix(": try a lower learning_rate")
+        return Failure(kind=failure.kind, message=f"{said}: try a lower one by --p5-set learning_rate= (it was {rate})")
     return failure
 
 
@@ -58,12 +63,15 @@ def _cause_of(error: BaseException) -> BaseException | None:
         return cause
     if isinstance(error, UserError | DivergedError):  # these say what happened; their cause says less
         return None
-    workers = getattr(error, "worker_failures", None)  # of a worker group; the first failure counts
+    workers = getattr(error, "worker_failures", None)  # of a worker group
     if workers:
-        first: BaseException = next(iter(workers.values()))
-        return first
-    controller: BaseException | None = getattr(error, "controller_failure", None)
-    return controller or error.__cause__
+        # Where one is gone, the others fail because of it; otherwise the first failure counts.
+        failures: list[BaseException] = list(workers.values())
+        return next((failure for failure in failures if failure_of(failure).kind in _GONE), failures[0])
+    inner: list[BaseException | None] = [
+        getattr(error, name, None) for name in ("controller_failure", "health_check_failure")
+    ]
+    return next((found for found in inner if found is not None), error.__cause__)
 
 
 def failure_of_trial(trial: Any) -> Failure:

@@ -14,10 +14,12 @@ from ray.exceptions import (
     RayTaskError,
     WorkerCrashedError,
 )
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
-from vip5platform.cluster.failures import failure_of, failure_of_trial
+from vip5platform.cluster.failures import failure_of, failure_of_stage, failure_of_trial
 
 from vip5core.errors import DiskFullError, DivergedError, Failure, UserError
+from vip5core.trial.p5_spec import p5_config
 
 DIVERGED = DivergedError("the training loss is nan in epoch 1")
 SAID = "DivergedError: the training loss is nan in epoch 1"
@@ -87,6 +89,26 @@ def test_the_kind_says_whether_another_attempt_is_worthwhile(error, kind, retrya
     assert (failure.kind, failure.retryable) == (kind, retryable)
     assert failure.message == message if message is not None else failure.message
     assert "\n" not in failure.message
+
+
+def test_where_a_worker_of_a_group_is_gone_the_others_fail_because_of_it():
+    dead = WorkerHealthCheckFailedError("A worker health check failed.", ActorDiedError())
+    lost = RuntimeError("Connection closed by peer")
+    for failures in ((lost, dead), (dead, lost)):
+        assert failure_of(task_error(group_error(*failures))).kind == "process_died"
+    assert failure_of(group_error(lost, DIVERGED)).message == "RuntimeError: Connection closed by peer"
+
+
+def test_a_p5_stage_says_which_of_its_settings_to_change():
+    config = p5_config(learning_rate=0.5, batch_size=7)
+    assert failure_of_stage(task_error(DIVERGED), config).message == (
+        f"{SAID}: try a lower one by --p5-set learning_rate= (it was 0.5)"
+    )
+    for error in (MemoryError(), OutOfMemoryError("Task was killed")):
+        failure = failure_of_stage(task_error(error), config)
+        assert failure.kind == "out_of_memory"
+        assert "lower batch_size, max_history or max_samples by --p5-set (batch_size=7" in failure.message
+    assert failure_of_stage(WorkerCrashedError(), config) == failure_of(WorkerCrashedError())
 
 
 def test_an_error_of_ours_is_not_traded_for_what_it_came_from():

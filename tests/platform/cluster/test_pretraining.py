@@ -1,10 +1,17 @@
-"""P5 stages as Ray tasks: side by side, the same bytes as in the driver, and one failure leaves the others."""
+"""P5 stages on Ray: side by side, the same bytes as in the driver whatever is killed, one failure leaves the others."""
 
 from __future__ import annotations
 
+import contextlib
+import random
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from vip5platform.cluster.pretraining import Pretraining
@@ -15,6 +22,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.progress import Progress, no_progress
+from vip5core.trial.p5_record import P5Record
 from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.p5_stage import make_p5_backbone
 
@@ -49,8 +57,8 @@ def test_stages_run_side_by_side_and_one_that_fails_leaves_the_others(
     assert failures == {
         bad.folder: Failure(
             kind="diverged",
-            message="DivergedError: the training loss is nan in epoch 1: try a lower learning_rate by "
-            "--p5-set learning_rate= (it was 1e+30)",
+            message="DivergedError: the training loss is nan in epoch 1: try a lower one by --p5-set learning_rate= "
+            "(it was 1e+30)",
         )
     }
     assert sorted(path.name for path in home.backbones.iterdir()) == sorted([tiny.folder.name, mini.folder.name])
@@ -82,3 +90,114 @@ def test_a_wait_can_be_stopped_from_another_thread(shop: Dataset, tmp_path: Path
     waiting.join(timeout=30)
     assert not waiting.is_alive()
     assert not endless.folder.exists()
+
+
+class Killer(threading.Thread):
+    """Kills (-9) the process of a stage at random moments after it has completed an epoch more than before.
+
+    Attributes:
+        killed: The epochs that were completed when each kill was sent.
+    """
+
+    def __init__(self, stage: P5Stage, title: str, kills: int, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.stage, self.title, self.kills, self.rng = stage, title, kills, random.Random(seed)
+        self.killed: list[int] = []
+
+    def run(self) -> None:
+        while len(self.killed) < self.kills and not self.stage.folder.is_dir():
+            epochs = epochs_in(self.stage.checkpoint)
+            if epochs > max([0, *self.killed]):
+                time.sleep(self.rng.uniform(0.0, 0.3))
+                for process in psutil.Process().children(recursive=True):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        if self.title in " ".join(process.cmdline()):
+                            process.kill()
+                            self.killed.append(epochs)
+                            break
+            time.sleep(0.02)
+
+
+def epochs_in(checkpoint: Path) -> int:
+    """The epochs that a checkpoint has; 0 without one."""
+    try:
+        return len(torch.load(checkpoint, map_location="cpu", weights_only=True)["history"])
+    except FileNotFoundError:
+        return 0
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from vip5platform.environment import set_environment
+set_environment(None)
+from vip5platform.cluster.pretraining import Pretraining
+from vip5platform.cluster.ray_cluster import ray_session
+from vip5platform.cluster.resources import TrialResources
+from vip5core.data.dataset import Dataset
+from vip5core.home import Home
+from vip5core.progress import no_progress
+from vip5core.trial.p5_spec import P5Stage
+if __name__ == "__main__":
+    home = Home(Path(sys.argv[2]))
+    stage = P5Stage.of("tiny", Dataset.load(sys.argv[1]), home, eval(sys.argv[3]))
+    with ray_session(None, cpus=1):
+        Pretraining([stage], TrialResources(1, 1, 0.0), home).wait(lambda stage: no_progress)
+"""
+
+
+def test_a_stage_in_pieces_ends_with_the_bytes_of_one_in_peace(
+    shop: Dataset, tmp_path: Path, ray_two_cpus: ClusterResources
+):
+    """Its driver is killed, and its process is killed under the driver that goes on."""
+    settings = {**QUICK, "epochs": 30, "samples_per_user": (6, 0, 0, 2), "dropout": 0.1}
+    home = Home(tmp_path / "home")
+    whole = P5Stage.of("tiny", shop, home, settings)
+    peace = make_p5_backbone(shop, whole.config, tmp_path / "peace", lambda metrics: None, torch.device("cpu"))
+
+    command = [sys.executable, "-c", DRIVER, str(shop.folder), str(home.root), repr(settings)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as driver:
+        while not whole.checkpoint.is_file() and driver.poll() is None:
+            time.sleep(0.02)
+        time.sleep(random.Random(1).uniform(0.0, 1.0))
+        driver.kill()
+        _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == -signal.SIGKILL, errors[-2000:]
+    assert not whole.folder.exists()
+    before = epochs_in(whole.checkpoint)
+    assert before > 0
+
+    killer = Killer(whole, "ray::_train", kills=2, seed=2)
+    killer.start()
+    told: list[int] = []
+    failures = Pretraining([whole], ONE, home).wait(lambda stage: lambda done, total, news="": told.append(done))
+    killer.join()
+    assert failures == {}
+    assert len(killer.killed) == 2
+    assert before <= killer.killed[0] < killer.killed[1] < whole.config.epochs
+    assert told == [0, *range(whole.config.epochs + 1)]
+    assert contents(whole.folder) == contents(peace)
+    assert P5Record.load(whole.folder).history == P5Record.load(peace).history
+    assert [path.name for path in home.backbones.iterdir()] == [whole.folder.name]
+
+
+def test_a_worker_group_learns_what_one_worker_learns_and_goes_on_when_a_worker_is_killed(
+    shop: Dataset, tmp_path: Path, ray_two_cpus: ClusterResources
+):
+    settings = {**QUICK, "epochs": 10, "samples_per_user": (6, 0, 0, 2), "adam_epsilon": 1e-3}
+    home = Home(tmp_path / "home")
+    whole = P5Stage.of("tiny", shop, home, settings)
+    alone = make_p5_backbone(shop, whole.config, tmp_path / "alone", lambda metrics: None, torch.device("cpu"))
+    killer = Killer(whole, "RayTrainWorker", kills=1, seed=3)
+    killer.start()
+    told: list[int] = []
+    training = Pretraining([whole], TrialResources(workers=2, cpus=1, gpus=0.0), home)
+    assert training.wait(lambda stage: lambda done, total, news="": told.append(done)) == {}
+    killer.join()
+    assert len(killer.killed) == 1
+    assert told == [0, *range(whole.config.epochs + 1)]
+    both, one = P5Record.load(whole.folder), P5Record.load(alone)
+    assert (both.record.workers, one.record.workers) == (2, 1)
+    for ours, theirs in zip(both.history, one.history, strict=True):
+        assert ours["valid/loss"] == pytest.approx(theirs["valid/loss"], abs=1e-2)
+    assert not list(home.root.glob("tune-*"))
