@@ -169,9 +169,9 @@ def _recorded(home: Home) -> dict[str, Any]:
         steps = {
             name: [point.step for point in client.get_metric_history(run.info.run_id, name)]
             for name in sorted(run.data.metrics)
-            if not name.startswith("cost/") or "vip5.fingerprint" in run.data.tags
+            if not name.startswith("cost/") or "mlflow.parentRunId" in run.data.tags
         }
-        key = run.data.tags.get("vip5.fingerprint", "parent")
+        key = run.data.tags.get("vip5.fingerprint") or run.data.tags.get("vip5.p5_stage", "parent")
         recorded[key if key not in recorded else f"{key} again"] = (run.info.status, steps)
     return recorded
 

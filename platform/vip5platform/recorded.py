@@ -13,9 +13,10 @@ from pathlib import Path
 
 from vip5core.home import Home
 
-#: Tags of runs: what finds a study and a trial, and what says that they are recorded completely.
-STUDY_KEY, FINGERPRINT = "vip5.study_key", "vip5.fingerprint"
-#: On the run of a trial once everything is recorded, and on the run of a study with the identity of what was recorded.
+#: Tags of runs: what finds a study, a trial and a P5 stage, and what says that they are recorded completely.
+STUDY_KEY, FINGERPRINT, P5_STAGE = "vip5.study_key", "vip5.fingerprint", "vip5.p5_stage"
+#: On the run of a trial or stage once everything is recorded, and on the run of a study with the identity of what was
+#: recorded.
 COMPLETE, CONTENT = "vip5.complete", "vip5.content"
 
 _DATABASE = "sqlite:///"
@@ -35,6 +36,13 @@ JOIN tags AS complete ON complete.run_uuid = runs.run_uuid AND complete.key = ?
 WHERE runs.lifecycle_stage = 'active' AND runs.status = 'FINISHED'
 """
 
+_STAGES = """
+SELECT stage.value FROM runs
+JOIN tags AS stage ON stage.run_uuid = runs.run_uuid AND stage.key = ?
+JOIN tags AS complete ON complete.run_uuid = runs.run_uuid AND complete.key = ?
+WHERE runs.lifecycle_stage = 'active' AND runs.status = 'FINISHED'
+"""
+
 
 @dataclass(frozen=True)
 class RecordedStudy:
@@ -44,11 +52,13 @@ class RecordedStudy:
         parent: The id of its run.
         content: The identity of what was recorded; see `Tracker.close`.
         trials: The fingerprints of the trials that are recorded completely.
+        stages: The P5 stages that are recorded completely, of whichever study.
     """
 
     parent: str
     content: str
     trials: frozenset[str]
+    stages: frozenset[str]
 
 
 def default_uri(home: Home) -> str:
@@ -70,6 +80,8 @@ def find_recorded_study(uri: str, key: str) -> RecordedStudy | None:
             if status != "FINISHED" or content is None:
                 return None
             trials = database.execute(_TRIALS, (parent, FINGERPRINT, COMPLETE)).fetchall()
+            stages = database.execute(_STAGES, (P5_STAGE, COMPLETE)).fetchall()
     except sqlite3.Error:
         return None
-    return RecordedStudy(parent, content, frozenset(fingerprint for (fingerprint,) in trials))
+    first = [frozenset(value for (value,) in rows) for rows in (trials, stages)]
+    return RecordedStudy(parent, content, *first)

@@ -1,8 +1,9 @@
 """MLflow tracking: a parent run per study and a child run per trial, written by the driver only.
 
-Runs are found again by tags, so that nothing is logged twice: the parent by the key of the study, a child by the
-fingerprint of its trial within the parent. Whatever could not be recorded while the server was unreachable is recorded
-by the next call, because each call first reads what the run already has.
+The P5 stage of a backbone is a child run of the study that trained it; studies that share the backbone do not record it
+again. Runs are found again by tags, so that nothing is logged twice: the parent by the key of the study, a child by the
+fingerprint of its trial within the parent, a stage by its name. Whatever could not be recorded while the server was
+unreachable is recorded by the next call, because each call first reads what the run already has.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,18 +29,23 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_TYPE,
 )
 
+from vip5core.backbones import backbone_fingerprint
+from vip5core.config import TrialConfig
 from vip5core.errors import Failure, UserError, first_line
 from vip5core.home import Home
 from vip5core.storage import process_alive
-from vip5core.trial.result import TrialResult
+from vip5core.trial.p5_record import P5Record
+from vip5core.trial.p5_spec import P5Stage
+from vip5core.trial.result import TrialRecord, TrialResult
 from vip5core.trial.spec import TrialSpec
 from vip5platform.console import warn
-from vip5platform.recorded import COMPLETE, CONTENT, FINGERPRINT, STUDY_KEY
+from vip5platform.recorded import COMPLETE, CONTENT, FINGERPRINT, P5_STAGE, STUDY_KEY
 
 EXPERIMENT = "vip5"
 _DRIVER = "vip5.driver"  # host and process that write the parent run
 _OUTCOME = "vip5.outcome"
 _FAILURE, _FAILURE_KIND = "vip5.failure", "vip5.failure_kind"
+_BACKBONE, _P5_STAGES = "vip5.backbone_fingerprint", "vip5.p5_stages"
 _EPOCH = "epoch"
 _SOURCE = {MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name, MLFLOW_SOURCE_TYPE: "LOCAL"}
 _RUNNING, _FINISHED, _FAILED, _KILLED = (
@@ -87,7 +93,7 @@ class Tracker:
         self.tags = dict(tags)
         self.children: dict[str, str] = {}  # fingerprint -> run id
         self._logged: dict[str, set[int]] = {}  # run id -> logged epochs
-        self._complete: set[str] = set()  # fingerprints of trials that are recorded completely
+        self._complete: set[str] = set()  # fingerprints of trials, and names of stages, that are recorded completely
         self.missed = False
         try:
             with _fail_fast():
@@ -167,13 +173,14 @@ class Tracker:
             **{f"vip5.level.{factor}": level for factor, level in cell.items()},
         }
         run = self._run(self._child(spec.fingerprint), label, tags)
-        params = [Param(key, str(value)) for key, value in spec.config.model_dump(mode="json").items()]
-        self.client.log_batch(run, params=params)
+        self.client.log_batch(run, params=_params(spec.config))
         self.children[spec.fingerprint] = run
 
     def epochs(self, spec: TrialSpec, history: list[Mapping[str, float]]) -> None:
         """Log the epochs of a trial that its run does not have yet."""
-        run = self.children[spec.fingerprint]
+        self._log_epochs(self.children[spec.fingerprint], history)
+
+    def _log_epochs(self, run: str, history: Sequence[Mapping[str, float]]) -> None:
         known = self._logged.get(run)
         if known is None:
             known = {int(point.value) for point in self.client.get_metric_history(run, _EPOCH)}
@@ -204,11 +211,9 @@ class Tracker:
         self.epochs(spec, list(result.history))
         record = result.record
         facts = {
-            "vip5.dataset_fingerprint": record.dataset.fingerprint,
-            "vip5.backbone_fingerprint": record.backbone.fingerprint if record.backbone else "",
+            _BACKBONE: record.backbone.fingerprint if record.backbone else "",
             "vip5.features_fingerprint": str(record.features),
-            "vip5.device": record.device,
-            **{f"version.{package}": version for package, version in record.versions.items()},
+            **_facts(record),
         }
         with _raise_mlflow_errors():
             self.client.log_artifacts(run, str(result.folder))
@@ -221,6 +226,42 @@ class Tracker:
         for tag in (_FAILURE, _FAILURE_KIND):  # of an earlier attempt
             if tag in known.tags:
                 self.client.delete_tag(run, tag)
+        self._end(run, _FINISHED, "finished", {**facts, COMPLETE: "1"})
+
+    def stages(self, stages: Iterable[P5Stage]) -> None:
+        """Record finished P5 stages that no study has recorded, and name all of them on the run of this study."""
+        new = {stage.name: stage for stage in stages if stage.name not in self._complete}
+        if not new:
+            return
+        self.client.set_tag(self.parent, _P5_STAGES, ",".join(sorted(new)))
+        for stage in new.values():
+            self._record_stage(stage)
+            self._complete.add(stage.name)
+
+    def _record_stage(self, stage: P5Stage) -> None:
+        found_by = f"tags.`{P5_STAGE}` = '{stage.name}'"
+        if self._search(f"{found_by} and tags.`{COMPLETE}` = '1' and attributes.status = '{_FINISHED}'"):
+            return
+        try:
+            result = P5Record.load(stage.folder)
+        except UserError as error:  # damaged; its weights may be good all the same
+            warn(str(error))
+            return
+        tags = {**self.tags, MLFLOW_PARENT_RUN_ID: self.parent, P5_STAGE: stage.name}
+        run = self._run(found_by, stage.label, tags)
+        self.client.log_batch(run, params=_params(result.config))
+        self._log_epochs(run, result.history)
+        known = self.client.get_run(run).data.metrics
+        final = {
+            key: value for key, value in result.metrics.items() if not key.startswith("valid/") and key not in known
+        }
+        self.client.log_batch(run, metrics=_metrics(final, len(result.history)))
+        start = result.record.backbone
+        facts = {
+            _BACKBONE: backbone_fingerprint(stage.folder),
+            "vip5.start_fingerprint": start.fingerprint if start else "",
+            **_facts(result.record),
+        }
         self._end(run, _FINISHED, "finished", {**facts, COMPLETE: "1"})
 
     def failed(self, spec: TrialSpec, failure: Failure) -> None:
@@ -292,6 +333,19 @@ class Tracker:
 def _silence() -> None:
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def _params(config: TrialConfig) -> list[Param]:
+    return [Param(key, str(value)) for key, value in config.model_dump(mode="json").items()]
+
+
+def _facts(record: TrialRecord) -> dict[str, str]:
+    """The tags of the data, the hardware and the software."""
+    return {
+        "vip5.dataset_fingerprint": record.dataset.fingerprint,
+        "vip5.device": record.device,
+        **{f"version.{package}": version for package, version in record.versions.items()},
+    }
 
 
 def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:

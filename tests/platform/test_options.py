@@ -99,6 +99,12 @@ def test_settings_and_levels_may_be_given_several_times():
     assert options.levels == (("a", ("1", "2")), ("b", ("x=y",)))
 
 
+def test_settings_of_the_p5_stage_are_given_beside_its_epochs():
+    options = read(STUDY, "--p5-set", "item_start=random", "max_samples=50000", "--p5-set", "dropout=0")
+    assert options.given_p5_settings() == {"item_start": "random", "max_samples": "50000", "dropout": "0"}
+    assert read(STUDY, "--p5-epochs", "8").given_p5_settings() == {"epochs": 8}
+
+
 def test_no_baseline_is_a_choice():
     assert read(STUDY, "--baselines", "").baselines == ()
     assert read(STUDY, "--baselines", "random,popularity").baselines == ("random", "popularity")
@@ -153,6 +159,8 @@ def test_a_preset_is_changed_by_the_study_and_both_by_the_user(name):
         (["--set", "reduction_factor"], "--set 'reduction_factor': must look like KEY=VALUE"),
         (["--set", "=4"], "--set '=4': must look like KEY=VALUE"),
         (["--set", "dropout=0", "epochs"], "--set 'epochs': must look like"),
+        (["--p5-set", "epochs"], "--p5-set 'epochs': must look like KEY=VALUE, such as max_samples=50000"),
+        (["--p5-set", "item_strat=random"], "did you mean 'item_start'"),
         (["--levels", "reduction_factor"], "--levels 'reduction_factor': must look like FACTOR=A,B"),
         (["--levels", "reduction_factor="], "must look like FACTOR=A,B"),
         (["--levels", "=2,4"], "must look like FACTOR=A,B"),

@@ -9,12 +9,16 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from support.finished import finished_trial
 from support.trials import small
-from vip5platform.recorded import default_uri, find_recorded_study
+from vip5platform.recorded import FINGERPRINT, P5_STAGE, default_uri, find_recorded_study
 from vip5platform.tracking import EXPERIMENT, Tracker, fingerprint_of_run
 
+from vip5core.backbones import P5_RECORD, backbone_fingerprint
+from vip5core.data.dataset import Dataset
 from vip5core.errors import Failure, UserError
 from vip5core.home import Home
-from vip5core.trial.result import TrialResult
+from vip5core.trial.p5_record import P5Record
+from vip5core.trial.p5_spec import P5Stage
+from vip5core.trial.result import Content, TrialRecord, TrialResult
 from vip5core.trial.spec import TrialSpec
 
 METRIC = "test/sequential/ndcg_at_10"
@@ -60,6 +64,58 @@ def test_a_trial_is_a_child_run_with_all_that_is_known_of_it(home):
     names = {f.path for f in log.client.list_artifacts(run.info.run_id)}
     assert names == {"result.json", "per_user.parquet"}
     assert str(home) in run.info.artifact_uri
+
+
+def trained_stage(home: Home, shop: Dataset) -> P5Stage:
+    """A stage with the folder that training would leave."""
+    stage = P5Stage.of("tiny", shop, home, {"epochs": 2})
+    stage.folder.mkdir(parents=True)
+    (stage.folder / "config.json").write_text("{}")
+    history = [{"epoch": 1.0, "train/loss": 2.0, "valid/loss": 1.5}, {"epoch": 2.0, "train/loss": 1.0, "valid/loss": 1}]
+    metrics = {"valid/loss": 1.0, "cost/seconds": 7.0, "cost/peak_memory_mb": 300.0, "model/best_epoch": 2.0}
+    content = Content(name=shop.name, fingerprint=shop.fingerprint)
+    record = TrialRecord(fingerprint=stage.name, code="c", dataset=content, versions={"python": "3.11"})
+    (stage.folder / P5_RECORD).write_text(P5Record(stage.config, metrics, history, record).text)
+    return stage
+
+
+@pytest.mark.slow
+def test_a_p5_stage_is_a_child_run_of_the_study_that_trained_it(home, shop):
+    stage = trained_stage(home, shop)
+    log = tracker(home)
+    assert runs(home) == [("study", "RUNNING", None)]
+    log.stages([stage])
+    log.stages([stage])
+    log.close(succeeded=True, note="", tags={}, files=[], metrics={}, content="c")
+    assert sorted(runs(home)) == [(stage.label, "FINISHED", log.parent), ("study", "FINISHED", None)]
+    (run,) = log.client.search_runs([log.experiment], f"tags.`{P5_STAGE}` = '{stage.name}'")
+    assert FINGERPRINT not in run.data.tags  # it is no trial
+    assert run.data.params["epochs"] == "2"
+    assert run.data.params["item_start"] == stage.config.item_start
+    assert run.data.metrics["cost/seconds"] == 7.0
+    assert run.data.metrics["cost/peak_memory_mb"] == 300.0
+    assert run.data.tags["vip5.backbone_fingerprint"] == backbone_fingerprint(stage.folder)
+    assert [p.value for p in log.client.get_metric_history(run.info.run_id, "valid/loss")] == [1.5, 1.0]
+    assert fingerprint_of_run(run.info.run_id, default_uri(home)) is None
+
+    # Another study that starts from it names it and records nothing; without MLflow it is known, too.
+    other = tracker(home, "other")
+    other.stages([stage])
+    assert len(runs(home)) == 3
+    assert other.client.get_run(other.parent).data.tags["vip5.p5_stages"] == stage.name
+    found = find_recorded_study(default_uri(home), "k")
+    assert found is not None
+    assert (found.stages, found.trials) == ({stage.name}, set())
+
+
+@pytest.mark.slow
+def test_a_damaged_record_of_a_p5_stage_is_told_and_no_more(home, shop, capsys):
+    stage = trained_stage(home, shop)
+    (stage.folder / P5_RECORD).write_text('{"config": ')
+    log = tracker(home)
+    log.stages([stage])
+    assert "no readable record of a P5 stage" in " ".join(capsys.readouterr().out.split())
+    assert len(runs(home)) == 1
 
 
 @pytest.mark.slow

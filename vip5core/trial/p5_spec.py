@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from vip5core.backbones import backbone_fingerprint, find_backbone, trained_t5
+from vip5core.backbones import P5_RECORD, backbone_fingerprint, find_backbone, trained_t5
 from vip5core.config import ImageOptions, P5Config, as_text
 from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
@@ -116,9 +116,18 @@ class P5Stage:
         return cls(dataset, config, home.backbones / folder, start)
 
     @property
+    def name(self) -> str:
+        """The name of its folder, which ends with the identity of the backbone."""
+        return self.folder.name
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.folder / P5_RECORD).is_file()
+
+    @property
     def checkpoint(self) -> Path:
         """The file in which a running stage keeps its state after each epoch."""
-        return self.folder.with_name(f"{self.folder.name}.running.pt")
+        return self.folder.with_name(f"{self.name}.running.pt")
 
     @property
     def label(self) -> str:

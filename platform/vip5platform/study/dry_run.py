@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from vip5core.home import Home
@@ -14,13 +15,18 @@ from vip5core.trial.result import TrialResult
 from vip5platform.console import console, duration, say
 from vip5platform.declarations import Choice, Search
 from vip5platform.options import Options
-from vip5platform.study.estimate import estimate_seconds, load_earlier_results
+from vip5platform.study.estimate import (
+    estimate_seconds,
+    estimate_stage_seconds,
+    load_earlier_results,
+    load_earlier_stages,
+)
 from vip5platform.study.inputs import PreparedInputs, find_inputs
 from vip5platform.study.plan import PlannedTrial, SearchPlan
 
 
 def show_plan(planned: Sequence[PlannedTrial], options: Options) -> None:
-    """Print for each cell the finished and missing trials, and an estimate from earlier trials on this machine."""
+    """Print for each cell the finished and missing trials, and estimates from what was run on this machine before."""
     home = Home(options.home.resolve())
     found, earlier = find_inputs([trial.request for trial in planned], options, home), load_earlier_results(home)
     cells: dict[str, list[PlannedTrial]] = {}
@@ -41,9 +47,10 @@ def show_plan(planned: Sequence[PlannedTrial], options: Options) -> None:
         shown = "" if not todo else duration(sum(known)) if len(known) == len(guesses) else "unknown"
         table.add_row(name, str(len(trials)), str(len(trials) - len(todo)), str(len(todo)), shown)
     console.print(table)
+    _say_stages(found.values(), home)
     say(_summarize(left, total, unknown, options))
     if len(found) < len({trial.request for trial in planned}):
-        say("A dataset or backbone is not prepared yet: that takes additional time, and its trials count as missing.")
+        say("A dataset or T5 is not prepared yet: that takes additional time, and its trials count as missing.")
     say("Nothing was run or written (--dry-run).")
 
 
@@ -66,13 +73,15 @@ def show_search_plan(search: Search, plan: SearchPlan, options: Options) -> None
     count = int(min(options.trials, size))
     space = f"{size:g} combinations" if math.isfinite(size) else "a continuous space"
     say(f"{options.sampler} over {space}; objectives: {', '.join(search.objectives)}")
+    if inputs is not None:
+        _say_stages([inputs], home)
     say(_summarize(count, (guess or 0.0) * count, guess is None, options))
     say("Nothing was run or written (--dry-run).")
 
 
 def _is_done(trial: PlannedTrial, inputs: PreparedInputs | None, home: Home, seen: set[str]) -> bool:
     """Is there nothing to train for this trial? Of several identical trials only the first is trained."""
-    if inputs is None:
+    if inputs is None or inputs.lacks_backbone:
         return False
     spec = inputs.trial(trial, home).spec
     again = spec.fingerprint in seen
@@ -82,6 +91,22 @@ def _is_done(trial: PlannedTrial, inputs: PreparedInputs | None, home: Home, see
 
 def _estimate_trial(trial: PlannedTrial, inputs: PreparedInputs | None, earlier: Sequence[TrialResult]) -> float | None:
     return estimate_seconds(trial.config, inputs.dataset.fingerprint, earlier) if inputs is not None else None
+
+
+def _say_stages(inputs: Iterable[PreparedInputs], home: Home) -> None:
+    """Print what has to be trained before the trials, one line for each P5 stage."""
+    missing = {one.backbone: one.stage for one in inputs if one.lacks_backbone and one.stage is not None}
+    if not missing:
+        return
+    from vip5core.trial.p5_stage import prompts_per_epoch  # late, because it imports PyTorch
+
+    earlier = load_earlier_stages(home)
+    for stage in missing.values():
+        prompts, config = prompts_per_epoch(stage.dataset, stage.config), stage.config
+        seconds = estimate_stage_seconds(stage, prompts, earlier)
+        took = "no estimate, because no P5 stage of this T5 was run here" if seconds is None else duration(seconds)
+        at_most = "at most " if config.patience is not None else ""
+        say(f"{escape(stage.label)}: {prompts:,} prompts an epoch, {at_most}{config.epochs} epochs: {took}")
 
 
 def _summarize(left: int, seconds: float, unknown: bool, options: Options) -> str:

@@ -1,4 +1,4 @@
-"""Time estimates from earlier trials on this machine, and trials that another version of the code finished."""
+"""Time estimates from what was run on this machine, and trials that another version of the code finished."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from vip5core.backbones import P5_RECORD
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
 from vip5core.fingerprint import code_version
 from vip5core.home import Home
+from vip5core.trial.p5_record import P5Record
+from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.result import RESULT, TrialResult
 from vip5core.trial.spec import TrialSpec
 
@@ -60,6 +63,47 @@ def estimate_seconds(config: TrialConfig, dataset: str, earlier: Iterable[TrialR
         likeness = sum(2 ** (len(same) - place) for place, alike in enumerate(same) if alike)
         rates.setdefault(likeness, []).append(result.metrics["cost/seconds"] / len(result.history))
     return statistics.median(rates[max(rates)]) * config.epochs if rates else None
+
+
+#: The settings that determine the time of a P5 stage besides its prompts, the most important first.
+_SIMILARITY_OF_STAGES = ("max_history", "batch_size", "samples_per_user", "precision")
+
+
+def load_earlier_stages(home: Home) -> list[P5Record]:
+    """Every finished P5 stage under `home` that this code can read."""
+    found = []
+    for file in sorted(home.backbones.glob(f"*/{P5_RECORD}")):
+        try:
+            found.append(P5Record.load(file.parent))
+        except UserError:  # written by an older version of the code
+            continue
+    return found
+
+
+def estimate_stage_seconds(stage: P5Stage, prompts: int, earlier: Iterable[P5Record]) -> float | None:
+    """Estimate the time of a P5 stage if none of its epochs is saved, from the most similar earlier ones of its T5.
+
+    Args:
+        stage: The stage.
+        prompts: The number of prompts of an epoch.
+        earlier: Finished stages of this machine; of another dataset as well, if there are none of this one.
+
+    Returns:
+        Seconds, or None if no stage of this T5 has been run.
+    """
+    estimates: dict[int, list[float]] = {}
+    for one in earlier:
+        if one.config.backbone != stage.config.backbone:
+            continue
+        same = [
+            one.record.dataset.fingerprint == stage.dataset.fingerprint,
+            *(getattr(one.config, key) == getattr(stage.config, key) for key in _SIMILARITY_OF_STAGES),
+        ]
+        likeness = sum(2 ** (len(same) - place) for place, alike in enumerate(same) if alike)
+        validation = one.metrics["cost/validation_seconds"] / len(one.history)
+        epoch = prompts / one.metrics["cost/samples_per_second"] + validation
+        estimates.setdefault(likeness, []).append(epoch * stage.config.epochs)
+    return statistics.median(estimates[max(estimates)]) if estimates else None
 
 
 def longest_first(

@@ -49,9 +49,15 @@ class Recording:
         """The id of the study's run."""
         return self._before.parent if self._before and not self.is_open else self.tracker.parent
 
-    def has_trials(self, fingerprints: Iterable[str]) -> bool:
-        """Were these trials, and the study itself, recorded by an earlier run? If so, opening the runs adds nothing."""
-        return not self.is_open and self._before is not None and self._before.trials.issuperset(fingerprints)
+    def has(self, trials: Iterable[str], stages: Iterable[str]) -> bool:
+        """Were these trials and P5 stages, and the study itself, recorded before? If so, opening the runs adds nothing.
+
+        Args:
+            trials: The fingerprints of trials.
+            stages: The names of P5 stages.
+        """
+        before = None if self.is_open else self._before
+        return before is not None and before.trials.issuperset(trials) and before.stages.issuperset(stages)
 
     def has_content(self, content: str) -> bool:
         """Was this content of the study recorded by an earlier run?"""

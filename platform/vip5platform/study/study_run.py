@@ -19,6 +19,7 @@ from vip5core.errors import DiskFullError, Failure, UserError
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.home import Home
 from vip5core.storage import exclusive_lock, remove_leftovers, writable_folder
+from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
 from vip5platform.analysis.baselines import datasets_without_sasrec, sasrec_folders
@@ -85,16 +86,23 @@ class StudyRun:
         return self.session.timeline
 
     def record_finished(self, specs: Sequence[TrialSpec], describe: Describe) -> None:
-        """Record all finished trials in MLflow that it does not have yet, if it can be reached."""
+        """Record all finished P5 stages and trials in MLflow that it does not have yet, if it can be reached."""
         with self.timeline.measure("tracking"):
             finished = [spec for spec in specs if spec.is_finished(self.home)]
-            if self.recording.has_trials(spec.fingerprint for spec in finished):
+            stages = self._finished_stages()
+            if self.recording.has([spec.fingerprint for spec in finished], stages):
                 return
             tracker = self.recording.tracker
             with tracker.recording():
+                tracker.stages(stages.values())
                 for spec in finished:
                     tracker.open(spec, *describe(spec))
                     tracker.finished(spec, TrialResult.load(spec.folder(self.home)))
+
+    def _finished_stages(self) -> dict[str, P5Stage]:
+        """The P5 stages of the study whose backbones are there, by name."""
+        stages = (prepared.stage for prepared in self.inputs.values())
+        return {stage.name: stage for stage in stages if stage is not None and stage.is_finished}
 
     @contextlib.contextmanager
     def cluster(

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import pytest
 from support.finished import finished_trial
 from support.trials import small
 from vip5platform.console import duration
+from vip5platform.options import Options
+from vip5platform.study.dry_run import show_plan
 from vip5platform.study.estimate import (
     count_finished_by_other_code,
     estimate_seconds,
+    estimate_stage_seconds,
     load_earlier_results,
+    load_earlier_stages,
     longest_first,
 )
+from vip5platform.study.plan import InputRequest, PlannedTrial
 
+from vip5core.backbones import P5_RECORD
 from vip5core.data.dataset import Dataset
 from vip5core.fingerprint import code_version
 from vip5core.home import Home
+from vip5core.trial.p5_record import P5Record
+from vip5core.trial.p5_spec import P5Stage
+from vip5core.trial.p5_stage import prompts_per_epoch
+from vip5core.trial.result import Content, TrialRecord
 from vip5core.trial.spec import TrialSpec
 
 
@@ -34,6 +45,41 @@ def test_a_trial_takes_what_the_most_similar_earlier_ones_took_per_epoch(home):
     assert estimate_seconds(small(epochs=4, tuning="full"), "d", earlier) == 80.0
     assert estimate_seconds(small(), "another dataset", earlier) is None
     assert estimate_seconds(small(backbone="mini"), "d", earlier) is None
+
+
+def finished_stage(home: Home, shop: Dataset, rate: float, **settings: object) -> None:
+    """The record of a stage that trained `rate` prompts a second and validated for a second in each of two epochs."""
+    stage = P5Stage.of("tiny", shop, home, settings)
+    history = [{"epoch": 1.0, "valid/loss": 2.0}, {"epoch": 2.0, "valid/loss": 1.0}]
+    content = Content(name=shop.name, fingerprint=shop.fingerprint)
+    record = TrialRecord(fingerprint=stage.name, code="c", dataset=content)
+    metrics = {"cost/validation_seconds": 2.0, "cost/samples_per_second": rate}
+    stage.folder.mkdir(parents=True)
+    (stage.folder / P5_RECORD).write_text(P5Record(stage.config, metrics, history, record).text)
+
+
+def test_a_p5_stage_takes_what_similar_prompts_took(home, shop):
+    stage = P5Stage.of("tiny", shop, home, {"epochs": 5})
+    assert estimate_stage_seconds(stage, 1000, load_earlier_stages(home)) is None
+    finished_stage(home, shop, 100.0, batch_size=8)
+    finished_stage(home, dataclasses.replace(shop, folder=home.root / "other"), 500.0, max_history=7)
+    earlier = load_earlier_stages(home)
+    assert len(earlier) == 2
+    assert estimate_stage_seconds(stage, 1000, earlier) == 55.0  # 10 s of prompts and 1 s of validation an epoch
+    assert estimate_stage_seconds(P5Stage.of("tiny", shop, home, {"epochs": 1, "max_history": 7}), 1000, earlier) == 3.0
+    assert estimate_stage_seconds(P5Stage.of("mini", shop, home), 1000, earlier) is None
+
+
+def test_a_dry_run_says_what_a_p5_stage_will_do(home, shop, shop_home, capsys):
+    options = Options(dataset=str(shop.folder), home=home.root, p5_settings=(("epochs", "3"), ("patience", "2")))
+    planned = [PlannedTrial({"t": "0"}, InputRequest(str(shop.folder), None, "tiny"), small())]
+    prompts = prompts_per_epoch(shop, P5Stage.of("tiny", shop, home, {"epochs": "3"}).config)
+    said = f"P5 stage of tiny on minimart, random ids: {prompts:,} prompts an epoch, at most 3 epochs: "
+    show_plan(planned, options)
+    assert f"{said}no estimate" in " ".join(capsys.readouterr().out.split())
+    finished_stage(home, shop, prompts / 9.0)
+    show_plan(planned, options)
+    assert f"{said}30 s" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_folder_that_cannot_be_read_is_passed_over(home):

@@ -118,6 +118,44 @@ def test_impossible_options_are_refused(options, says):
         plan_trials(ENCODERS, options)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (Options(backbone="p5:"), "--backbone 'p5:': name the T5 that is to be trained, such as p5:t5-small"),
+        (Options(p5_settings=(("epochs", "0"),)), "--p5-set: epochs='0': should be greater than or equal to 1"),
+        (Options(p5_settings=(("item_strat", "random"),)), "unknown setting 'item_strat': did you mean 'item_start'"),
+        (Options(p5_settings=(("item_start", "best"),)), "item_start='best': should be 'cooccurrence' or 'random'"),
+        (Options(p5_settings=(("image_tokens", "2"),)), "image_tokens=2: a P5 stage trains the whole T5 on text alone"),
+        (Options(p5_settings=(("tuning", "lora"),)), "tuning=lora: a P5 stage trains the whole T5 on text alone"),
+        (Options(p5_settings=(("reduction_factor", "4"),)), "reduction_factor=4: has no effect on a P5 stage"),
+        (Options(p5_settings=(("backbone", "mini"),)), "use --backbone p5:mini instead"),
+        (Options(p5_epochs=3, p5_settings=(("epochs", "4"),)), "--p5-epochs 3 and --p5-set epochs=4: give only one"),
+        (Options(backbone="t5-small", p5_epochs=3), "--p5-epochs 3: no backbone of this study has a P5 stage"),
+        (Options(backbone="t5-small", p5_settings=(("seed", "1"),)), "--p5-set: no backbone of this study has a P5"),
+        (
+            Options(backbone="p5:t5-small", p5_settings=(("item_start", "cooccurrence"),)),
+            "item_start=cooccurrence: 't5-small' is pretrained",
+        ),
+    ],
+)
+def test_impossible_settings_of_a_p5_stage_are_refused_in_one_line(options, says):
+    with pytest.raises(UserError) as caught:
+        plan_trials(Study("s", "Which?", (factor("image_tokens", 0),)), options)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_backbone_as_it_is_and_after_its_p5_stage_are_levels():
+    study = Study("s", "Which?", (factor("backbone", "tiny"),), {"image_tokens": 0})
+    levels = (("backbone", ("t5-small", "p5:t5-small", "p5:tiny", "mini")),)
+    options = Options(levels=levels, p5_settings=(("epochs", "8"), ("max_samples", "50000"), ("seed", "1")))
+    planned = plan_trials(study, options)
+    assert [trial.name for trial in planned] == ["t5-small", "p5:t5-small", "p5:tiny", "mini"]
+    assert [trial.request.backbone for trial in planned] == ["t5-small", "p5:t5-small", "tiny", "mini"]
+    assert planned[2].config == plan_trials(study, Options(levels=(("backbone", ("tiny",)),)))[0].config
+    assert Options(backbone="p5:tiny").backbone_name == Options().backbone_name == "tiny"
+
+
 def test_every_cell_is_planned_with_every_seed():
     planned = plan_trials(ENCODERS, Options(seeds=3))
     assert [(t.cell["encoder"], t.config.encoder, t.config.seed) for t in planned] == [

@@ -22,7 +22,7 @@ from mlflow.entities import Run
 from vip5platform import Study, factor, main
 from vip5platform.cli.vip5 import main as vip5
 from vip5platform.options import Options
-from vip5platform.recorded import default_uri
+from vip5platform.recorded import P5_STAGE, default_uri
 from vip5platform.study import session
 from vip5platform.study.run import run as run_declared
 from vip5platform.tracking import EXPERIMENT
@@ -50,9 +50,19 @@ def study(*encoders: str) -> Study:
     return Study("encoders", "Which encoder?", (factor("encoder", *encoders),))
 
 
-def recorded_runs(home: Home) -> list[Run]:
+def all_runs(home: Home) -> list[Run]:
     client = MlflowClient(default_uri(home))
     return list(client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id]))
+
+
+def recorded_runs(home: Home) -> list[Run]:
+    """The runs of studies and trials."""
+    return [run for run in all_runs(home) if P5_STAGE not in run.data.tags]
+
+
+def stage_runs(home: Home) -> list[Run]:
+    """The runs of P5 stages."""
+    return [run for run in all_runs(home) if P5_STAGE in run.data.tags]
 
 
 def child_runs(home: Home) -> pd.DataFrame:
@@ -169,6 +179,9 @@ def test_a_study_runs_once_and_widens(first, capsys):
     runs = child_runs(home)
     assert sorted(runs["status"]) == ["FINISHED"] * 3
     assert runs["parent"].notna().sum() == 2
+    (stage,) = stage_runs(home)
+    assert stage.info.status == "FINISHED"
+    assert stage.data.tags["mlflow.parentRunId"] == runs["parent"].dropna().iloc[0]
 
     # Again: nothing is trained, and it says so; Ray is not even started.
     with pytest.MonkeyPatch.context() as patch:
@@ -205,6 +218,14 @@ def test_a_study_runs_once_and_widens(first, capsys):
     assert len(list(home.replaced_trials.iterdir())) == 1
     assert len(child_runs(home)) == 4
 
+    # All of them started from one backbone, whose P5 stage is recorded once.
+    (again,) = stage_runs(home)
+    assert again.info.run_id == stage.info.run_id
+    parents = [run for run in recorded_runs(home) if "mlflow.parentRunId" not in run.data.tags]
+    assert {run.data.tags["vip5.p5_stages"] for run in parents} == {stage.data.tags[P5_STAGE]}
+    trials = [run for run in recorded_runs(home) if "mlflow.parentRunId" in run.data.tags]
+    backbone = stage.data.tags["vip5.backbone_fingerprint"]
+    assert {run.data.tags["vip5.backbone_fingerprint"] for run in trials} == {backbone}
     assert not list(home.root.rglob("*.part"))
     assert not list(home.root.glob("tune-*"))
 
