@@ -1,4 +1,4 @@
-"""The settings of a trial as help and documentation show them, made from their declaration.
+"""The settings of a trial and of a P5 stage as help and documentation show them, made from their declaration.
 
 `python -m vip5core.setting_docs > docs/settings.md` writes the page again.
 """
@@ -18,6 +18,7 @@ from vip5core.config import (
     ImageOptions,
     ModelOptions,
     OptimOptions,
+    P5Config,
     SamplingOptions,
     TaskOptions,
     TrainingOptions,
@@ -55,14 +56,17 @@ _GROUPS: list[type[BaseModel]] = [
     SamplingOptions,
     EvaluationOptions,
     TrialConfig,
+    P5Config,
 ]
+#: What a group is about, where its docstring tells something else.
+_ABOUT: dict[type[BaseModel], str] = {TrialConfig: "Other settings.", P5Config: "Of a P5 stage alone, for --p5-set."}
 
 
 def setting_descriptions() -> list[SettingDescription]:
-    """Every setting of `TrialConfig`, group by group, in the order of their declaration."""
+    """Every setting of `P5Config`, which has those of a trial, group by group, in the order of their declaration."""
     described: dict[str, SettingDescription] = {}
     for group in _GROUPS:
-        about = "Other settings." if group is TrialConfig else (group.__doc__ or "").strip()
+        about = _ABOUT.get(group, (group.__doc__ or "").strip())
         for name, field in group.model_fields.items():
             default = as_text(field.default)
             text = " ".join((field.description or "").split())
@@ -97,8 +101,9 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Every setting of a trial, for `--set NAME=VALUE`, `--levels NAME=A,B` and searches. Made from",
-        "[`vip5core/config.py`](../vip5core/config.py) by `python -m vip5core.setting_docs > docs/settings.md`.",
+        "Every setting of a trial, for `--set NAME=VALUE`, `--levels NAME=A,B` and searches; a P5 stage takes those that",
+        "matter for it, and its own, by `--p5-set NAME=VALUE`. Made from [`vip5core/config.py`](../vip5core/config.py) by",
+        "`python -m vip5core.setting_docs > docs/settings.md`.",
     ]
     for group, settings in itertools.groupby(setting_descriptions(), key=lambda one: one.group):
         lines += ["", f"## {group.splitlines()[0].rstrip('.')}", "", "| setting | default | values | what it does |"]
@@ -114,7 +119,7 @@ def settings_page() -> str:
         f"| setting | {' | '.join(PRESETS)} |",
         f"|---|{'---|' * len(PRESETS)}",
     ]
-    for name in TrialConfig.model_fields:
+    for name in P5Config.model_fields:
         if any(name in settings for settings in PRESETS.values()):
             values = [f"`{as_text(settings[name])}`" if name in settings else "" for settings in PRESETS.values()]
             lines.append(f"| `{name}` | {' | '.join(values)} |")

@@ -11,7 +11,7 @@ import pytest
 
 import vip5core
 from vip5core.baselines.simple import SIMPLE_BASELINES
-from vip5core.config import TrialConfig
+from vip5core.config import P5Config, TrialConfig
 from vip5core.data import ids
 from vip5core.errors import UserError
 from vip5core.model import LENGTH_POWERS, POSITIONS, TUNING_METHODS
@@ -205,7 +205,7 @@ def test_the_built_in_backbones_are_in_the_help() -> None:
 
 def test_every_setting_is_documented_once() -> None:
     described = setting_descriptions()
-    assert sorted(setting.name for setting in described) == sorted(TrialConfig.model_fields)
+    assert sorted(setting.name for setting in described) == sorted(P5Config.model_fields)
     for setting in described:
         assert setting.text.endswith("."), setting.name
         assert setting.group.endswith("."), setting.name
@@ -214,7 +214,7 @@ def test_every_setting_is_documented_once() -> None:
 
 @pytest.mark.parametrize("setting", setting_descriptions(), ids=lambda setting: setting.name)
 def test_a_documented_default_is_the_default(setting: Any) -> None:
-    assert TrialConfig.from_settings({setting.name: setting.default}) == TrialConfig()
+    assert P5Config.from_settings({setting.name: setting.default}) == P5Config()
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -36,7 +36,7 @@ def _settings_help() -> str:
     # Imported late: the `vip5` command imports this module too, and defining the settings takes a quarter of a second.
     from vip5core.setting_docs import setting_descriptions
 
-    lines = ["settings of a trial, for --set, --levels and searches:"]
+    lines = ["settings of a trial, for --set, --levels and searches; of a P5 stage, for --p5-set:"]
     for group, settings in itertools.groupby(setting_descriptions(), key=lambda one: one.group):
         lines += ["", f"  {group.splitlines()[0]}"]
         for one in settings:
