@@ -101,9 +101,9 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Every setting of a trial, for `--set NAME=VALUE`, `--levels NAME=A,B` and searches. A P5 stage takes those that",
-        "matter for it, and its own, by `--p5-set NAME=VALUE`. From [`vip5core/config.py`](../vip5core/config.py), by",
-        "`python -m vip5core.setting_docs > docs/settings.md`.",
+        "Every setting of a trial, for `--set NAME=VALUE`, `--levels NAME=A,B` and searches. A P5 stage takes those",
+        "that matter for it, and its own, by `--p5-set NAME=VALUE`. From [`vip5core/config.py`](../vip5core/config.py)",
+        "by `python -m vip5core.setting_docs > docs/settings.md`.",
     ]
     for group, settings in itertools.groupby(setting_descriptions(), key=lambda one: one.group):
         lines += ["", f"## {group.splitlines()[0].rstrip('.')}", "", "| setting | default | values | what it does |"]

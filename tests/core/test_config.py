@@ -77,6 +77,8 @@ OTHERS: dict[str, Any] = {
     "test_users": 10,
     "select_by": "valid/sequential/ndcg_at_10",
     "probe": True,
+    "patience": 2,
+    "max_samples": 100,
 }
 BY_CONTENT = {"backbone", "encoder_weights"}  # their names do not count, their content does
 
@@ -275,7 +277,7 @@ def test_the_paper_preset_has_the_choices_of_the_paper_and_its_code() -> None:
     }
     config = TrialConfig.from_settings(dict(preset("paper")))
     assert {key: getattr(config, key) for key in published} == published
-    ours_alone = {"lora_rank", "max_history", "validation_users", "seed", "probe"}
+    ours_alone = {"lora_rank", "max_history", "validation_users", "seed", "probe", "patience", "max_samples"}
     assert set(TrialConfig.model_fields) - set(published) == ours_alone
 
 
