@@ -42,12 +42,11 @@ def failure_of(error: BaseException | None) -> Failure:
 def failure_of_stage(error: BaseException | None, config: P5Config) -> Failure:
     """The failure of a P5 stage, and what to change of its settings where that helps."""
     failure = failure_of(error)
-    if failure.kind == "out_of_memory":
-        options = (f"{name}={as_text(getattr(config, name))}" for name in _MEMORY_SETTINGS)
-        message = (
-            f"it ran out of memory: lower batch_size, max_history or max_samples by --p5-set ({', '.join(options)})"
-        )
-        return Failure(kind=failure.kind, message=message)
+    if failure.kind in _GONE:
+        now = ", ".join(f"{name}={as_text(getattr(config, name))}" for name in _MEMORY_SETTINGS)
+        reason = "it ran out of memory" if failure.kind == "out_of_memory" else failure.message
+        advice = f"lower batch_size, max_history or max_samples by --p5-set (they were {now})"
+        return Failure(kind=failure.kind, message=f"{reason}: {advice}")
     if failure.kind == "diverged":
         rate = as_text(config.learning_rate)
         # The error says "try a lower learning_rate" itself; the stage has an option of its own for it.

@@ -104,11 +104,15 @@ def test_a_p5_stage_says_which_of_its_settings_to_change():
     assert failure_of_stage(task_error(DIVERGED), config).message == (
         f"{SAID}: try a lower one by --p5-set learning_rate= (it was 0.5)"
     )
+    advice = "lower batch_size, max_history or max_samples by --p5-set (they were batch_size=7, "
     for error in (MemoryError(), OutOfMemoryError("Task was killed")):
         failure = failure_of_stage(task_error(error), config)
         assert failure.kind == "out_of_memory"
-        assert "lower batch_size, max_history or max_samples by --p5-set (batch_size=7" in failure.message
-    assert failure_of_stage(WorkerCrashedError(), config) == failure_of(WorkerCrashedError())
+        assert failure.message.startswith(f"it ran out of memory: {advice}")
+    died = failure_of_stage(WorkerCrashedError(), config)
+    assert died.kind == "process_died"
+    assert died.message.startswith(f"its process died: killed, or out of memory: {advice}")
+    assert failure_of_stage(UserError("no T5"), config) == failure_of(UserError("no T5"))
 
 
 def test_an_error_of_ours_is_not_traded_for_what_it_came_from():
