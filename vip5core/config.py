@@ -230,7 +230,8 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
     """Seed of everything random in the trial."""
 
     backbone: str = "t5-small"
-    """The T5: a name on the hub, a folder, a checkpoint of the official P5 or VIP5, or built in (tiny, mini)."""
+    """The T5: a name on the hub, a folder, a checkpoint of the official P5 or VIP5, or built in (tiny, mini); after p5:
+    if a P5 stage is to train it first."""
 
     probe: bool = False
     """After training, measure what can be read off the image tokens of an item; ignored by text-only trials."""
