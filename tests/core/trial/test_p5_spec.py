@@ -80,7 +80,8 @@ def test_how_long_a_stage_took_is_no_part_of_its_backbone(t5: Path, tmp_path: Pa
 
 def test_a_pretrained_t5_has_settings_of_its_own() -> None:
     built_in, pretrained = p5_config(), p5_config(backbone="t5-small")
-    assert built_in.embedding_rate == P5["embedding_rate"]
-    assert pretrained.embedding_rate == P5_PRETRAINED["embedding_rate"] == 1.0
+    for config, expected in ((built_in, P5), (pretrained, {**P5, **P5_PRETRAINED, "backbone": "t5-small"})):
+        assert {key: getattr(config, key) for key in expected} == expected
+    assert (pretrained.embedding_rate, pretrained.item_start) == (1.0, "random")
     assert (built_in.tuning, pretrained.tuning, pretrained.image_tokens) == ("full", "full", 0)
     assert p5_config(backbone="t5-small", epochs="3", image_tokens="0", tuning="full").epochs == 3
