@@ -35,8 +35,9 @@ from vip5platform.cluster.trainable import group_scaling, run_group
 
 #: Seconds after which a wait for news looks whether it was stopped.
 _POLL_S = 0.2
-#: How often a worker group is started again after one of its processes died; a task is by Ray, as often.
+#: How often a task or worker group is started again after a process of it died.
 _RESTARTS = 3
+_STREAMING: dict[str, Any] = {"num_returns": "streaming", "max_retries": _RESTARTS}
 #: What a task that only waits for a worker group asks for: not a part of a CPU, which the group may need.
 _ON_HEAD = {"node:__internal_head__": 0.001}
 
@@ -63,15 +64,14 @@ class Pretraining:
             on_gpu = resources.gpus > 0
             # On a GPU the process ends with its task, for it would keep memory there; on a CPU the next task starts
             # sooner.
-            train = ray.remote(
-                num_cpus=1, num_gpus=resources.gpus, max_calls=1 if on_gpu else 0, num_returns="streaming"
-            )(_train)
+            needs: dict[str, Any] = {"num_cpus": 1, "num_gpus": resources.gpus, "max_calls": 1 if on_gpu else 0}
+            train = ray.remote(**needs, **_STREAMING)(_train)
             self._streams = {train.remote(_Job.of(stage), on_gpu): stage for stage in stages}
         else:
             home.root.mkdir(parents=True, exist_ok=True)
             self._storage = make_process_folder(home.root, "tune-")
             scaling = group_scaling(resources.workers, resources.cpus, resources.gpus)
-            in_group = ray.remote(num_cpus=0, resources=_ON_HEAD, num_returns="streaming")(_train_in_group)
+            in_group = ray.remote(num_cpus=0, resources=_ON_HEAD, **_STREAMING)(_train_in_group)
             self._streams = {in_group.remote(_Job.of(stage), scaling, self._storage): stage for stage in stages}
         self._stopped = threading.Event()
 

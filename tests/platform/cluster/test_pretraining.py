@@ -47,7 +47,7 @@ def test_stages_run_side_by_side_and_one_that_fails_leaves_the_others(
 ):
     home = Home(tmp_path / "home")
     tiny, mini = stage(shop, home, "tiny"), stage(shop, home, "mini")
-    bad = stage(shop, home, "tiny", learning_rate=1e30, clip=1e30, warmup=0.0)
+    bad = stage(shop, home, "tiny", learning_rate=1e30, clip=1e30, warmup=0.0, batch_size=16)
     told: list[tuple[Path, int, str]] = []
 
     def progress_of(stage: P5Stage) -> Progress:
@@ -139,7 +139,7 @@ def test_a_stage_in_pieces_ends_with_the_bytes_of_one_in_peace(
     shop: Dataset, tmp_path: Path, ray_two_cpus: ClusterResources
 ):
     """Its driver is killed, and its process is killed under the driver that goes on."""
-    settings = {**QUICK, "epochs": 30, "samples_per_user": (6, 0, 0, 2), "dropout": 0.1}
+    settings = {**QUICK, "epochs": 24, "samples_per_user": (6, 0, 0, 2), "dropout": 0.1}
     home = Home(tmp_path / "home")
     whole = P5Stage.of("tiny", shop, home, settings)
     peace = make_p5_backbone(shop, whole.config, tmp_path / "peace", lambda metrics: None, torch.device("cpu"))
