@@ -133,8 +133,10 @@ class SamplingOptions(TaskOptions):
     """Which prompts an epoch trains on."""
 
     samples_per_user: tuple[Count, Count, Count, Count] = (5, 5, 5, 5)
-    """Prompts per user and epoch: next item, "is it next?", "would it suit?", choice among candidates. Each
-    explanation gives one more."""
+    """Prompts per user and epoch: next item, "is it next?", "would it suit?", choice among candidates."""
+
+    samples_per_explanation: Count = 1
+    """Prompts per explanation and epoch."""
 
     train_candidates: int = Field(CANDIDATES, ge=2)
     """Items to choose from in a training prompt, the target included."""
@@ -258,10 +260,11 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
             raise UserError(f"select_by={self.select_by!r}: epochs are chosen on validation; name a valid/ metric")
         if chosen_by.task is not None and chosen_by.task not in self.tasks:
             raise UserError(f"select_by={self.select_by!r}: its task is not among tasks={','.join(self.tasks)}")
-        if "explanation" not in self.tasks and not any(self._samples_of_tasks()):
+        told = "explanation" in self.tasks and self.samples_per_explanation
+        if not told and not any(self._samples_of_tasks()):
             raise UserError(
                 f"samples_per_user={self.samples_per_user}: tasks={','.join(self.tasks)} have nothing to train on; "
-                "set one of their numbers above 0"
+                "set one of their numbers, or samples_per_explanation, above 0"
             )
         if self.protocol == "paper" and self.exclude_history:
             raise UserError("protocol='paper' ranks the user's history too: set exclude_history=false with it")

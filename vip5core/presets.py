@@ -38,8 +38,10 @@ P5: dict[str, Any] = {
     "epochs": 4,
     "batch_size": 128,
     "learning_rate": 3e-3,
+    "embedding_rate": 3.0,
     "dropout": 0.0,
-    "samples_per_user": (30, 1, 1, 20),
+    "samples_per_user": (15, 1, 1, 15),
+    "samples_per_explanation": 3,
     "direct_targets": "newer",
     "max_history": 20,
     "train_candidates": 20,
@@ -52,6 +54,7 @@ P5: dict[str, Any] = {
 P5_PRETRAINED: dict[str, Any] = {
     "item_start": "random",
     "learning_rate": 1e-3,
+    "embedding_rate": 1.0,
     "epochs": 10,
     "dropout": 0.1,
 }

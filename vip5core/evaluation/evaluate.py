@@ -105,7 +105,7 @@ class Evaluator:
     def validate(self, model: VIP5) -> dict[str, float]:
         """The `valid/` metrics on the validation sample, with the loss of each task; `valid/loss` is their mean.
 
-        `valid/score` is the geometric mean of the tasks' main metrics; see `vip5core.metrics.score`.
+        `valid/score` is the mean of the tasks' main metrics; see `vip5core.metrics.score`.
         """
         rows, losses = self._answer(model, "valid", self.config.validation_users)
         metrics = {f"valid/{task}/loss": loss for task, loss in losses.items()}

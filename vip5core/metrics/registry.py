@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -16,8 +15,6 @@ from vip5core.metrics.metric import Metric
 from vip5core.vocabulary import RANKING_TASKS, SPLITS, TASKS
 
 _HELD_OUT = ("valid", "test")
-#: What counts as the value of a metric that is 0 in a geometric mean, which would otherwise be 0.
-_SMALLEST = 1e-6
 #: All metrics by group and name, in the order in which tables show them.
 METRICS: dict[tuple[str, str], Metric] = {}
 
@@ -72,15 +69,15 @@ def compared_names() -> list[str]:
 
 
 def score(values: Mapping[str, float], split: str) -> float:
-    """`<split>/score`: the geometric mean of the metrics that answer for the tasks, whatever their units are.
+    """`<split>/score`: the mean of the metrics that answer for the tasks, as shares of 1.
 
     Args:
         values: The metrics of a model, of one task or more.
         split: The split.
     """
-    names = [f"{split}/{known.group}/{known.name}" for known in METRICS.values() if known.in_answer]
-    found = [max(values[name], _SMALLEST) for name in names if name in values]
-    return math.exp(sum(map(math.log, found)) / len(found))
+    names = {f"{split}/{known.group}/{known.name}": known for known in METRICS.values() if known.in_answer}
+    found = [values[name] / (100 if known.unit == "%" else 1) for name, known in names.items() if name in values]
+    return sum(found) / len(found)
 
 
 def answer_names() -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class TrainingSampler:
         self.explanation_items = rows["item"].to_numpy()
         # Whom or what each group asks about in an epoch: users, or rows of the explanations.
         self.subjects = {
-            group: np.flatnonzero(rows["split"] == "train")
+            group: np.repeat(np.flatnonzero(rows["split"] == "train"), options.samples_per_explanation)
             if group == "explanation"
             else np.repeat(np.arange(1, dataset.n_users + 1), options.samples_per_user[PER_USER_GROUPS.index(group)])
             for group in self.templates
