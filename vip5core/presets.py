@@ -19,14 +19,15 @@ from vip5core.vocabulary import TINY as TINY_BACKBONE
 
 TINY: dict[str, Any] = {
     "encoder_weights": "tiny",
-    "epochs": 5,
+    "epochs": 2,
     "batch_size": 72,
-    "learning_rate": 2e-2,
+    "learning_rate": 1e-2,
     "dropout": 0.0,
-    "samples_per_user": (2, 1, 1, 2),
+    "samples_per_user": (1, 0, 0, 2),
+    "samples_per_explanation": 2,
     "direct_targets": "newer",
     "max_history": 20,
-    "train_candidates": 20,
+    "train_candidates": 10,
     "direct_template": "B-7",
     "explanation_template": "C-10",
 }

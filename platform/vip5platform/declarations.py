@@ -81,8 +81,9 @@ class Study:
 
     @property
     def varied(self) -> frozenset[str]:
-        """The settings that the factors vary."""
-        return frozenset(key for factor in self.factors for level in factor.levels.values() for key in level)
+        """The settings that every level of a factor sets, so that no other value of them has an effect."""
+        levels = [[set(settings) for settings in factor.levels.values()] for factor in self.factors]
+        return frozenset[str]().union(*(set.intersection(*of_factor) for of_factor in levels))
 
     def cells(self) -> list[dict[str, str]]:
         """All cells, each as {factor: level}, the first factor varying slowest."""
@@ -112,9 +113,9 @@ class Study:
         if not levels or len(set(levels)) < len(levels):
             raise UserError(f"--levels {name}={','.join(levels)}: give at least one level, and name each level once")
         own = known[name].levels
-        plain = all(set(settings) == {name} for settings in own.values())
+        of_setting = any(set(settings) == {name} for settings in own.values())
         for level in levels:
-            if level not in own and not plain:
+            if level not in own and not of_setting:
                 raise unknown_name(f"level of {name}", level, own)
         new = Factor(name, {level: own.get(level, {name: level}) for level in levels})
         factors = tuple(new if factor.name == name else factor for factor in self.factors)
