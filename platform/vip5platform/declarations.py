@@ -81,6 +81,11 @@ class Study:
 
     @property
     def varied(self) -> frozenset[str]:
+        """The settings that the factors vary."""
+        return frozenset(key for factor in self.factors for level in factor.levels.values() for key in level)
+
+    @property
+    def decided(self) -> frozenset[str]:
         """The settings that every level of a factor sets, so that no other value of them has an effect."""
         levels = [[set(settings) for settings in factor.levels.values()] for factor in self.factors]
         return frozenset[str]().union(*(set.intersection(*of_factor) for of_factor in levels))

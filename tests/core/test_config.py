@@ -79,6 +79,8 @@ OTHERS: dict[str, Any] = {
     "probe": True,
     "patience": 2,
     "max_samples": 100,
+    "samples_per_explanation": 2,
+    "direct_targets": "newer",
 }
 BY_CONTENT = {"backbone", "encoder_weights"}  # their names do not count, their content does
 
@@ -277,7 +279,10 @@ def test_the_paper_preset_has_the_choices_of_the_paper_and_its_code() -> None:
     }
     config = TrialConfig.from_settings(dict(preset("paper")))
     assert {key: getattr(config, key) for key in published} == published
-    ours_alone = {"lora_rank", "max_history", "validation_users", "seed", "probe", "patience", "max_samples"}
+    ours_alone = {"lora_rank", "max_history", "validation_users", "seed", "probe", "patience", "max_samples"} | {
+        "samples_per_explanation",
+        "direct_targets",
+    }
     assert set(TrialConfig.model_fields) - set(published) == ours_alone
 
 

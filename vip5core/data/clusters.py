@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array, csr_array, diags_array
+from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
+
+from vip5core.data.co_occurrence import count_co_occurrences
 
 #: Clusters at each level, and the size below which a cluster is not split: a decimal digit each.
 BRANCHES = 10
@@ -42,22 +44,6 @@ def order_by_clusters(items: pd.Series, training: pd.DataFrame, seed: int) -> li
     with threadpool_limits(1):  # splitting sums over threads changes their last digits, and so near-ties
         order = [*_leaves(graph, rng.permutation(seen), seed), *rng.permutation(unseen)]
     return names[order].tolist()
-
-
-def count_co_occurrences(items: np.ndarray, users: np.ndarray, n_items: int) -> csr_array:
-    """Count the users whose histories contain both of two items. Shape: [n_items, n_items], diagonal 0.
-
-    Args:
-        items: the item of each interaction, numbered from 0. Shape: [interactions].
-        users: the user of each interaction, numbered from 0. Shape: [interactions].
-        n_items: the number of items.
-    """
-    once = pd.DataFrame({"user": users, "item": items}).drop_duplicates()
-    shape = (int(users.max(initial=-1)) + 1, n_items)
-    has = coo_array((np.ones(len(once)), (once["user"], once["item"])), shape=shape).tocsr()
-    together = (has.T @ has).tocoo()
-    apart = together.row != together.col
-    return csr_array((together.data[apart], (together.row[apart], together.col[apart])), shape=together.shape)
 
 
 def _leaves(graph: csr_array, members: np.ndarray, seed: int) -> list[int]:

@@ -1,84 +1,23 @@
-"""Vectors of items and users from which items the same users have in their training histories.
-
-A truncated eigendecomposition of the co-occurrence of items, as in latent semantic analysis (Deerwester et al., 1990)
-and PureSVD (Cremonesi et al., 2010): items that the same users have lie in similar directions. It uses the training
-part alone, so that it reveals nothing about held-out items.
-"""
+"""How many users have both of two items."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array
-from scipy.sparse.linalg import eigsh
-from threadpoolctl import threadpool_limits
-
-from vip5core.data.clusters import count_co_occurrences
-from vip5core.data.dataset import Dataset
-from vip5core.vocabulary import FADING
-
-#: Up to this many items all eigenvectors are computed, which is fast then; beyond, only the largest ones.
-_DENSE = 2_000
+import pandas as pd
+from scipy.sparse import coo_array, csr_array
 
 
-def item_vectors(dataset: Dataset, width: int, seed: int) -> np.ndarray:
-    """A vector of each item, with mean square 1 over all items of the training part.
-
-    Co-occurrence is scaled by one over the root of both items' popularity, and its diagonal is zero. The first `width`
-    eigenvectors are scaled by the root of their eigenvalues, and rotated at random: no column is special then, as none
-    is for layers with random weights.
+def count_co_occurrences(items: np.ndarray, users: np.ndarray, n_items: int) -> csr_array:
+    """Count the users whose histories contain both of two items. Shape: [n_items, n_items], diagonal 0.
 
     Args:
-        dataset: The dataset, of whose interactions only the training part is read.
-        width: The width of the vectors. In a catalogue of fewer items, or where fewer eigenvalues are positive, they
-            lie in a subspace.
-        seed: The seed of the rotation, and of the vectors of items that the training part lacks: these are random.
-
-    Returns:
-        The vectors; row i is item i, row 0 is 0. Shape: [items + 1, width].
+        items: the item of each interaction, numbered from 0. Shape: [interactions].
+        users: the user of each interaction, numbered from 0. Shape: [interactions].
+        n_items: the number of items.
     """
-    training = dataset.interactions[dataset.interactions["split"] == "train"]
-    counts = count_co_occurrences(training["item"].to_numpy() - 1, training["user"].to_numpy() - 1, dataset.n_items)
-    rng = np.random.default_rng([seed, dataset.n_items])
-    scale = diags_array(1 / np.sqrt(np.maximum(dataset.training_popularity[1:], 1)))
-    with threadpool_limits(1):  # splitting sums over threads changes their last digits
-        values, vectors = _largest(csr_array(scale @ counts @ scale), min(width, dataset.n_items - 1), rng)
-    found = np.zeros((dataset.n_items + 1, width))
-    found[1:, : len(values)] = vectors * np.sqrt(np.maximum(values, 0))
-    rotation, triangle = np.linalg.qr(rng.standard_normal((width, width)))
-    found = found @ (rotation * np.sign(np.diag(triangle)))
-    known = found.any(axis=1)
-    found[known] /= np.sqrt(np.mean(found[known] ** 2)) if known.any() else 1
-    unknown = np.flatnonzero(~known)[1:]
-    found[unknown] = rng.standard_normal((len(unknown), width))
-    return found
-
-
-def user_vectors(dataset: Dataset, items: np.ndarray) -> np.ndarray:
-    """The mean vector of each user's training items, of which newer ones weigh more, with mean square 1 over all users.
-
-    Args:
-        dataset: The dataset, of whose interactions only the training part is read.
-        items: The vectors of items. Shape: [items + 1, width].
-
-    Returns:
-        The vectors; row u is user u, row 0 is 0. Shape: [users + 1, width].
-    """
-    training = dataset.interactions[dataset.interactions["split"] == "train"]
-    users = training["user"].to_numpy()
-    age = np.bincount(users)[users] - 1 - training["position"].to_numpy()
-    shape = (dataset.n_users + 1, dataset.n_items + 1)
-    weights = csr_array((FADING**age, (users, training["item"].to_numpy())), shape=shape)
-    means = (weights @ items) / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)[:, None]
-    return means / np.sqrt(np.mean(means[1:] ** 2))
-
-
-def _largest(matrix: csr_array, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The largest eigenvalues of a symmetric matrix with their eigenvectors as columns, each with a positive sum."""
-    size = matrix.shape[0]
-    if size <= _DENSE:
-        values, vectors = np.linalg.eigh(matrix.toarray())
-    else:
-        values, vectors = eigsh(matrix, k=count, which="LA", v0=rng.random(size))
-    order = np.argsort(values)[::-1][:count]
-    vectors = vectors[:, order]
-    return values[order], vectors * np.where(vectors.sum(axis=0) < 0, -1.0, 1.0)  # else its sign would be arbitrary
+    once = pd.DataFrame({"user": users, "item": items}).drop_duplicates()
+    shape = (int(users.max(initial=-1)) + 1, n_items)
+    has = coo_array((np.ones(len(once)), (once["user"], once["item"])), shape=shape).tocsr()
+    together = (has.T @ has).tocoo()
+    apart = together.row != together.col
+    return csr_array((together.data[apart], (together.row[apart], together.col[apart])), shape=together.shape)

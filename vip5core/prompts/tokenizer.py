@@ -27,8 +27,8 @@ def item_piece(item: int) -> str:
 
 
 def user_piece(user: int) -> str:
-    """The piece that stands for the number in a user's id, `user_57`, in a vocabulary made here."""
-    return f"_{user}"
+    """The piece that stands for a user's id, `user_57`, in a vocabulary made here."""
+    return f"▁user_{user}"
 
 
 def train_tokenizer(
@@ -54,8 +54,9 @@ def train_tokenizer(
     learner.train_from_iterator(words, trainers.BpeTrainer(vocab_size=vocabulary, show_progress=False))
     vocab = learner.get_vocab()
     learned = sorted(vocab, key=vocab.__getitem__)
-    counts = {item_piece: items, user_piece: users}
-    numbers = [piece(n) for piece, count in counts.items() for n in range(max(count, _WHOLE_NUMBERS) + 1)]
+    numbers = [item_piece(number) for number in range(max(items, _WHOLE_NUMBERS) + 1)]
+    numbers += [f"_{number}" for number in range(_WHOLE_NUMBERS + 1)]
+    numbers += [user_piece(number) for number in range(1, users + 1)]
     digits = [str(digit) for digit in range(10)]
     pieces = dict.fromkeys(["▁", "_", *numbers, *digits, *(piece for piece in learned if not piece.isdigit())])
     # All pieces have the same score, so the best split of a word is the one with the fewest pieces.

@@ -8,8 +8,8 @@ import torch
 from transformers import T5ForConditionalGeneration
 
 from vip5core.config import P5Config
-from vip5core.data.co_occurrence import item_vectors, user_vectors
 from vip5core.data.dataset import Dataset
+from vip5core.data.vectors import item_vectors, user_vectors
 from vip5core.model import Backbone, built_in_config, draw_extra_embeddings
 from vip5core.prompts import dataset_texts, item_piece, train_tokenizer, user_piece
 from vip5core.templates import default_templates
@@ -32,7 +32,7 @@ def fresh_backbone(dataset: Dataset, config: P5Config) -> Backbone:
     templates = default_templates()
     literals = [p.text for t in templates.templates.values() for p in t.source if not p.is_field]
     seen = dataclasses.replace(dataset, explanations=dataset.explanations_of("train"))
-    words = [text for texts in dataset_texts(seen).values() for text in texts]
+    words = [text for section, texts in dataset_texts(seen).items() if section != "user" for text in texts]
     tokenizer = train_tokenizer(
         [*words, *literals * 100, "user_ " * 100, "yes no " * 100], items=dataset.n_items, users=dataset.n_users
     )

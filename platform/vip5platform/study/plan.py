@@ -61,7 +61,7 @@ def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
     for name, levels in options.levels:
         study = study.with_levels(name, list(levels))
     given = options.given_settings()
-    _check_varied(study.name, study.varied, given, options)
+    _check_varied(study.name, study.decided | ({"seed"} & study.varied), given, options)
     planned = []
     for cell in study.cells():
         settings = study.settings_of(cell)

@@ -15,7 +15,8 @@ import pytest
 from support.raw import raw_histories
 
 from vip5core.data.build import BuildOptions, build_dataset
-from vip5core.data.clusters import count_co_occurrences, order_by_clusters
+from vip5core.data.clusters import order_by_clusters
+from vip5core.data.co_occurrence import count_co_occurrences
 from vip5core.data.dataset import Dataset
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,9 @@ from support.golden import GOLDEN
 from vip5core.config import SamplingOptions
 from vip5core.data.dataset import Dataset
 from vip5core.prompts import WINDOWS, Sample, TrainingSampler, evaluation_samples
+from vip5core.prompts.sampling import newer_targets
 from vip5core.templates import default_templates
+from vip5core.vocabulary import FADING
 
 TEMPLATES = default_templates()
 OFFICIAL = json.loads((GOLDEN / "train_windows.json").read_text("utf-8"))
@@ -46,6 +48,16 @@ def test_a_window_shows_items_before_each_possible_target(name: str) -> None:
         assert set(counts) == set(range(first, length))
         assert even(counts)
     assert set(starts.tolist()) == ({0} if name == "any" else {0, 1, 2})
+
+
+def test_newer_targets_are_drawn_more_often_by_the_same_factor() -> None:
+    ages = 5 - newer_targets(np.random.default_rng(2), np.full(60_000, 6))
+    counts = np.bincount(ages, minlength=6)
+    expected = FADING ** np.arange(6)
+    assert chisquare(counts, counts.sum() * expected / expected.sum()).pvalue > 1e-3
+    assert set(newer_targets(np.random.default_rng(3), np.ones(99, dtype=int)).tolist()) == {0}
+    long = newer_targets(np.random.default_rng(4), np.full(2_000, 10_000))
+    assert 9_800 < long.min() < 9_980
 
 
 def epoch(shop: Dataset, options: SamplingOptions, number: int = 0, seed: int = 0) -> list[Sample]:
@@ -210,3 +222,31 @@ def test_evaluation_never_shows_the_answer(shop: Dataset, split: str) -> None:
         assert (sample.user, sample.item) == tuple(shop.explanations[["user", "item"]].iloc[row])
     with pytest.raises(ValueError, match=r"template B-1 .* has no answer that can be ranked"):
         evaluation_samples(shop, TEMPLATES["B-1"], split, users, 50)
+
+
+def test_direct_prompts_ask_for_newer_items_if_they_should(shop: Dataset) -> None:
+    def mean_age(choice: str) -> float:
+        options = SamplingOptions(tasks=("direct",), samples_per_user=(0, 0, 0, 20), direct_targets=choice)
+        samples = epoch(shop, options)
+        places = [shop.before(s.user, "valid").tolist()[::-1].index(s.item) for s in samples]
+        return float(np.mean(places))
+
+    assert mean_age("newer") < 0.95 * mean_age("any")
+
+
+def test_an_epoch_has_at_most_so_many_prompts_drawn_anew_from_all(shop: Dataset) -> None:
+    whole = epoch(shop, SamplingOptions())
+    options = SamplingOptions(max_samples=100)
+    first, second = epoch(shop, options, 0), epoch(shop, options, 1)
+    assert len(first) == 100
+    assert {s.template.group for s in first} == {s.template.group for s in whole}
+    assert [(s.user, s.item) for s in first] != [(s.user, s.item) for s in second]
+    assert len(epoch(shop, SamplingOptions(max_samples=10**9))) == len(whole)
+
+
+def test_each_explanation_gives_so_many_prompts(shop: Dataset) -> None:
+    told = int((shop.explanations["split"] == "train").sum())
+    for number in (1, 3):
+        options = SamplingOptions(tasks=("explanation",), samples_per_explanation=number)
+        assert set(Counter(s.explanation_row for s in epoch(shop, options)).values()) == {number}
+        assert len(epoch(shop, options)) == number * told
