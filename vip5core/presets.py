@@ -36,10 +36,9 @@ P5: dict[str, Any] = {
     "backbone": TINY_BACKBONE,
     "tuning": "full",
     "image_tokens": 0,
-    "epochs": 4,
+    "epochs": 3,
     "batch_size": 128,
     "learning_rate": 3e-3,
-    "embedding_rate": 3.0,
     "dropout": 0.0,
     "samples_per_user": (15, 1, 1, 15),
     "samples_per_explanation": 3,
@@ -55,7 +54,6 @@ P5: dict[str, Any] = {
 P5_PRETRAINED: dict[str, Any] = {
     "item_start": "random",
     "learning_rate": 1e-3,
-    "embedding_rate": 1.0,
     "epochs": 10,
     "dropout": 0.1,
 }
