@@ -77,7 +77,8 @@ class Options:
     )
     backbone: str | None = _option(
         None,
-        f"T5 backbone: a name on the Hugging Face hub (t5-small, google/flan-t5-base, …) or a folder, frozen as it is; "
+        f"T5 backbone: a name on the Hugging Face hub (t5-small, google/flan-t5-base, …), a folder or a checkpoint of "
+        f"P5 or VIP5 (FILE.pth), frozen as it is; "
         f"with p5: before it, trained on the text-only prompts of the dataset first; built in, and always trained "
         f"first: {', '.join(BUILT_IN)}; default: that of the preset, or {TINY}",
         metavar="NAME",
