@@ -11,16 +11,15 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import eigsh
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from vip5core.data.co_occurrence import count_co_occurrences
+from vip5core.data.co_occurrence import count_co_occurrences, largest_eigenvectors
 
 #: Clusters at each level, and the size below which a cluster is not split: a decimal digit each.
 BRANCHES = 10
 LEAF = 10
-#: Up to this many items all eigenvectors are computed, which is fast then; beyond, only the largest ones.
+#: Up to this many items it is fast to compute all eigenvectors, of which few are needed.
 _DENSE = 400
 
 
@@ -73,15 +72,7 @@ def _spectral(affinity: csr_array, seed: int) -> np.ndarray:
     clusters = min(BRANCHES, affinity.shape[0] - 1)
     scale = diags_array(1 / np.sqrt(affinity.sum(axis=0)))
     normalised = scale @ affinity @ scale
-    if affinity.shape[0] <= _DENSE:
-        _, vectors = np.linalg.eigh(normalised.toarray())
-        vectors = vectors[:, -clusters:]
-    else:
-        # Many items that all occur together give equal eigenvalues, for which the solver would restart from random
-        # numbers that cannot be seeded; a little seeded noise makes the eigenvalues differ.
-        rng = np.random.default_rng(seed)
-        noise = diags_array(1e-9 * rng.standard_normal(affinity.shape[0]))
-        _, vectors = eigsh(normalised + noise, k=clusters, which="LA", v0=rng.random(affinity.shape[0]))
+    _, vectors = largest_eigenvectors(normalised, clusters, seed, _DENSE)
     rows = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     rows *= np.sign(rows.sum(axis=0) + 1e-9)  # the sign of an eigenvector is arbitrary, its last digits are noise
     labels: np.ndarray = KMeans(clusters, n_init=4, random_state=seed).fit_predict(rows.round(6))

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import csr_array, diags_array
-from scipy.sparse.linalg import eigsh
 from threadpoolctl import threadpool_limits
 
-from vip5core.data.co_occurrence import count_co_occurrences
+from vip5core.data.co_occurrence import count_co_occurrences, largest_eigenvectors
 from vip5core.data.dataset import Dataset
 from vip5core.vocabulary import FADING
 
-#: Up to this many items all eigenvectors are computed, which is fast then; beyond, only the largest ones.
+#: Up to this many items it is fast to compute all eigenvectors, of which many are needed.
 _DENSE = 2_000
 
 
@@ -41,7 +40,12 @@ def item_vectors(dataset: Dataset, width: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng([seed, dataset.n_items])
     scale = diags_array(1 / np.sqrt(np.maximum(dataset.training_popularity[1:], 1)))
     with threadpool_limits(1):  # splitting sums over threads changes their last digits
-        values, vectors = _largest(csr_array(scale @ counts @ scale), min(width, dataset.n_items - 1), rng)
+        values, vectors = largest_eigenvectors(
+            csr_array(scale @ counts @ scale), min(width, dataset.n_items - 1), seed, _DENSE
+        )
+    # The largest first, and each with a positive sum: else its sign would be arbitrary.
+    values, vectors = values[::-1], vectors[:, ::-1]
+    vectors = vectors * np.where(vectors.sum(axis=0) < 0, -1.0, 1.0)
     found = np.zeros((dataset.n_items + 1, width))
     found[1:, : len(values)] = vectors * np.sqrt(np.maximum(values, 0))
     rotation, triangle = np.linalg.qr(rng.standard_normal((width, width)))
@@ -70,15 +74,3 @@ def user_vectors(dataset: Dataset, items: np.ndarray) -> np.ndarray:
     weights = csr_array((FADING**age, (users, training["item"].to_numpy())), shape=shape)
     means = (weights @ items) / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)[:, None]
     return means / np.sqrt(np.mean(means[1:] ** 2))
-
-
-def _largest(matrix: csr_array, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The largest eigenvalues of a symmetric matrix with their eigenvectors as columns, each with a positive sum."""
-    size = matrix.shape[0]
-    if size <= _DENSE:
-        values, vectors = np.linalg.eigh(matrix.toarray())
-    else:
-        values, vectors = eigsh(matrix, k=count, which="LA", v0=rng.random(size))
-    order = np.argsort(values)[::-1][:count]
-    vectors = vectors[:, order]
-    return values[order], vectors * np.where(vectors.sum(axis=0) < 0, -1.0, 1.0)  # else its sign would be arbitrary

@@ -110,8 +110,8 @@ class Pretraining:
 
 
 def _report(stage: P5Stage, metrics: Metrics, progress: Progress) -> None:
-    epoch = int(metrics["epoch"])
-    progress(epoch, stage.config.epochs, f"valid/loss {metrics['valid/loss']:.3f}" if epoch else "starting …")
+    epoch, chosen_by = int(metrics["epoch"]), stage.config.select_by
+    progress(epoch, stage.config.epochs, f"{chosen_by} {metrics[chosen_by]:.3f}" if epoch else "starting …")
 
 
 def backbone_folder(

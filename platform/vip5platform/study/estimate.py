@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from vip5core.backbones import P5_RECORD
 from vip5core.config import TrialConfig
@@ -33,15 +35,21 @@ _SIMILARITY_SETTINGS = (
 _ID_TOKENS, _BACKWARD = 3, 3
 
 
+_Loaded = TypeVar("_Loaded")
+
+
+def _load_readable(files: Iterable[Path], load: Callable[[Path], _Loaded]) -> list[_Loaded]:
+    """What `load` reads from the folders of these files, in order, without what an older version of the code wrote."""
+    found = []
+    for file in sorted(files):
+        with contextlib.suppress(UserError):
+            found.append(load(file.parent))
+    return found
+
+
 def load_earlier_results(home: Home) -> list[TrialResult]:
     """Every finished trial under `home` that this code can read."""
-    found = []
-    for file in sorted(home.trials.glob(f"*/{RESULT}")):
-        try:
-            found.append(TrialResult.load(file.parent))
-        except UserError:  # written by an older version of the code
-            continue
-    return found
+    return _load_readable(home.trials.glob(f"*/{RESULT}"), TrialResult.load)
 
 
 def estimate_seconds(config: TrialConfig, dataset: str, earlier: Iterable[TrialResult]) -> float | None:
@@ -71,13 +79,7 @@ _SIMILARITY_OF_STAGES = ("max_history", "batch_size", "samples_per_user", "preci
 
 def load_earlier_stages(home: Home) -> list[P5Record]:
     """Every finished P5 stage under `home` that this code can read."""
-    found = []
-    for file in sorted(home.backbones.glob(f"*/{P5_RECORD}")):
-        try:
-            found.append(P5Record.load(file.parent))
-        except UserError:  # written by an older version of the code
-            continue
-    return found
+    return _load_readable(home.backbones.glob(f"*/{P5_RECORD}"), P5Record.load)
 
 
 def estimate_stage_seconds(stage: P5Stage, prompts: int, earlier: Iterable[P5Record]) -> float | None:

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse.linalg
 from numpy.testing import assert_allclose, assert_array_equal
 
-from vip5core.data import vectors
+from vip5core.data import co_occurrence, vectors
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
 from vip5core.data.vectors import item_vectors, user_vectors
@@ -63,10 +63,10 @@ def test_a_large_catalogue_takes_only_the_largest_eigenvalues(shop: Dataset, mon
     exact = item_vectors(shop, 8, seed=0)
     calls = []
     solve = scipy.sparse.linalg.eigsh
-    monkeypatch.setattr(vectors, "eigsh", lambda *given, **named: calls.append(given) or solve(*given, **named))
+    monkeypatch.setattr(co_occurrence, "eigsh", lambda *given, **named: calls.append(given) or solve(*given, **named))
     monkeypatch.setattr(vectors, "_DENSE", 10)
     large = item_vectors(shop, 8, seed=0)
-    assert_allclose(large @ large.T, exact @ exact.T, atol=1e-8)
+    assert_allclose(large @ large.T, exact @ exact.T, atol=1e-6)
     assert len(calls) == 1
 
 

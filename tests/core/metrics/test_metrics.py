@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.golden import GOLDEN
 
 from vip5core.evaluation.rank import parse_item_list
-from vip5core.metrics import metric, pareto_front, ranking, text
+from vip5core.metrics import metric, pareto_front, ranking, score, text
 from vip5core.parity import metrics as official
 
 CASES = json.loads((GOLDEN / "metrics.json").read_text("utf-8"))
@@ -125,3 +125,10 @@ def test_the_pareto_front_has_the_points_that_none_dominates(values: list[tuple[
         if not any(a2 >= a and c2 <= c and (a2, c2) != (a, c) for a2, c2 in values)
     ]
     assert pareto_front(points, {name: metric(name) for name in (accuracy, cost)}) == expected
+
+
+def test_the_score_is_the_mean_of_the_tasks_that_there_are_as_shares() -> None:
+    values = {"valid/sequential/ndcg_at_10": 0.1, "valid/explanation/sentence_bleu_4": 50.0, "valid/loss": 7.0}
+    assert score(values, "valid") == pytest.approx(0.3)
+    assert score({"valid/direct/ndcg_at_10": 0.4, "valid/direct/hit_rate_at_10": 0.9}, "valid") == 0.4
+    assert metric("valid/score").better(0.5, 0.4)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 
 from vip5core.data.dataset import Dataset
+from vip5core.data.sources import prepare
 from vip5core.data.vectors import item_vectors, user_vectors
+from vip5core.home import Home
 from vip5core.model import Backbone
 from vip5core.prompts.tokenizer import encode
 from vip5core.trial.fresh_backbone import fresh_backbone
 from vip5core.trial.p5_spec import p5_config
+from vip5core.trial.p5_stage import make_p5_backbone
 
 
 def rows_of(backbone: Backbone, texts: list[str]) -> np.ndarray:
@@ -40,3 +46,17 @@ def test_a_random_start_differs_in_these_rows_alone(shop: Dataset, seed: int) ->
         assert name == "shared.weight" or bool((first == second).all())
     numbers = [str(item) for item in range(1, shop.n_items + 1)]
     assert float(rows_of(other, numbers).std()) == pytest.approx(0.3, rel=0.1)
+
+
+@pytest.mark.slow
+def test_a_p5_stage_ranks_twice_as_well_as_popularity(tmp_path: Path) -> None:
+    dataset = Dataset.load(prepare("minimart", None, Home(tmp_path)))
+    config = p5_config(tasks=("sequential",), epochs=2)
+    found: list[dict[str, float]] = []
+    make_p5_backbone(dataset, config, tmp_path / "t5", found.append, torch.device("cpu"))
+    popular, items, gains = dataset.training_popularity, np.arange(1, dataset.n_items + 1), []
+    for user in range(1, dataset.n_users + 1):
+        offered = np.setdiff1d(items, dataset.before(user, "valid"))
+        rank = 1 + int((popular[offered] > popular[dataset.target(user, "valid")]).sum())
+        gains.append(1 / np.log2(rank + 1) if rank <= 10 else 0.0)
+    assert found[-1]["valid/sequential/ndcg_at_10"] > 2 * np.mean(gains) > 0.08

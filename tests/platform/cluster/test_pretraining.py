@@ -69,7 +69,7 @@ def test_stages_run_side_by_side_and_one_that_fails_leaves_the_others(
     assert told.index((started[1], 0, "starting …")) < [(folder, done) for folder, done, _ in told].index((ended[0], 2))
     for good in (tiny, mini):
         assert [done for folder, done, _ in told if folder == good.folder] == [0, 0, 1, 2]
-        assert [news for folder, _, news in told if folder == good.folder][-1].startswith("valid/loss")
+        assert [news for folder, _, news in told if folder == good.folder][-1].startswith("valid/score")
 
     # The same bytes in this process, whatever its threads.
     threads = torch.get_num_threads()
