@@ -125,7 +125,7 @@ def test_images_that_are_missing_or_unreadable_do_not_stop_a_preparation(source:
             open_image(dataset.folder / film.image)
         except UnreadableImage as error:
             reasons[film.raw_id] = str(error).split(":")[0]
-    assert reasons == {"4": "damaged", "5": "empty file", "6": "not an image"}
+    assert reasons == {"4": "damaged JPEG", "5": "empty file", "6": "not an image"}
 
 
 def test_a_source_without_images_and_summaries_still_has_its_histories(source: Path) -> None:

@@ -1,0 +1,105 @@
+"""The picture files that a user's tables name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vip5core.data.raw import DropLedger
+from vip5core.data.readers.image_files import NoSuchFile, PictureFolder, add_several, path_inside
+from vip5core.data.readers.tables.mapping import MAPPING, read_mapping
+from vip5core.errors import UserError
+from vip5core.picture_formats import format_of, has_picture_ending
+
+_FIRST_BYTES = 128
+
+
+def picture_root(source: Path) -> Path | None:
+    """The folder of pictures that `columns.yaml` names; None if it names none.
+
+    Raises:
+        UserError: if there is no such folder, or the mapping is invalid.
+    """
+    given = read_mapping(source / MAPPING).images.root
+    if given is None:
+        return None
+    try:
+        root = (source / Path(given).expanduser()).resolve()
+        if root.is_dir():
+            return root
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, an unknown user, a NUL in it
+        pass
+    raise UserError(
+        f"{MAPPING}: images.root={given!r}: not a folder: name that of the pictures, absolute or from {str(source)!r}"
+    )
+
+
+class NamedPictures:
+    """Finds pictures by the names that a table gives, inside one folder: the source's, or that of `images.root`.
+
+    A name is that of a file. If there is none, its ending may be in other letters (`1.jpg` finds `1.JPG`), or missing
+    (`1` finds `1.jpg` or `1.webp`: see `PictureFolder`). Files in a root must begin like pictures: a mapping from
+    somebody else must not lead to other files of this machine.
+
+    Args:
+        source: the source's folder.
+        root: the folder of `images.root`, if any.
+        ledger: takes what is unclear or unused.
+    """
+
+    def __init__(self, source: Path, root: Path | None, ledger: DropLedger) -> None:
+        self.has_root = root is not None
+        self._folder = source.resolve() if root is None else root
+        self._what = "the source's folder" if root is None else "the folder of images.root"
+        self._ledger = ledger
+        self._listed: dict[Path, PictureFolder] = {}
+        self._used: set[Path] = set()
+
+    def find(self, name: str) -> Path:
+        """The file of a picture, with links followed.
+
+        Raises:
+            ValueError: with a short reason, if the name is absolute or leads outside the folder, there is no such file,
+                or it is no picture.
+        """
+        try:
+            path = path_inside(self._folder, name, self._what)
+        except NoSuchFile:
+            path = path_inside(self._folder, self._similar(name), self._what)
+        if self.has_root and not _begins_like_a_picture(path):
+            raise ValueError("not an image")
+        self._used.add(path)
+        return path
+
+    def _similar(self, name: str) -> str:
+        """The name of a file that differs from `name` in its ending alone; `name` itself if there is none."""
+        last = Path(name)
+        try:
+            parent = (self._folder / name).parent.resolve()
+        except (OSError, RuntimeError, ValueError):
+            return name
+        if not parent.is_relative_to(self._folder):
+            return name
+        listed = self._list(parent)
+        found = listed.named(last.name) or (
+            listed.named(last.stem, last.suffix) if has_picture_ending(last.name) else []
+        )
+        add_several(found, self._ledger)
+        return str(last.with_name(found[0])) if found else name
+
+    def add_unused(self) -> None:
+        """Record in the ledger the picture files that no item has, in the root and beside those that were found."""
+        for folder in sorted({path.parent for path in self._used} | ({self._folder} if self.has_root else set())):
+            self._list(folder).add_unused(self._ledger, self._used)
+
+    def _list(self, folder: Path) -> PictureFolder:
+        if folder not in self._listed:
+            self._listed[folder] = PictureFolder(folder)
+        return self._listed[folder]
+
+
+def _begins_like_a_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return format_of(file.read(_FIRST_BYTES)) is not None
+    except OSError:
+        return True  # that it cannot be read is said where it is copied
