@@ -61,6 +61,10 @@ def decode_image(data: bytes) -> Image.Image:
     form = format_of(data)
     if form is None:
         raise UnreadableImage(why_unread(data))
+    if form.name not in Image.OPEN:
+        Image.init()
+        if form.name not in Image.OPEN:
+            raise UnreadableImage(f"{form.name} is not read by the Pillow installed here")
     with _decoding(form.name), Image.open(io.BytesIO(data), formats=[form.name]) as image:
         _check_sides(image)
         image.load()

@@ -8,7 +8,7 @@ from vip5core.data.raw import DropLedger
 from vip5core.data.readers.image_files import NoSuchFile, PictureFolder, add_several, path_inside
 from vip5core.data.readers.tables.mapping import MAPPING, read_mapping
 from vip5core.errors import UserError
-from vip5core.picture_formats import format_of, has_picture_ending
+from vip5core.picture_formats import format_of, has_picture_ending, why_unread
 
 _FIRST_BYTES = 128
 
@@ -65,9 +65,9 @@ class NamedPictures:
             path = path_inside(self._folder, name, self._what)
         except NoSuchFile:
             path = path_inside(self._folder, self._similar(name), self._what)
-        if self.has_root and not _begins_like_a_picture(path):
-            raise ValueError("not an image")
         self._used.add(path)
+        if self.has_root:
+            _check_first_bytes(path)
         return path
 
     def _similar(self, name: str) -> str:
@@ -97,9 +97,12 @@ class NamedPictures:
         return self._listed[folder]
 
 
-def _begins_like_a_picture(path: Path) -> bool:
+def _check_first_bytes(path: Path) -> None:
+    """Raises: ValueError with a short reason, if a file does not begin like a picture or cannot be read."""
     try:
         with path.open("rb") as file:
-            return format_of(file.read(_FIRST_BYTES)) is not None
-    except OSError:
-        return True  # that it cannot be read is said where it is copied
+            data = file.read(_FIRST_BYTES)
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from None
+    if format_of(data) is None:
+        raise ValueError(why_unread(data) if data else "empty file")

@@ -31,7 +31,7 @@ from vip5core.data.raw import (
     ReadRequest,
     describe_items_and_users,
 )
-from vip5core.data.readers.image_files import path_inside
+from vip5core.data.readers.image_files import NoSuchFile, path_inside
 from vip5core.data.readers.tables.details import NOT_A_NUMBER, read_explanations, read_items
 from vip5core.data.readers.tables.files import (
     SEPARATORS,
@@ -85,7 +85,7 @@ def read_tables(request: ReadRequest) -> RawData:
             known = read_items(items, columns, kept, pictures, ledger)
         if root is not None and "image" not in columns:
             for raw_id in kept["item"].unique():
-                known.setdefault(raw_id, {})["image"] = _find_by_id(pictures, raw_id)
+                known.setdefault(raw_id, {})["image"] = _find_by_id(pictures, raw_id, ledger)
         pictures.add_unused()
         described = Details(*describe_items_and_users(kept, known))
         if explanations is None:
@@ -96,10 +96,13 @@ def read_tables(request: ReadRequest) -> RawData:
     return RawData({"name": mapping.name, "reader": request.name, "order": order}, interactions, details, ledger)
 
 
-def _find_by_id(pictures: NamedPictures, raw_id: str) -> Path | None:
+def _find_by_id(pictures: NamedPictures, raw_id: str, ledger: DropLedger) -> Path | None:
     try:
         return pictures.find(raw_id)
-    except ValueError:  # the builder counts the items without an image
+    except NoSuchFile:  # the builder counts the items without an image
+        return None
+    except ValueError as error:
+        ledger.add("image", f"{error}", f"item {raw_id}")
         return None
 
 
