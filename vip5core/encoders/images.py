@@ -27,7 +27,11 @@ from vip5core.picture_formats import format_of, why_unread
 MIN_SIDE, MAX_SIDE = 4, 10_000
 #: Narrower ones are lines, and scaling their shorter side to that of an encoder would take gigabytes.
 MAX_RATIO = 100
+#: More scans of a JPEG are an attack (a progressive one has ten): a file of 1 MB can have thousands, of 0.1 s each.
+MAX_SCANS = 500
 
+#: The marker of a scan, which does not occur within one.
+_SCAN = b"\xff\xda"
 _TERMINAL = threading.Lock()
 
 
@@ -67,6 +71,8 @@ def decode_image(data: bytes) -> Image.Image:
             raise UnreadableImage(f"{form.name} is not read by the Pillow installed here")
     with _decoding(form.name), Image.open(io.BytesIO(data), formats=[form.name]) as image:
         _check_sides(image)
+        if form.name == "JPEG" and data.count(_SCAN) > MAX_SCANS:
+            raise UnreadableImage(f"more than {MAX_SCANS} scans")
         image.load()
         _check_sides(image)  # an icon may hold a picture of another size than its header says
         return _as_rgb(image, form.name)

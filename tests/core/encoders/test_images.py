@@ -150,6 +150,14 @@ def test_an_icon_that_holds_a_larger_picture_than_it_says_is_refused() -> None:
     assert reason(icon) == "12000 x 200 px: sides must be 4 to 10000 px"
 
 
+def test_a_jpeg_of_thousands_of_scans_is_refused_and_one_of_many_is_not() -> None:
+    """Each scan costs a pass over the whole image."""
+    data = save(picture("RGB"), "JPEG", progressive=True)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    assert decode_image(data[:-2] + 400 * scan + data[-2:]).size == (64, 48)
+    assert reason(data[:-2] + 5000 * scan + data[-2:]) == "more than 500 scans"
+
+
 def test_nothing_is_written_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     """libtiff writes there itself, past Python, and only what it writes is discarded."""
     data = bytearray(save(picture("RGB"), "TIFF", compression="tiff_lzw"))
