@@ -110,14 +110,15 @@ def _silent_terminal() -> Iterator[None]:
     with _TERMINAL, contextlib.ExitStack() as stack:
         try:
             kept = os.dup(2)
-        except OSError:  # the process has none
+            stack.callback(os.close, kept)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            stack.callback(os.close, nowhere)
+        except OSError:  # the process has no standard error, or no descriptor to spare
             yield
             return
-        stack.callback(os.close, kept)
         if sys.stderr is not None:
             sys.stderr.flush()
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        os.dup2(nowhere, 2)
         stack.callback(os.dup2, kept, 2)
         yield
 

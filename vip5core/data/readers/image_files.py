@@ -82,24 +82,26 @@ def _rank(name: str) -> tuple[int, bool, str]:
     return ENDINGS.index(ending.lower()), ending != ending.lower(), name
 
 
-def path_inside(folder: Path, name: str, what: str = "the source's folder") -> Path:
-    """The file `name` in a folder, which must really be inside the folder.
+def path_inside(folder: Path, name: str, limit: Path | None = None, what: str = "the source's folder") -> Path:
+    """The file `name` in a folder, which must really be inside that folder or another.
 
     Links are followed first: a source from somebody else must not lead to other files of this machine.
 
     Args:
         folder: the folder.
         name: a path relative to it.
-        what: what the folder is called in errors.
+        limit: the folder that the file must be inside; None for `folder`.
+        what: what that folder is called in errors.
 
     Raises:
-        ValueError: with a short reason, if the path is absolute or outside the folder, or there is no such file.
+        NoSuchFile: if there is no such file.
+        ValueError: with a short reason, if the path is absolute or leads outside.
     """
     if Path(name).is_absolute():
         raise ValueError("absolute path")
     try:
         path = (folder / name).resolve()
-        inside = path.is_relative_to(folder.resolve())
+        inside = path.is_relative_to((limit or folder).resolve())
         found = inside and path.is_file()
     except (OSError, RuntimeError, ValueError):  # too long, a loop of links, a NUL in it
         raise NoSuchFile("no such file") from None

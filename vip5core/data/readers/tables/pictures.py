@@ -37,7 +37,8 @@ class NamedPictures:
     """Finds pictures by the names that a table gives, inside one folder: the source's, or that of `images.root`.
 
     A name is that of a file. If there is none, its ending may be in other letters (`1.jpg` finds `1.JPG`), or missing
-    (`1` finds `1.jpg` or `1.webp`: see `PictureFolder`). Files in a root must begin like pictures: a mapping from
+    (`1` finds `1.jpg` or `1.webp`: see `PictureFolder`). Names are relative to the folder; with a root, they may also
+    be relative to the source, where a link leads to the root. Files in a root must begin like pictures: a mapping from
     somebody else must not lead to other files of this machine.
 
     Args:
@@ -48,7 +49,8 @@ class NamedPictures:
 
     def __init__(self, source: Path, root: Path | None, ledger: DropLedger) -> None:
         self.has_root = root is not None
-        self._folder = source.resolve() if root is None else root
+        self._source = source.resolve()
+        self._folder = self._source if root is None else root
         self._what = "the source's folder" if root is None else "the folder of images.root"
         self._ledger = ledger
         self._listed: dict[Path, PictureFolder] = {}
@@ -58,23 +60,35 @@ class NamedPictures:
         """The file of a picture, with links followed.
 
         Raises:
-            ValueError: with a short reason, if the name is absolute or leads outside the folder, there is no such file,
-                or it is no picture.
+            NoSuchFile: if there is none.
+            ValueError: with a short reason, if the name is absolute or leads outside the folder, or the file is no
+                picture.
         """
         try:
-            path = path_inside(self._folder, name, self._what)
-        except NoSuchFile:
-            path = path_inside(self._folder, self._similar(name), self._what)
+            path = self._find_from(self._folder, name)
+        except ValueError as error:
+            if not self.has_root:
+                raise
+            try:
+                path = self._find_from(self._source, name)
+            except ValueError:
+                raise error from None
         self._used.add(path)
         if self.has_root:
             _check_first_bytes(path)
         return path
 
-    def _similar(self, name: str) -> str:
+    def _find_from(self, start: Path, name: str) -> Path:
+        try:
+            return path_inside(start, name, self._folder, self._what)
+        except NoSuchFile:
+            return path_inside(start, self._similar(start, name), self._folder, self._what)
+
+    def _similar(self, start: Path, name: str) -> str:
         """The name of a file that differs from `name` in its ending alone; `name` itself if there is none."""
         last = Path(name)
         try:
-            parent = (self._folder / name).parent.resolve()
+            parent = (start / name).parent.resolve()
         except (OSError, RuntimeError, ValueError):
             return name
         if not parent.is_relative_to(self._folder):

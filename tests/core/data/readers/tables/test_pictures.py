@@ -125,6 +125,20 @@ def test_a_root_may_be_relative_in_the_home_or_a_link(
     assert found(build(source)) == {"p0": "p0.jpg"}
 
 
+def test_names_from_the_source_may_lead_into_the_root_by_a_link(source: Path, tmp_path: Path) -> None:
+    add(tmp_path / "disk", "a.jpg", "sub/b.JPG", "c.webp")
+    add(source, "own.jpg")
+    (source / "photos").symlink_to(tmp_path / "disk")
+    use_root(source, "photos")
+    name_pictures(source, "photos/a.jpg", "photos/sub/b.jpg", "c", "own.jpg", "photos/none.jpg", "../own.jpg")
+    dataset = build(source)
+    assert found(dataset) == {"p0": "a.jpg", "p1": "sub/b.JPG", "p2": "c.webp"}
+    assert told(dataset, "image") == {
+        "no such file": ["items.csv line 5: own.jpg", "items.csv line 6: photos/none.jpg"],
+        "outside the folder of images.root": ["items.csv line 7: ../own.jpg"],
+    }
+
+
 def test_no_name_leads_out_of_the_root(source: Path, tmp_path: Path) -> None:
     add(tmp_path / "disk", "a.jpg", "b.jpg")
     add(tmp_path, "secret.jpg")
