@@ -251,6 +251,7 @@ def test_of_several_pictures_the_first_is_used(form: str) -> None:
     assert np.abs(np.asarray(image, dtype=int) - [255, 0, 0]).max() < 12
 
 
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency")  # by open_clip's own conversion
 @pytest.mark.slow  # imports open_clip
 def test_transparency_and_orientation_are_as_in_the_preprocessing_of_clip() -> None:
     """open_clip converts by `convert("RGB")`: what is transparent keeps its colour, and nothing is turned."""
