@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from support.ranking import ranked_items
 
 from benchmarks.decoding import evaluation, generation
+from benchmarks.planted_answers import declared
 from benchmarks.straightforward import straightforward_loss
 from benchmarks.subject import Subject
 from benchmarks.training_step import batches
@@ -52,3 +54,14 @@ def test_generate_finds_the_same_items(subject: Subject, task: str) -> None:
     for row, items in enumerate(ours):
         texts = evaluator.tokenizer.batch_decode(theirs[row], skip_special_tokens=True)
         assert items == [int(text) for text in texts]
+
+
+def test_what_is_declared_is_true_if_the_better_level_sees_better() -> None:
+    rows = [
+        ("text-only", "RN50", -1.0, True),
+        ("RN101", "ViT-L/14", 2.0, True),
+        ("RN50", "ViT-B/16", 3.0, False),
+        ("RN50", "popularity", 9.0, True),
+    ]
+    comparisons = pd.DataFrame(rows, columns=["first", "second", "difference", "distinguishable"])
+    assert declared(comparisons) == (["RN50 > text-only"], ["RN101 > ViT-L/14"])

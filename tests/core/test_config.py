@@ -47,6 +47,7 @@ OTHERS: dict[str, Any] = {
     "adapter_positions": ("self",),
     "adapter_sharing": "per_task",
     "adapter_start": "paper",
+    "image_start": "placeholder",
     "extra_embeddings": "trained",
     "lora_rank": 4,
     "dropout": 0.2,
@@ -108,7 +109,7 @@ def test_the_identity_changes_with_the_inputs() -> None:
 
 def test_image_settings_do_not_matter_without_images() -> None:
     text_only = TrialConfig(image_tokens=0).fingerprint("d", "b", None)
-    for field in ("encoder", "mapping_norm", "feature_scaling", "images", "probe"):
+    for field in ("encoder", "mapping_norm", "feature_scaling", "images", "image_start", "probe"):
         assert TrialConfig(image_tokens=0, **{field: OTHERS[field]}).fingerprint("d", "b", None) == text_only
 
 
@@ -261,6 +262,7 @@ def test_the_paper_preset_has_the_choices_of_the_paper_and_its_code() -> None:
         "images": "own",
         "feature_scaling": "raw",
         "mapping_norm": True,
+        "image_start": "random",
         "adapter_start": "paper",
         "extra_embeddings": "frozen",
         "decay_norms": True,

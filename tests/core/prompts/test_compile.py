@@ -73,9 +73,9 @@ def tokens_with(history: np.ndarray, sample: Sample, tables: PromptTables, how: 
             listed = history if piece.text == "history" else sample.candidates
             for position, item in enumerate(listed.tolist()):
                 tokens += text(tables.literals[words[sample.separator]], tables) if position else []
-                tokens += text(tables.segment("item", item), tables) + image(item, tables, how)
+                tokens += text(tables.segment("item", item), tables) + image(item, sample, tables, how)
         elif piece.is_field and piece.text == "image":
-            tokens += image(sample.item, tables, how)
+            tokens += image(sample.item, sample, tables, how)
         else:
             tokens += text(segment(piece, sample, tables), tables)
     return tokens + text(tables.sections["eos"], tables)
@@ -86,7 +86,9 @@ def text(number: int, tables: PromptTables) -> Tokens:
     return [(int(tables.tokens[i]), bool(tables.starts_word[i]), 0) for i in at]
 
 
-def image(item: int, tables: PromptTables, how: Layout) -> Tokens:
+def image(item: int, sample: Sample, tables: PromptTables, how: Layout) -> Tokens:
+    if sample.placeholders:
+        return [(tables.placeholder, True, -1)] * sample.placeholders
     return [(tables.placeholder, True, item)] * (how.image_tokens if how.has_image[item] else 0)
 
 
@@ -122,6 +124,8 @@ def test_every_template_compiles_as_if_its_prompts_came_one_by_one(
 ) -> None:
     rng = np.random.default_rng(seed)
     samples = [random_sample(TEMPLATES[template_id], shop, rng, longest) for _ in range(4)]
+    for sample in samples[:2]:
+        sample.placeholders = int(rng.integers(3))
     how = layout(shop, image_tokens, max_target_tokens=int(rng.integers(2, 40)))
     assert_same(compile_samples(samples, tables, how), one_by_one(samples, tables, how))
 
@@ -137,6 +141,8 @@ def test_mixed_prompts_of_which_some_are_too_long_compile_as_if_they_came_one_by
 ) -> None:
     rng = np.random.default_rng(seed)
     samples = [random_sample(TEMPLATES[name], shop, rng, longest=24) for name in names]
+    for sample in samples:
+        sample.placeholders = int(rng.integers(2))
     how = layout(shop, 2, max_source_tokens=limit, max_target_tokens=8)
     try:
         expected = one_by_one(samples, tables, how)

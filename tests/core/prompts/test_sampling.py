@@ -250,3 +250,12 @@ def test_each_explanation_gives_so_many_prompts(shop: Dataset) -> None:
         options = SamplingOptions(tasks=("explanation",), samples_per_explanation=number)
         assert set(Counter(s.explanation_row for s in epoch(shop, options)).values()) == {number}
         assert len(epoch(shop, options)) == number * told
+
+
+def test_half_of_the_prompts_have_placeholders_of_every_number_up_to_the_most(shop: Dataset) -> None:
+    options = SamplingOptions(samples_per_user=(10, 2, 2, 10), train_candidates=10)
+    plain, spaced = (TrainingSampler(shop, TEMPLATES, options, 0, most).draw(1) for most in (0, 3))
+    assert {sample.placeholders for sample in plain} == {0}
+    counts = np.bincount([sample.placeholders for sample in spaced], minlength=4) / len(spaced)
+    assert counts == pytest.approx([1 / 2, 1 / 6, 1 / 6, 1 / 6], abs=0.05)
+    assert [(s.user, s.item) for s in plain] == [(s.user, s.item) for s in spaced]  # nothing else is drawn otherwise

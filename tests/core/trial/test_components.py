@@ -82,3 +82,26 @@ def test_bfloat16_casts_the_frozen_maps_once_and_learns_as_float32_does(shop: Da
         )
         assert all(p.grad is not None for p in model.mapping.parameters())
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_image_tokens_can_start_at_the_placeholder_to_which_the_image_adds(shop: Dataset, norm: bool) -> None:
+    inputs = small_components(shop)
+    config = small_config(image_start="placeholder", mapping_norm=norm, image_tokens=3)
+    model = inputs.model(config)
+    placeholder = model.backbone.get_input_embeddings().weight[inputs.tables.placeholder]
+    with torch.no_grad():
+        tokens = model.mapping(model.features[1:3])
+        model.mapping.outer.weight.zero_()
+        without = model.mapping(model.features[1:3])
+    torch.testing.assert_close(without, placeholder.expand(2, 3, -1))
+    assert not torch.allclose(tokens[0], tokens[1])
+
+
+def test_a_p5_stage_trains_the_placeholder_and_a_trial_without_images_never_meets_it(shop: Dataset) -> None:
+    inputs = small_components(shop)
+    config = small_config(image_tokens=0)
+    for most, there in ((0, False), (2, True)):
+        data = inputs.training_data(config, placeholders=most)
+        compiled = compile_samples(data.sampler.draw(0)[:50], data.tables, data.layout)
+        assert (data.tables.placeholder in compiled.tokens) == there
