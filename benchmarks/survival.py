@@ -32,7 +32,7 @@ from vip5core.trial.result import RESULT, TrialResult
 _STUDY = """
 import sys
 from vip5platform import Study, factor, main
-main(Study("survival", "Which?", (factor("image_tokens", 0, 1, 2),)), sys.argv[1:])
+main(Study("survival", "Which?", (factor("image_tokens", 0, 2),)), sys.argv[1:])
 """
 _SMALL = (
     *("--dataset", "minimart:40", "--p5-epochs", "1", "--baselines", "popularity", "--set"),
