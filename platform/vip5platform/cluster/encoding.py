@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from vip5core.data.feature_store import write_shard
-from vip5core.encoders import EncoderChoice, Preparation, UnreadableImage, decode_image, load_encoder
+from vip5core.encoders import EncoderChoice, Geometry, Preparation, UnreadableImage, decode_image, load_encoder
 from vip5core.errors import UserError
 from vip5core.fingerprint import sha256_bytes
 
 
-def decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+def decode(batch: dict[str, np.ndarray], geometry: Geometry) -> dict[str, np.ndarray]:
     """Decode a batch of image files into pixels.
 
     `reason` says why the bytes of an image cannot be decoded, which is stored for good; `problem` says that a file is
     missing or differs from the prepared dataset, which the user has to correct.
     """
-    prepare = Preparation(size)
-    pixels = np.zeros((len(batch["path"]), 3, size, size), dtype=np.uint8)
+    prepare = Preparation(geometry)
+    pixels = np.zeros((len(batch["path"]), 3, *geometry.crop), dtype=np.uint8)
     reasons, problems = [""] * len(pixels), [""] * len(pixels)
     for row, (path, digest) in enumerate(zip(batch["path"], batch["image_sha256"], strict=True)):
         try:

@@ -2,8 +2,9 @@
 
     images ─▶ decode (tasks: open, resize, crop; uint8) ─▶ encode (actors: every encoder that lacks it) ─▶ shards
 
-Each actor holds all encoders of the study, so that an image is decoded once for all of them. Batches are written to
-content-addressed shards as they are computed, so nothing is computed twice if the extraction is interrupted.
+Each actor holds all encoders of the study that want the same pixels, so that an image is decoded once for all of them.
+Batches are written to content-addressed shards as they are computed, so nothing is computed twice if the extraction is
+interrupted. Features of the user's own are read from their files instead.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import ray.data  # here, before Ray is silenced: the import sets the level of it
 
 from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import assemble, known_images
-from vip5core.encoders import EncoderChoice
+from vip5core.data.own_features import build_own_features
+from vip5core.encoders import EncoderChoice, Geometry, OwnFeatures
 from vip5core.errors import UserError
 from vip5core.home import Home
 from vip5core.progress import Progress, no_progress
@@ -57,32 +59,42 @@ def extract(
         The folder of each encoder's store.
 
     Raises:
-        UserError: For weights that cannot be loaded, images that changed after the dataset was prepared, or a folder
-            that cannot be written.
+        UserError: For weights or features that cannot be loaded, images that changed after the dataset was prepared, or
+            a folder that cannot be written.
     """
     stores = {choice: store_folder(dataset, choice, home) for choice in choices}
     missing = [choice for choice in choices if not stores[choice].is_dir()]
     if not missing:
         return stores
-    shards = {choice: home.shards(choice.fingerprint) for choice in missing}
+    writable_folder(home.features, "feature folder")
+    encoders = []
+    for choice in missing:
+        if isinstance(choice.source, OwnFeatures):
+            build_own_features(dataset, choice.source, _record(choice), stores[choice])
+        else:
+            encoders.append(choice)
+    shards = {choice: home.shards(choice.fingerprint) for choice in encoders}
     for folder in shards.values():
         writable_folder(folder, "feature folder")
-    by_size: dict[int, list[EncoderChoice]] = {}
-    for choice in missing:
-        by_size.setdefault(choice.image_size, []).append(choice)
+    alike: dict[Geometry, list[EncoderChoice]] = {}
+    for choice in encoders:
+        alike.setdefault(choice.model.preprocessing().geometry, []).append(choice)
     with quiet_ray():
-        for size, same in by_size.items():
-            _encode_missing(dataset, same, size, shards, resources, progress, gpus_per_actor)
-    for choice in missing:
-        record = {"name": choice.name, "weights": Path(choice.weights).name, "fingerprint": choice.fingerprint}
-        assemble(dataset, record, choice.spec.feature_width, shards[choice], stores[choice])
+        for geometry, same in alike.items():
+            _encode_missing(dataset, same, geometry, shards, resources, progress, gpus_per_actor)
+    for choice in encoders:
+        assemble(dataset, _record(choice), shards[choice], stores[choice])
     return stores
+
+
+def _record(choice: EncoderChoice) -> dict[str, str]:
+    return {"name": choice.name, "weights": Path(choice.weights).name, "fingerprint": choice.fingerprint}
 
 
 def _encode_missing(
     dataset: Dataset,
     choices: list[EncoderChoice],
-    size: int,
+    geometry: Geometry,
     shards: dict[EncoderChoice, Path],
     resources: ClusterResources,
     progress: Progress,
@@ -114,14 +126,14 @@ def _encode_missing(
     encoded = (
         ray.data.from_items(rows, override_num_blocks=blocks)
         .map_batches(
-            functools.partial(decode, size=size),
+            functools.partial(decode, geometry=geometry),
             batch_size=_BATCH,
             batch_format="numpy",
             num_cpus=1 if gpus else _DECODE_CPU,
         )
         .map_batches(
             EncodeActor,
-            fn_constructor_args=(choices, [shards[choice] for choice in choices], gpus > 0),
+            fn_constructor_args=([choice.anywhere() for choice in choices], [shards[choice] for choice in choices], gpus > 0),
             batch_size=_BATCH,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),

@@ -10,7 +10,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from vip5core.encoders import Preparation
+from vip5core.encoders import Geometry, Preparation
 
 
 def same_pixels(width: int, height: int, size: int) -> bool:
@@ -18,7 +18,7 @@ def same_pixels(width: int, height: int, size: int) -> bool:
     noise = np.random.default_rng([width, height]).integers(0, 256, (height, width, 3), dtype=np.uint8)
     image = Image.fromarray(noise)
     *steps, _, _ = image_transform_v2(PreprocessCfg(size=size), is_train=False).transforms  # without floats and scaling
-    pixels = Preparation(size)(image)
+    pixels = Preparation(Geometry("shortest", (size, size), (size, size)))(image)
     assert pixels.dtype == np.uint8
     assert pixels.shape == (3, size, size)
     for step in steps:
