@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def build_own_features(dataset: Dataset, own: OwnFeatures, encoder: dict[str, st
     width = rows.width if rows.width is not None else _usual_width(rows, row_of)
     if not row_of or width is None:
         raise UserError(
-            f"encoder {own.name!r}: none of its {len(rows.ids)} rows is a vector of an item of dataset {dataset.name!r}: "
+            f"encoder {own.name!r}: none of its {len(rows.ids)} rows is a vector of an item of {dataset.name!r}: "
             f"its ids are like {rows.ids[:2]}, those of the items like {list(item_of)[:2]}"
         )
     with atomic_folder(out) as folder:
@@ -116,7 +116,11 @@ def build_own_features(dataset: Dataset, own: OwnFeatures, encoder: dict[str, st
         counts.used, counts.unusable = dataset.n_items - len(reason_of), dict(unusable.most_common())
         if not counts.used:
             raise UserError(f"encoder {own.name!r}: no item has a feature: {counts.problems()}")
-        made_of = {"dataset": dataset.fingerprint, "encoder": encoder, "own_features": vars(counts)}
+        made_of: dict[str, object] = {
+            "dataset": dataset.fingerprint,
+            "encoder": encoder,
+            "own_features": asdict(counts),
+        }
         finish_store(folder, features, reason_of, made_of, out.name)
     return out
 
@@ -170,7 +174,7 @@ def _read_parquet(path: Path) -> _Rows:
     id_column = "raw_id" if "raw_id" in others else others[0] if len(others) == 1 else None
     if len(lists) != 1 or id_column is None:
         raise ValueError(
-            f"{path.name} must have one column of lists of numbers, and one of raw ids, called raw_id if there are more; "
+            f"{path.name} must have one column of lists of numbers, and one of raw ids (raw_id, if there are more); "
             f"it has {', '.join(schema.names)}"
         )
     table = pq.read_table(path, columns=[id_column, lists[0]])

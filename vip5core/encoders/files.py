@@ -54,6 +54,11 @@ def read_json(path: Path, encoder: str) -> dict[str, Any]:
     return content
 
 
+def unloadable(encoder: str, error: Exception, advice: str) -> UserError:
+    """The error for an encoder that its library cannot load."""
+    return UserError(f"encoder {encoder!r} cannot be loaded ({first_line(error)}): {advice}")
+
+
 def hub_file(repository: str, name: str, encoder: str, required: bool = True) -> Path | None:
     """A file of a repository of the Hugging Face hub, downloaded unless it is there.
 

@@ -12,10 +12,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from vip5core.encoders import libraries
-from vip5core.encoders.files import commit_of, digests, existing_folder, files_in, hub_file, read_json
+from vip5core.encoders.files import commit_of, digests, existing_folder, files_in, hub_file, read_json, unloadable
 from vip5core.encoders.preprocessing import Preprocessing
 from vip5core.encoders.source import Outline
-from vip5core.errors import UserError, first_line, unknown_of_many
+from vip5core.errors import UserError, unknown_of_many
 from vip5core.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class OpenClipFolder:
         folder = self._folder()
         if not (folder / _CONFIG).is_file() or not files_in(folder, _WEIGHTS):
             raise UserError(
-                f"encoder {self.name!r}: the folder must hold {_CONFIG}, with model_cfg and preprocess_cfg, and weights "
-                f"({', '.join(_WEIGHTS)})"
+                f"encoder {self.name!r}: the folder must hold {_CONFIG}, with model_cfg and preprocess_cfg, and "
+                f"weights ({', '.join(_WEIGHTS)})"
             )
         _model_config(read_json(folder / _CONFIG, self.name), self.name)
 
@@ -217,5 +217,5 @@ def _loaded(name: str, build: Any) -> Encoder:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"encoder {name!r} cannot be loaded ({first_line(error)}): check its weights") from None
+        raise unloadable(name, error, "check its weights") from None
     return encoder

@@ -63,8 +63,8 @@ class OwnFeatures:
         ids = [file for file in beside if file.is_file()]
         if not ids:
             raise UserError(
-                f"encoder {self.name!r}: the raw item ids of its rows are missing: put them beside it as {beside[0].name}, "
-                f"one a line, or as {beside[1].name}, a list"
+                f"encoder {self.name!r}: the raw item ids of its rows are missing: put them beside it, one a line as "
+                f"{beside[0].name}, or in a list as {beside[1].name}"
             )
         return [path, ids[0]]
 

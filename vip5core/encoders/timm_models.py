@@ -1,4 +1,4 @@
-"""Every model of timm, by its pooled features: a name of its own list, a file of weights, the hub, or a local folder."""
+"""Every model of timm, by its pooled features: of its own list, a file of weights, the hub, or a local folder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vip5core.encoders import libraries
-from vip5core.encoders.files import commit_of, digests, existing_folder, files_in, hub_file, read_json
+from vip5core.encoders.files import commit_of, digests, existing_folder, files_in, hub_file, read_json, unloadable
 from vip5core.encoders.preprocessing import Preprocessing
 from vip5core.encoders.source import Outline
-from vip5core.errors import UserError, first_line, unknown_of_many
+from vip5core.errors import UserError, unknown_of_many
 from vip5core.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class TimmModel:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"encoder {self.name!r} cannot be loaded ({first_line(error)}): check its weights") from None
+            raise unloadable(self.name, error, "check its weights") from None
         return Encoder(model, self._preprocessing_of(model))
 
     def _outlined(self) -> nn.Module:
@@ -124,7 +124,7 @@ class TimmModel:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"encoder {self.name!r} cannot be built ({first_line(error)}): check its settings") from None
+            raise unloadable(self.name, error, "check its settings") from None
 
     def _create(self, pretrained: bool) -> nn.Module:
         timm, name, changed = _timm(), self.model, {}

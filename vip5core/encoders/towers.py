@@ -48,7 +48,7 @@ class Encoder(nn.Module):
         return self.tower(scaled.to(next(self.tower.parameters()).dtype)).float()
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
-        """The same of arrays in memory: pixels [N, 3, height, width], uint8, to features [N, feature width], float32."""
+        """The same of arrays: pixels [N, 3, height, width], uint8, to features [N, feature width], float32."""
         return self(torch.from_numpy(pixels).to(self.mean.device)).cpu().numpy()
 
 
@@ -114,7 +114,7 @@ def count(tower: nn.Module) -> int:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence warnings of libraries that load a model, such as open_clip's of random weights, which twins should have."""
+    """Silence warnings of libraries that load a model, such as open_clip's of the random weights of twins."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

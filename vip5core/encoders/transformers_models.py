@@ -1,20 +1,19 @@
 """Every image model of transformers: a vision model, or the vision tower of a model like CLIP.
 
 What is taken of it is what its authors pool:
-- of models like CLIP (CLIP, SigLIP, …): what `get_image_features` gives, which is projected where there is a projection;
-- of others: `pooler_output`; where the model has none, or none with weights: the first token of its last layer (the
+- of models like CLIP (CLIP, SigLIP, …): what `get_image_features` gives, projected where there is a projection;
+- of others: `pooler_output`; where the model has none, or none with weights, the first token of its last layer (the
   class token), or the mean over places where that layer is a map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vip5core.encoders import libraries
-from vip5core.encoders.files import commit_of, digests, files_in, hub_file, read_json
-from vip5core.encoders.preprocessing import Geometry, Preprocessing, Size
+from vip5core.encoders.files import commit_of, digests, files_in, hub_file, read_json, unloadable
+from vip5core.encoders.preprocessing import Geometry, Preprocessing
 from vip5core.encoders.source import Outline
 from vip5core.errors import UserError, first_line
 from vip5core.fingerprint import fingerprint
@@ -92,8 +91,8 @@ class TransformersModel:
             processor = AutoImageProcessor.from_pretrained(where, revision=revision)
         except Exception as error:
             raise UserError(
-                f"encoder {self.name!r} has no image processor that can be read ({first_line(error)}): save that of the "
-                "model into its folder"
+                f"encoder {self.name!r} has no image processor that can be read ({first_line(error)}): save the "
+                "model's own into its folder"
             ) from None
         return Preprocessing(*_read_processor(processor, self.name))
 
@@ -122,11 +121,11 @@ class TransformersModel:
                 )
             missing = frozenset(found["missing_keys"])
         except Exception as error:
-            raise UserError(f"encoder {self.name!r} cannot be loaded ({first_line(error)}): check its weights") from None
+            raise unloadable(self.name, error, "check its weights") from None
         absent = sorted(key for key in missing if "pooler" not in key)
         if absent:
             raise UserError(
-                f"encoder {self.name!r}: {len(absent)} of its weights are missing ({absent[0]}, …): save the whole model"
+                f"encoder {self.name!r}: {len(absent)} of its weights are missing ({absent[0]}, …); save it whole"
             )
         return Encoder(_tower(model, missing), preprocessing)
 
@@ -166,20 +165,28 @@ def _read_processor(processor: Any, name: str) -> tuple[Geometry, Any, Any]:
         UserError: if its steps are not: resize, crop the centre, scale.
     """
     kind = type(processor).__name__
-    base = next((part for part in type(processor).__mro__ if part.__module__.endswith("image_processing_backends")), None)
-    steps = ("_preprocess", "resize", "center_crop", "rescale_and_normalize")
-    own_steps = [step for step in steps if getattr(type(processor), step, None) is not getattr(base, step, None)]
-    if own_steps and kind not in _KNOWN_STEPS:
-        raise UserError(f"encoder {name!r}: its image processor {kind} has steps of its own ({own_steps[0]}), which this "
-                        "platform does not know; take its features from a program of your own as features:PATH")
+    if kind not in _KNOWN_STEPS and _has_own_steps(type(processor)):
+        raise UserError(
+            f"encoder {name!r}: its image processor {kind} has steps of its own, which are not known here: choose "
+            "another model, or compute the features yourself and give them as features:PATH"
+        )
     if not (processor.do_resize and processor.do_rescale) or getattr(processor, "do_pad", False):
-        raise UserError(f"encoder {name!r}: its image processor must resize and rescale, and not pad; check its settings")
+        raise UserError(
+            f"encoder {name!r}: its image processor {kind} must resize and rescale, and not pad; check its settings"
+        )
     geometry = _convnext(processor) if kind == "ConvNextImageProcessor" else _geometry(processor, name)
     scale = 255.0 * processor.rescale_factor
     normalise = processor.do_normalize
     mean = _three(processor.image_mean if normalise else 0.0)
     std = _three(processor.image_std if normalise else 1.0)
     return geometry, tuple(part / scale for part in mean), tuple(part / scale for part in std)
+
+
+def _has_own_steps(kind: type) -> bool:
+    """Does a class of image processors do anything but what those of transformers have in common?"""
+    base = next((part for part in kind.__mro__ if part.__module__.endswith("image_processing_backends")), None)
+    steps = ("_preprocess", "resize", "center_crop", "rescale_and_normalize")
+    return base is None or any(getattr(kind, step, None) is not getattr(base, step, None) for step in steps)
 
 
 def _geometry(processor: Any, name: str) -> Geometry:

@@ -133,7 +133,11 @@ def _encode_missing(
         )
         .map_batches(
             EncodeActor,
-            fn_constructor_args=([choice.anywhere() for choice in choices], [shards[choice] for choice in choices], gpus > 0),
+            fn_constructor_args=(
+                [choice.anywhere() for choice in choices],
+                [shards[choice] for choice in choices],
+                gpus > 0,
+            ),
             batch_size=_BATCH,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),

@@ -75,11 +75,9 @@ class PreparedInputs:
 
     def spec(self, config: TrialConfig, home: Home) -> TrialSpec:
         """The specification of a trial with these inputs."""
-        stores = {
-            (config.encoder, config.encoder_weights): store_folder(self.dataset, choice, home)
-            for choice in encoders_of([config])
-        }
-        return StudyInputs(home, self.dataset.folder, self.backbone, stores).spec(config)
+        chosen = (config.encoder, config.encoder_weights)
+        stores = [(chosen, store_folder(self.dataset, choice, home)) for choice in encoders_of([config])]
+        return StudyInputs(home, self.dataset.folder, self.backbone, dict(stores)).spec(config)
 
     def lacks_images(self, config: TrialConfig) -> bool:
         """Does the config need images although the dataset has none?"""
