@@ -66,10 +66,10 @@ class TimmModel:
             raise UserError(f"encoder {self.name!r}: there is no file {self.file!r}; check the path")
         if self.model in _tagged_names():
             return
-        timm = _timm()
-        if timm.is_model(self.model) if self.file else timm.models.is_model_pretrained(self.model):
+        # An architecture without a tag: with weights in a file any will do, without it has to have some of its own.
+        timm, known = _timm(), timm_names()
+        if self.model in (timm.list_models() if self.file else timm.list_models(pretrained=True, include_tags=False)):
             return
-        known = timm.list_models() if self.file else timm_names()
         raise unknown_of_many("encoder", self.name, [f"timm:{name}" for name in known], "vip5 encoders WORD")
 
     def fingerprint(self) -> str:

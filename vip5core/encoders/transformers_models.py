@@ -102,7 +102,9 @@ class TransformersModel:
         from vip5core.encoders.towers import count, quiet
 
         with quiet(), torch.device("meta"):
-            tower = _tower(self._model_class().from_config(self._read_config()), frozenset())
+            kind = self._model_class()
+            build = kind.from_config if hasattr(kind, "from_config") else kind
+            tower = _tower(build(self._read_config()), frozenset())
         height, width = self.preprocessing().geometry.crop
         with torch.inference_mode():
             features = tower.eval()(torch.empty(1, 3, height, width, device="meta"))
