@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray.data  # here, before Ray is silenced: the import sets the level of its loggers
 
 from vip5core.data.dataset import Dataset
@@ -26,6 +27,7 @@ from vip5core.errors import UserError
 from vip5core.home import Home
 from vip5core.progress import Progress, no_progress
 from vip5core.storage import writable_folder
+from vip5platform.cluster.encoder_speed import write_speed
 from vip5platform.cluster.encoding import EncodeActor, decode
 from vip5platform.cluster.feature_stores import store_folder
 from vip5platform.cluster.ray_cluster import quiet_ray
@@ -81,7 +83,7 @@ def extract(
         alike.setdefault(choice.model.preprocessing().geometry, []).append(choice)
     with quiet_ray():
         for geometry, same in alike.items():
-            _encode_missing(dataset, same, geometry, shards, resources, progress, gpus_per_actor)
+            _encode_missing(dataset, same, geometry, home, resources, progress, gpus_per_actor)
     for choice in encoders:
         assemble(dataset, _record(choice), shards[choice], stores[choice])
     return stores
@@ -95,13 +97,14 @@ def _encode_missing(
     dataset: Dataset,
     choices: list[EncoderChoice],
     geometry: Geometry,
-    shards: dict[EncoderChoice, Path],
+    home: Home,
     resources: ClusterResources,
     progress: Progress,
     gpus_per_actor: float | None,
 ) -> None:
     """Encode all images of `dataset` that the shards of an encoder lack."""
-    known = [known_images(shards[choice]) for choice in choices]
+    shards = [home.shards(choice.fingerprint) for choice in choices]
+    known = [known_images(folder) for folder in shards]
     images = dataset.items.dropna(subset=["image_sha256"]).drop_duplicates("image_sha256")
     rows = []
     for image, digest in zip(images["image"], images["image_sha256"], strict=True):
@@ -133,21 +136,22 @@ def _encode_missing(
         )
         .map_batches(
             EncodeActor,
-            fn_constructor_args=(
-                [choice.anywhere() for choice in choices],
-                [shards[choice] for choice in choices],
-                gpus > 0,
-            ),
+            fn_constructor_args=([choice.anywhere() for choice in choices], shards, gpus > 0),
             batch_size=_BATCH,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),
             **encode_resources,
         )
     )
-    done = 0
+    done, counts, seconds = 0, np.zeros(len(choices), int), np.zeros(len(choices))
     for batch in encoded.iter_batches(batch_size=None, batch_format="numpy"):
         problems = [str(problem) for problem in batch["problem"] if problem]
         if problems:
             raise UserError(problems[0])
         done += len(batch["image_sha256"])
+        taken = np.asarray(batch["seconds"])
+        counts, seconds = counts + (taken > 0).sum(0), seconds + taken.sum(0)
         progress(done, len(rows))
+    for choice, count, total in zip(choices, counts.tolist(), seconds.tolist(), strict=True):
+        if count:
+            write_speed(choice, count, total, gpus > 0, home)
