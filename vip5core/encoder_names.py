@@ -37,7 +37,8 @@ def check_form(name: str) -> None:
     family = family_of(name)
     if family is None:
         if name not in ENCODERS:
-            raise unknown_name("encoder", name, [*ENCODERS, *(form for forms in FAMILIES.values() for form in forms)])
+            forms = [form for forms in FAMILIES.values() for form in forms]
+            raise UserError(f"{unknown_name('encoder', name, [*ENCODERS, *forms])}; `vip5 encoders {name}` searches")
     elif not name.partition(":")[2].strip():
         raise UserError(f"encoder {name!r}: something must follow the colon: {', '.join(FAMILIES[family])}")
 

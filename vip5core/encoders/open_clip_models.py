@@ -58,7 +58,9 @@ class OpenClipModel:
             names = [f"open_clip:{name}" for name in open_clip_names()]
             tags = registry.list_pretrained_tags_by_model(self.architecture)
             if config is not None and tags and not self.tag:
-                raise UserError(f"encoder {self.name!r}: name its weights too: {self.name}/{tags[0]}; tags: {tags}")
+                raise UserError(
+                    f"encoder {self.name!r}: name its weights too: {self.name}/{tags[0]}; tags: {', '.join(tags)}"
+                )
             raise unknown_of_many("encoder", self.name, names, "vip5 encoders WORD")
         if "timm_model_name" in config["vision_cfg"]:
             libraries.folder("timm")

@@ -68,7 +68,8 @@ class TimmModel:
             return
         # An architecture without a tag: with weights in a file any will do, without it has to have some of its own.
         timm, known = _timm(), timm_names()
-        if self.model in (timm.list_models() if self.file else timm.list_models(pretrained=True, include_tags=False)):
+        plain = timm.list_models() if self.file else timm.list_models(pretrained=True, include_tags=False)
+        if self.model in known or self.model in plain:
             return
         raise unknown_of_many("encoder", self.name, [f"timm:{name}" for name in known], "vip5 encoders WORD")
 

@@ -146,7 +146,7 @@ def test_pixels_are_those_of_transformers(kind: str, given_size: dict[str, Any],
         level = (1 / 255 / np.array(found.std)).max()
         theirs = np.asarray(default(image, return_tensors="pt")["pixel_values"])[0]
         # Its resizing by torchvision rounds between its two passes, which it makes in another order than PIL.
-        assert np.abs(ours - theirs).mean() < 0.3 * level
+        assert np.abs(ours - theirs).mean() < 0.5 * level
         if of_pil is not None:
             theirs = np.asarray(of_pil(image, return_tensors="np")["pixel_values"])[0]
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
