@@ -45,11 +45,16 @@ class Encoder(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Shape: pixels [N, 3, height, width], uint8, to features [N, feature width], float32."""
         scaled = (pixels.float() / 255.0 - self.mean) / self.std
-        return self.tower(scaled.to(next(self.tower.parameters()).dtype)).float()
+        return _pooled(self.tower(scaled.to(next(self.tower.parameters()).dtype))).float()
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """The same of arrays: pixels [N, 3, height, width], uint8, to features [N, feature width], float32."""
         return self(torch.from_numpy(pixels).to(self.mean.device)).cpu().numpy()
+
+
+def _pooled(found: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """The features of whole images; towers of CoCa give those of places, too."""
+    return found[0] if isinstance(found, tuple) else found
 
 
 def build_tiny(architecture: str, configs: Path, seed: int) -> Encoder:
@@ -110,7 +115,7 @@ def open_clip_outline(model: str | Mapping[str, Any], configs: Path | None = Non
 def outline(tower: nn.Module, image_size: tuple[int, int]) -> Outline:
     """The sizes of a tower without weights, on PyTorch's device `meta`, where nothing is computed but shapes."""
     with torch.inference_mode():
-        features = tower.eval()(torch.empty(1, 3, *image_size, device="meta"))
+        features = _pooled(tower.eval()(torch.empty(1, 3, *image_size, device="meta")))
     return Outline(int(features.shape[1]), image_size, sum(part.numel() for part in tower.parameters()))
 
 

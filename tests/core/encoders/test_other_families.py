@@ -96,6 +96,14 @@ def test_a_folder_of_open_clip_whose_tower_is_timms(tmp_path: Path) -> None:
     assert_same(features_of(f"open_clip:local-dir:{folder}"), loop_of_open_clip(f"local-dir:{folder}"))
 
 
+def test_a_tower_that_gives_features_of_places_too(tmp_path: Path) -> None:
+    folder = save_open_clip(tmp_path / "model", output_tokens=True)
+    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    with torch.inference_mode():
+        expected = torch.cat([model.eval().visual(transform(picture)[None])[0] for picture in pictures()])
+    assert_same(features_of(f"open_clip:local-dir:{folder}"), expected.numpy())
+
+
 @pytest.fixture
 def saved_tag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """A tag of open_clip's list whose weights are a local file, as after a download: OpenAI's, with quick GELU."""
