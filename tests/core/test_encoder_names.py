@@ -51,7 +51,7 @@ def test_a_path_holds_in_another_folder(tmp_path: Path, monkeypatch: pytest.Monk
         assert EncoderChoice(name).anywhere().name == f"{start}{tmp_path}/model"
     assert EncoderChoice("timm:x@RN50.pt").anywhere().name == f"timm:x@{tmp_path}/RN50.pt"
     assert EncoderChoice("RN50", "RN50.pt").anywhere() == EncoderChoice("RN50", f"{tmp_path}/RN50.pt")
-    for name in ("hf:org/name", "timm:resnet50.a1_in1k", "timm:hf-hub:a/b@c", "open_clip:ViT-B-32/openai", "RN50"):
+    for name in ("hf:org/name@c", "timm:resnet50.a1_in1k", "timm:hf-hub:a/b@c", "open_clip:ViT-B-32/openai", "RN50"):
         assert EncoderChoice(name).anywhere() == EncoderChoice(name)
 
 

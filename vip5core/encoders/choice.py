@@ -88,12 +88,18 @@ class EncoderChoice:
         return self.source
 
     def anywhere(self) -> EncoderChoice:
-        """The same encoder with its path made absolute, for a process with another working directory."""
+        """The same encoder for a process elsewhere: its path absolute, and its repository of a hub in one revision."""
         if family_of(self.name) is None:
             local = self.weights not in ("openai", "tiny", PROVIDED)
             return dataclasses.replace(self, weights=_absolute(self.weights)) if local else self
         start, path = _path_in(self.name)
-        return EncoderChoice(start + _absolute(path)) if path and Path(path).expanduser().exists() else self
+        if path and Path(path).expanduser().exists():
+            return EncoderChoice(start + _absolute(path))
+        source = self.source
+        if "@" in self.name or not isinstance(source, OpenClipRepository | TimmModel | TransformersModel):
+            return self
+        revision = source.revision()
+        return EncoderChoice(f"{self.name}@{revision}") if revision else self
 
 
 _FAMILIES: dict[str, Callable[[str], EncoderSource | OwnFeatures]] = {

@@ -165,6 +165,10 @@ class OpenClipRepository:
             hub_file(revision, pickled, self.name)
         return self._as_folder().build()
 
+    def revision(self) -> str:
+        """The commit of the repository."""
+        return commit_of(self._config())
+
     def _as_folder(self) -> OpenClipFolder:
         folder = OpenClipFolder(str(self._config().parent))
         folder.name = self.name

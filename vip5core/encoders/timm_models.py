@@ -125,7 +125,8 @@ class TimmModel:
     def _create(self, pretrained: bool) -> nn.Module:
         timm, name, changed = _timm(), self.model, {}
         if self.file:
-            changed = {"pretrained_cfg_overlay": {"file": str(Path(self.file).expanduser()), "custom_load": False}}
+            file = Path(self.file).expanduser()
+            changed = {"pretrained_cfg_overlay": {"file": str(file), "custom_load": file.suffix == ".npz"}}
         elif self.place == "local-dir":
             name = f"local-dir:{existing_folder(self.path, self.name)}"
         elif self.place == "hf-hub":
@@ -135,6 +136,10 @@ class TimmModel:
 
     def _preprocessing_of(self, model: nn.Module) -> Preprocessing:
         return Preprocessing.of_timm(_timm().data.resolve_model_data_config(model))
+
+    def revision(self) -> str | None:
+        """The commit of a repository of the hub; None of anything else."""
+        return commit_of(self._hub_config()) if self.place == "hf-hub" else None
 
     def _hub_config(self) -> Path:
         found = hub_file(self.path, _CONFIG, self.name)

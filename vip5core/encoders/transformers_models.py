@@ -77,6 +77,10 @@ class TransformersModel:
             return str(folder), None
         return self.reference.partition("@")[0], commit_of(self._config())
 
+    def revision(self) -> str | None:
+        """The commit of a repository of the hub; None of a folder."""
+        return self._located()[1]
+
     def preprocessing(self) -> Preprocessing:
         """What its image processor does.
 
