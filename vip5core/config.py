@@ -79,6 +79,10 @@ class ModelOptions(TaskOptions):
     adapter_positions: tuple[AdapterPosition, ...] = ADAPTER_POSITIONS
     """The sub-layers that have adapters."""
 
+    image_start: Literal["random", "placeholder"] = "random"
+    """How image tokens start: at random, as in the official code, or at the embedding of the placeholder that has stood
+    in their places in the P5 stage, which disturbs the backbone less."""
+
     adapter_sharing: Literal["shared", "per_task"] = "shared"
     """One adapter for all tasks, or one for each."""
 
@@ -308,13 +312,17 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
         if family_of(self.encoder) is not None:
             settings["encoder"] = "by its features"
         if not self.uses_images:  # then settings of images make no difference
-            for key in ("encoder", "mapping_norm", "feature_scaling", "images", "probe"):
+            for key in ("encoder", "mapping_norm", "feature_scaling", "images", "image_start", "probe"):
                 settings.pop(key)
         return fingerprint(settings, dataset, backbone, features, code_version())
 
 
 class P5Config(TrialConfig):
     """The settings of a P5 stage, which makes the backbone of trials: those of a trial, and how items start."""
+
+    image_placeholders: int = Field(3, ge=0, le=8)
+    """Most placeholders in the place of an image. Half of the prompts have some, from one up to so many, so that the
+    backbone knows prompts whose items lie further apart before image tokens stand between them; 0 means none."""
 
     item_start: Literal["cooccurrence", "random"] = "cooccurrence"
     """How the embeddings of a built-in backbone's item and user numbers start: from which items the same users have in

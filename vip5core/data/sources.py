@@ -16,7 +16,7 @@ from vip5core.data.readers.minimart import read_minimart
 from vip5core.data.readers.movielens import read_movielens_1m, read_movielens_100k, read_movielens_latest
 from vip5core.data.readers.pinterest import read_pinterest
 from vip5core.data.readers.release import read_release
-from vip5core.data.readers.tables import read_tables
+from vip5core.data.readers.tables import picture_root, read_tables
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import PREPARATION_ROOTS, code_identity, fingerprint
 from vip5core.home import Home
@@ -31,12 +31,14 @@ class Source:
     Attributes:
         read: the function that reads the raw files into tables.
         files: the files that its folder holds, for the help; empty if it needs none.
+        elsewhere: the folder outside its own that it reads files of, too; None if there is none.
         has_parts: whether something may follow the name after a colon, such as a category or a size.
         defaults: the build options for this source, unless others are given.
     """
 
     read: Callable[[ReadRequest], RawData]
     files: str = ""
+    elsewhere: Callable[[Path], Path | None] = lambda folder: None
     has_parts: bool = False
     defaults: BuildOptions = field(default_factory=BuildOptions)
 
@@ -64,7 +66,11 @@ SOURCES: dict[str, Source] = {
     "movielens-1m": Source(read_movielens_1m, f"ml-1m/, {_MOVIES}"),
     "movielens-latest": Source(read_movielens_latest, f"ml-latest-small/, {_MOVIES}"),
     "pinterest": Source(read_pinterest, "pinterest-20.train.rating, .test.rating, .test.negative, images/{item}.jpg"),
-    "tables": Source(read_tables, "interactions, items and explanations as .csv, .tsv or .parquet, columns.yaml"),
+    "tables": Source(
+        read_tables,
+        "interactions, items and explanations as .csv, .tsv or .parquet, columns.yaml",
+        elsewhere=picture_root,
+    ),
 }
 
 
@@ -137,16 +143,25 @@ def dataset_folder(dataset: str, source: Path | None, home: Home, options: Build
     """The folder in which `prepare` puts this dataset."""
     if (Path(dataset) / MANIFEST).is_file():
         return Path(dataset)
-    key = fingerprint(dataset, _list_files(source, home.root), vars(options), code_identity(*PREPARATION_ROOTS))
-    return home.datasets / f"{dataset.partition(':')[0]}-{key}"
+    name = dataset.partition(":")[0]
+    files = _list_files(source, home.root)
+    if source is not None and name in SOURCES:
+        files += _list_files(SOURCES[name].elsewhere(source.expanduser().resolve()), home.root)
+    key = fingerprint(dataset, files, vars(options), code_identity(*PREPARATION_ROOTS))
+    return home.datasets / f"{name}-{key}"
 
 
 def _list_files(source: Path | None, home: Path) -> list[list[str | int]]:
-    """List the files of a source by name, size and time, without those of a home folder inside it."""
+    """List the files of a source by name, size and time, without those of a home folder inside it.
+
+    Folders that are linked, as pictures on another disk may be, are listed without those below them.
+    """
     if source is None:
         return []
     source, home = source.expanduser().resolve(), home.resolve()
-    files = sorted(path for path in source.rglob("*") if path.is_file())
+    paths = list(source.rglob("*"))
+    paths += [path for link in paths if link.is_symlink() and link.is_dir() for path in link.glob("*")]
+    files = sorted(path for path in paths if path.is_file())
     if home != source and home.is_relative_to(source):
         files = [path for path in files if not path.is_relative_to(home)]
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]

@@ -5,7 +5,9 @@ Weights are one of
   and computes something else.
 - a file, or a folder with one file per encoder (`RN50.pt`, `ViT-B-32.pt`, …, OpenAI's own file names).
 - `tiny`: an encoder of the same family, patch size and feature width with few, narrow layers, for images of 64 px,
-  with fixed random weights. Even random features of a convolution or a transformer distinguish colours and shapes.
+  with fixed random weights. Even random features of a convolution or a transformer distinguish colours and shapes, and
+  wider ones more of them: the tiny encoders see better in the order in which the table names them, as the real ones do,
+  so that a study of encoders on minimart has a known answer (`tests/core/encoders/test_planted_order.py`).
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ def build_vip5(
     features: Tensor | None = None,
     extra_embeddings: dict[str, Tensor] | None = None,
     adapters: Mapping[str, Tensor] | None = None,
+    placeholder: Tensor | None = None,
 ) -> VIP5:
     """A VIP5 model on `backbone`, which is changed in place.
 
@@ -45,6 +46,8 @@ def build_vip5(
             without them both start at N(0, 1).
         adapters: Adapters and mapping network that came with the backbone (`Backbone.adapters`), from which those of
             the model start if `options.adapter_start` says so.
+        placeholder: The embedding of the placeholder of image tokens, at which these start if `options.image_start`
+            says so. Shape: [D].
 
     Raises:
         UserError: for an impossible option, or if the options ask for adapters of another size than came with the
@@ -63,6 +66,9 @@ def build_vip5(
             image_tokens=options.image_tokens,
             norm=options.mapping_norm,
         )
+        if options.image_start == "placeholder":
+            assert placeholder is not None, "image tokens need a placeholder to start at"
+            mapping.start_at(placeholder)
     model = VIP5(backbone, mapping, features if options.image_tokens else None, active)
     model.load_state_dict(extra_embeddings, strict=False)
     if options.adapter_start == "backbone":

@@ -39,6 +39,13 @@ class MappingNetwork(nn.Module):
         self.outer = nn.Linear(hidden, out)
         self.norm: nn.Module = RMSNorm(out) if norm else nn.Identity()
 
+    @torch.no_grad()
+    def start_at(self, embedding: Tensor) -> None:
+        """Let every image token start as `embedding` and what the image adds to it. Shape: [D]."""
+        self.outer.bias.copy_(embedding.repeat(self.image_tokens))
+        if isinstance(self.norm, RMSNorm):
+            self.norm.weight.fill_(float(embedding.square().mean().sqrt()))
+
     def forward(self, features: Tensor) -> Tensor:
         """Shape: features [M, feature width] to image tokens [M, n, D]."""
         mapped = self.norm(self.outer(torch.tanh(self.inner(features))))  # [M, n * D]

@@ -80,7 +80,10 @@ class Assembler:
         self._values = _column_values(samples, tables)
         self._widths = np.ones_like(self._values)  # [C, B], the number of parts in a slot
         self._widths[_EMPTY] = 0
-        self._widths[_IMAGE] = layout.has_image[-self._values[_IMAGE]] if layout.image_tokens else 0
+        #: The number of placeholders in the place of an image, and that of tokens in its place. Shape: [B] each.
+        self.placeholders = np.fromiter(map(attrgetter("placeholders"), samples), np.int64, len(samples))
+        self._image_sizes = np.where(self.placeholders, self.placeholders, layout.image_tokens)
+        self._widths[_IMAGE] = self._has_place(-self._values[_IMAGE], slice(None))
 
     def sources(self) -> Parts:
         """The prompts, of which the oldest items of histories are cut until they fit.
@@ -110,8 +113,8 @@ class Assembler:
         read = np.repeat(reads, widths.reshape(-1))  # [P]
         for column, listed in lists.items():
             parts[read == column] = listed
-        sizes = np.where(parts < 0, self.layout.image_tokens, self.tables.sizes[np.maximum(parts, 0)])
         rows = np.repeat(np.arange(len(self.samples)), widths.sum(axis=1))
+        sizes = np.where(parts < 0, self._image_sizes[rows], self.tables.sizes[np.maximum(parts, 0)])
         return Parts(parts, sizes, rows, read == _HISTORY, _sums(sizes, rows, len(self.samples)))
 
     def _list_parts(self, column: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,9 +136,14 @@ class Assembler:
         triples[:, 1] = -items
         triples[:, 2] = np.repeat(separators, lengths)
         kept = np.ones_like(triples, dtype=bool)
-        kept[:, 1] = self.layout.has_image[items] if self.layout.image_tokens else False
+        kept[:, 1] = self._has_place(items, np.repeat(rows, lengths))
         kept[np.cumsum(lengths)[lengths > 0] - 1, 2] = False  # no separator behind the last item
         return triples[kept], _sums(kept.sum(axis=1), np.repeat(np.arange(len(lists)), lengths), len(lists))
+
+    def _has_place(self, items: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
+        """Whether tokens stand where the image of each item would in its prompt. Shape of all: [R]; rows of samples."""
+        pictured = self.layout.has_image[items] if self.layout.image_tokens else False
+        return pictured | (self.placeholders[rows] > 0)
 
 
 def _sums(values: np.ndarray, rows: np.ndarray, n_rows: int) -> np.ndarray:

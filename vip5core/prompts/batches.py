@@ -27,7 +27,7 @@ class Batch:
         input_ids: Token ids, with the placeholder's at image tokens. Shape: [B, L], int64.
         whole_word_ids: The number of the word that each token belongs to, from 1; 0 at `</s>` and padding.
             Shape: [B, L].
-        category_ids: 1 at image tokens, 0 at text. Shape: [B, L].
+        category_ids: 1 at image tokens and their placeholders, 0 at text. Shape: [B, L].
         attention_mask: 1 at tokens, 0 at padding. Shape: [B, L].
         image_items: The item of each image, in reading order. Shape: [M].
         image_positions: The positions of each image's tokens in the flattened [B * L]. Shape: [M, image tokens].
@@ -80,12 +80,12 @@ def pad_groups(
     words -= np.repeat(words[tokens.firsts] - starts[tokens.firsts], tokens.widths)  # counted anew in each row
     words *= tokens.filled
     words[tokens.firsts + lengths - 1] = 0  # </s> belongs to no word
-    images = np.flatnonzero(items).reshape(-1, max(layout.image_tokens, 1))  # [images, image tokens]
+    images = np.flatnonzero(items > 0).reshape(-1, max(layout.image_tokens, 1))  # [images, image tokens]
     in_group = np.searchsorted(images[:, 0], tokens.ends)  # how many images the groups have, up to each
     fields = {
         "input_ids": tokens.split(tokens.fill(compiled.tokens, tables.pad)),
         "whole_word_ids": tokens.split(words),
-        "category_ids": tokens.split(items > 0),
+        "category_ids": tokens.split(items != 0),
         "attention_mask": tokens.split(tokens.filled),
         "labels": targets.split(targets.fill(compiled.target_tokens, IGNORED)),
     }

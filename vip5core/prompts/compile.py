@@ -25,7 +25,7 @@ class CompiledSamples:
 
     tokens: np.ndarray  # [source tokens], int32
     starts: np.ndarray  # [source tokens], bool: whether a word starts here
-    items: np.ndarray  # [source tokens], int32: the item whose image a token belongs to, 0 at text
+    items: np.ndarray  # [source tokens], int32: the item whose image a token belongs to, 0 at text, -1 at placeholders
     lengths: np.ndarray  # [B]
     target_tokens: np.ndarray  # [target tokens], int32
     target_lengths: np.ndarray  # [B]
@@ -68,8 +68,9 @@ def _compile(samples: Sequence[Sample], tables: PromptTables, layout: Layout) ->
     assembler = Assembler(samples, tables, layout)
     sources, targets = assembler.sources(), assembler.targets()
     at = _positions(sources.parts, sources.sizes, tables)
-    items = np.repeat(np.maximum(-sources.parts, 0).astype(np.int32), sources.sizes)
-    at_image = items > 0
+    images = np.where(assembler.placeholders[sources.rows] > 0, -1, -sources.parts)  # of parts that are one
+    items = np.repeat(np.where(sources.parts < 0, images, 0).astype(np.int32), sources.sizes)
+    at_image = items != 0
     tokens, starts = tables.tokens[at], tables.starts_word[at]
     tokens[at_image] = tables.placeholder
     starts[at_image] = True  # every image token is a word of its own

@@ -22,6 +22,7 @@ class Sample:
         answer: The correct answer to a yes/no question.
         explanation_row: The row of the dataset's explanations, for explanation templates.
         separator: The number of the separator in lists; 0 in evaluation.
+        placeholders: The number of placeholders in the place of each item's image; 0 for images as the layout has them.
     """
 
     template: Template
@@ -32,6 +33,7 @@ class Sample:
     answer: bool = True
     explanation_row: int = -1
     separator: int = 0
+    placeholders: int = 0
 
 
 @dataclass(frozen=True)

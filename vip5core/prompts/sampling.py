@@ -16,6 +16,9 @@ from vip5core.vocabulary import FADING
 
 PER_USER_GROUPS = ("next_item", "next_check", "user_check", "choice")
 
+#: The share of prompts that have placeholders, if any have.
+_PLACEHOLDERS = 0.5
+
 Window = Callable[[np.random.Generator, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -63,11 +66,22 @@ WINDOWS: dict[str, Window] = {"any": any_window, "paper": paper_window}
 
 
 class TrainingSampler:
-    """Draws the training prompts of each epoch: the same ones for the same seed and epoch, on any machine."""
+    """Draws the training prompts of each epoch: the same ones for the same seed and epoch, on any machine.
 
-    def __init__(self, dataset: Dataset, templates: TemplateSet, options: SamplingOptions, seed: int) -> None:
+    Args:
+        dataset: The dataset, of which the training part is drawn from.
+        templates: The templates of prompts.
+        options: How many prompts of which kind an epoch has.
+        seed: The seed of all draws.
+        placeholders: The most placeholders in the place of an image, in half of the prompts; 0 for none.
+    """
+
+    def __init__(
+        self, dataset: Dataset, templates: TemplateSet, options: SamplingOptions, seed: int, placeholders: int = 0
+    ) -> None:
         self.options = options
         self.seed = seed
+        self.placeholders = placeholders
         self.templates = {
             group: templates.of_group(group, seen=True)
             for group in (*PER_USER_GROUPS, "explanation")
@@ -105,7 +119,12 @@ class TrainingSampler:
         """The samples of one epoch, in order."""
         rng = np.random.default_rng([self.seed, epoch])
         samples = [sample for group, of in self._subjects(rng) for sample in self._draw_group(rng, group, of)]
-        return [samples[row] for row in rng.permutation(len(samples)).tolist()]
+        samples = [samples[row] for row in rng.permutation(len(samples)).tolist()]
+        if self.placeholders:
+            counts = rng.integers(1, self.placeholders + 1, len(samples)) * (rng.random(len(samples)) < _PLACEHOLDERS)
+            for sample, count in zip(samples, counts.tolist(), strict=True):
+                sample.placeholders = count
+        return samples
 
     def _subjects(self, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
         """Whom or what an epoch asks about, by group: all of it, or as many as an epoch may have."""

@@ -52,13 +52,14 @@ class TrialComponents:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             came = self.backbone
-            model = build_vip5(came.model, config, features, came.extra_embeddings, came.adapters)
+            placeholder = came.model.get_input_embeddings().weight[self.tables.placeholder].detach()
+            model = build_vip5(came.model, config, features, came.extra_embeddings, came.adapters, placeholder)
         if config.precision == "bfloat16":
             cast_frozen(model)
         return model
 
-    def training_data(self, config: TrialConfig) -> TrainingData:
-        sampler = TrainingSampler(self.dataset, self.tables.templates, config, config.seed)
+    def training_data(self, config: TrialConfig, placeholders: int = 0) -> TrainingData:
+        sampler = TrainingSampler(self.dataset, self.tables.templates, config, config.seed, placeholders)
         return TrainingData(sampler, self.tables, self.layout(config))
 
     def evaluator(self, config: TrialConfig, group: WorkerGroup | None = None) -> Evaluator:

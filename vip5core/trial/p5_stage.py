@@ -74,7 +74,8 @@ def make_p5_backbone(
     inputs = TrialComponents(half, backbone, None)
     model = inputs.model(config).to(device)
     evaluator = inputs.evaluator(config, group)
-    fitted = fit(model, inputs.training_data(config), evaluator, config, report, group=group, checkpoint=checkpoint)
+    data = inputs.training_data(config, config.image_placeholders)
+    fitted = fit(model, data, evaluator, config, report, group=group, checkpoint=checkpoint)
     peaks = group.gather(fitted.peak_memory_mb)
     if group.rank:
         return out

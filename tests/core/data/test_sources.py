@@ -52,6 +52,22 @@ def test_a_changed_source_is_prepared_again(tmp_path: Path) -> None:
     assert (Dataset.load(first).n_items, Dataset.load(second).n_items) == (4, 5)
 
 
+def test_a_change_in_a_linked_folder_of_pictures_is_noticed(tmp_path: Path) -> None:
+    source, disk = tmp_path / "raw", tmp_path / "disk"
+    source.mkdir()
+    disk.mkdir()
+    (source / "posters").symlink_to(disk)
+    (source / "loop").symlink_to(source)
+    (source / "u.genre").write_text("Drama|0\n")
+    (source / "u.item").write_text("".join(f"{n}|Film {n}|||x|1\n" for n in range(1, 6)))
+    (source / "u.data").write_text("".join(f"1\t{n}\t5\t{n}\n" for n in range(1, 6)))
+    first = prepare("movielens-100k", source, Home(tmp_path))
+    assert prepare("movielens-100k", source, Home(tmp_path)) == first
+    (disk / "3.JPG").write_bytes(b"a poster")
+    second = prepare("movielens-100k", source, Home(tmp_path))
+    assert [Dataset.load(folder).items["image"].notna().sum() for folder in (first, second)] == [0, 1]
+
+
 @pytest.mark.parametrize("size", ["0", "-3", "x", "1.5", "²"])
 def test_an_invalid_number_of_users_is_rejected(size: str, tmp_path: Path) -> None:
     assert "positive number of users" in refusal(f"minimart:{size}", None, Home(tmp_path))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import re
 import socket
 import time
 from collections import defaultdict
@@ -24,6 +23,7 @@ from yarl import URL
 from vip5core import __version__
 from vip5core.data.images.addresses import host_of, is_public, parse_address
 from vip5core.data.images.options import DownloadOptions
+from vip5core.picture_formats import format_of, why_unread
 
 USER_AGENT = f"vip5-ablation/{__version__}"
 MAX_REDIRECTS = 5
@@ -32,16 +32,6 @@ LONGEST_WAIT_S = 120.0
 #: A host that fails this often in a row, over more than this time, is skipped until the next run: a dead host with
 #: 100,000 images would take days.
 HOST_FAILURES, HOST_PATIENCE_S = 8, 120.0
-
-#: The first bytes of an image, its content type, and its file extension.
-_SIGNATURES = [
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg", ".jpg"),
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png", ".png"),
-    (re.compile(rb"GIF8[79]a"), "image/gif", ".gif"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp", ".webp"),
-    # Texts may begin with "BM", too: the length of the second header must be one that exists.
-    (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), "image/bmp", ".bmp"),
-]
 
 
 class FetchError(Exception):
@@ -77,12 +67,14 @@ def identify_image(data: bytearray) -> FetchedImage:
     """Identify an image by its first bytes, whatever type the server claims.
 
     Raises:
-        PermanentError: if it is not a JPEG, PNG, GIF, WebP or BMP.
+        PermanentError: if it is of none of the formats in `vip5core.picture_formats`.
     """
-    for signature, content_type, ending in _SIGNATURES:
-        if signature.match(data):
-            return FetchedImage(data, content_type, ending)
-    raise PermanentError(f"not an image: begins with {bytes(data[:16])!r}" if data else "empty")
+    if not data:
+        raise PermanentError("empty")
+    form = format_of(data)
+    if form is None:
+        raise PermanentError(f"{why_unread(data)}: begins with {bytes(data[:16])!r}")
+    return FetchedImage(data, form.content_type, form.endings[0])
 
 
 @dataclass

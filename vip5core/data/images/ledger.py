@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Self
 
 from vip5core.errors import UserError
+from vip5core.picture_formats import FORMATS
 from vip5core.storage import exclusive_lock, remove_leftovers
 
 LEDGER = "ledger.jsonl"
 LOCK = ".lock"
 
-_FILE = re.compile(r"[0-9a-f]{32}\.(jpg|png|gif|webp|bmp)")
+_FILE = re.compile(rf"[0-9a-f]{{32}}({'|'.join(re.escape(form.endings[0]) for form in FORMATS)})")
 
 
 @dataclass(frozen=True)

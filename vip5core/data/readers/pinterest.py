@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from vip5core.data.raw import Details, DropLedger, Provided, RawData, ReadRequest, describe_items_and_users
-from vip5core.data.readers.image_files import find_image
+from vip5core.data.readers.image_files import PictureFolder
 from vip5core.data.readers.text_files.lines import BadLine, read_lines
 from vip5core.data.readers.text_files.numeric_rows import to_interactions
 from vip5core.errors import UserError
@@ -31,8 +31,8 @@ def read_pinterest(request: ReadRequest) -> RawData:
     The order of the files is the order of the pins, with the test pin last. An interaction's timestamp is its position
     among the user's pins: it gives their order, not their time.
 
-    Items have no titles, so the builder uses their numbers; an image is `images/{item}.jpg` (or .png, .webp), if it
-    exists. Without the file of negatives, these are drawn as for any source.
+    Items have no titles, so the builder uses their numbers; an image is `images/{item}.jpg` (or another ending, see
+    `PictureFolder`), if it exists. Without the file of negatives, these are drawn as for any source.
 
     Raises:
         UserError: if one of the two rating files is missing or has another format.
@@ -56,7 +56,9 @@ def read_pinterest(request: ReadRequest) -> RawData:
     negatives = _read_negatives(lists, held_out, ledger) if lists else {}
 
     def details(kept: pd.DataFrame) -> Details:
-        images = {item: {"image": find_image(source / "images", item)} for item in kept["item"].unique()}
+        pictures = PictureFolder(source / "images")
+        images = {item: {"image": pictures.find(item, ledger)} for item in kept["item"].unique()}
+        pictures.add_unused(ledger)
         return Details(*describe_items_and_users(kept, images))
 
     return RawData({"name": request.name}, interactions, details, ledger, Provided(negatives=negatives))

@@ -30,12 +30,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmarks.damaged_pictures import pictures
 from vip5core.data.images import fetch
 from vip5core.data.images.addresses import is_public, parse_address
 from vip5core.data.images.download import download
+from vip5core.data.images.fetch import identify_image
 from vip5core.data.images.ledger import LEDGER, LOCK, Ledger, Row
 from vip5core.data.images.options import DownloadOptions
+from vip5core.encoders import decode_image
 from vip5core.errors import UserError
+from vip5core.picture_formats import FORMATS, PictureFormat
 
 pytestmark = pytest.mark.slow
 
@@ -206,6 +210,9 @@ def finished_urls(folder: Path) -> set[str]:
         ("GIF", "application/octet-stream", "image/gif", ".gif"),
         ("WEBP", "text/html; charset=utf-8", "image/webp", ".webp"),
         ("BMP", "nonsense", "image/bmp", ".bmp"),
+        ("AVIF", "image/jpeg", "image/avif", ".avif"),
+        ("TIFF", "image/jpeg", "image/tiff", ".tif"),
+        ("JPEG2000", "image/jpeg", "image/jp2", ".jp2"),
     ],
 )
 def test_the_bytes_are_kept_and_tell_the_type(
@@ -234,6 +241,7 @@ def test_the_bytes_are_kept_and_tell_the_type(
         (b"RIFF....WAVEfmt ", "not an image"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not an image"),
         (b"\x89PN", "not an image"),
+        (b"\0\0\0\x18ftypheic", "HEIC is not read: convert it to JPEG or PNG: begins with"),
         (b"", "empty"),
     ],
 )
@@ -241,6 +249,22 @@ def test_what_only_claims_to_be_an_image_is_rejected(web: Web, tmp_path: Path, b
     row = one(web.add("/x.jpg", send(body)), tmp_path)
     assert row.reason.startswith(reason)
     assert (row.final, row.file, files(tmp_path)) == (True, None, set())
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_every_format_that_encoders_read_is_accepted_and_kept_by_the_ledger(
+    form: PictureFormat, tmp_path: Path
+) -> None:
+    data = pictures()[form.name][0]
+    assert decode_image(data).mode == "RGB"
+    found = identify_image(bytearray(data))
+    assert (found.content_type, found.ending) == (form.content_type, form.endings[0])
+    name = "0" * 32 + found.ending
+    (tmp_path / name).write_bytes(data)
+    with Ledger(tmp_path) as ledger:
+        ledger.add(Row("u", name, "0" * 64, len(data), found.content_type))
+    with Ledger(tmp_path) as ledger:
+        assert ledger.is_settled("u", retry_failed=False)
 
 
 def test_a_compressed_answer_is_rejected_since_the_original_bytes_are_wanted(web: Web, tmp_path: Path) -> None:
@@ -743,6 +767,7 @@ import sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs of a shell
 from vip5core.data.images.download import download
+from vip5core.data.images.fetch import identify_image
 from vip5core.data.images.options import DownloadOptions
 download(sys.argv[2:], Path(sys.argv[1]), DownloadOptions(concurrency=3, allow_private=True))
 """

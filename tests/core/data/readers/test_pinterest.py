@@ -107,8 +107,12 @@ def test_packed_files_and_windows_line_ends_are_the_same_data(source: Path) -> N
 def test_items_are_called_by_number_and_have_the_image_of_their_id(source: Path) -> None:
     (source / "images").mkdir()
     (source / "images" / "11.jpg").write_bytes(b"eleven")
-    (source / "images" / "14.png").write_bytes(b"fourteen")
-    items = build(source).items.set_index("raw_id")
+    (source / "images" / "14.PNG").write_bytes(b"fourteen")
+    (source / "images" / "99999.jpg").write_bytes(b"of nobody")
+    dataset = build(source)
+    items = dataset.items.set_index("raw_id")
+    unused = [drop.examples for drop in dataset.manifest.drops if drop.what == "image file"]
+    assert unused == [["99999.jpg"]]
     assert items["title"].tolist() == [f"item {number}" for number in items["item"]]
     with_image = items[items["image"].notna()]
     assert {raw_id: (source.parent / "out" / image).read_bytes() for raw_id, image in with_image["image"].items()} == {

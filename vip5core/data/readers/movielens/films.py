@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vip5core.data.raw import EXPLANATION_COLUMNS, ITEM_COLUMNS, Details, DropLedger
-from vip5core.data.readers.image_files import find_image
+from vip5core.data.readers.image_files import PictureFolder
 from vip5core.data.readers.text_files.csv_rows import CsvTable
 from vip5core.data.readers.text_files.lines import BadLine
 from vip5core.data.readers.text_files.numeric_rows import parse_number
@@ -54,13 +54,27 @@ def read_overviews(path: Path, ledger: DropLedger) -> dict[str, str]:
 
 
 def film_details(
-    kept: pd.DataFrame, films: Mapping[str, Film], posters: Path, overviews: Mapping[str, str], seed: int
+    kept: pd.DataFrame,
+    films: Mapping[str, Film],
+    posters: PictureFolder,
+    overviews: Mapping[str, str],
+    seed: int,
+    ledger: DropLedger,
 ) -> Details:
     """What a release knows about its films, and about the viewers of the interactions `kept`."""
+    watched = set(kept["item"])
     rows: list[tuple[object, ...]] = [
-        (movie, film.title, film.genres, overviews.get(movie, ""), find_image(posters, movie), [])
+        (
+            movie,
+            film.title,
+            film.genres,
+            overviews.get(movie, ""),
+            posters.find(movie, ledger) if movie in watched else None,
+            [],
+        )
         for movie, film in films.items()
     ]
+    posters.add_unused(ledger)
     items = pd.DataFrame(rows, columns=ITEM_COLUMNS)
     users = pd.DataFrame({"raw_id": sorted(kept["user"].unique(), key=int)})
     users["name"] = "viewer " + users["raw_id"]

@@ -3,11 +3,11 @@
 MovieLens has no written explanations, so the explanation task targets a movie's plot summary: one row per movie,
 split by movie, so that no summary of the test set is seen in training.
 
-Posters and summaries are found by the release's own movie ids: `posters/{movie id}.jpg` (or .png, .webp), and
-`overviews.csv` with the columns movie_id and overview. Both are optional: without them, items have no images, and the
-explanation task has no rows. Other files of a release are not read: `users.dat` describes the viewers, `links.csv`
-leads to pages that give images only with an API key, and `tags.csv` has what viewers wrote, also about held-out
-movies.
+Posters and summaries are found by the release's own movie ids: `posters/{movie id}.jpg` (or another ending, see
+`PictureFolder`), and `overviews.csv` with the columns movie_id and overview. Both are optional: without them, items
+have no images, and the explanation task has no rows. Other files of a release are not read: `users.dat` describes the
+viewers, `links.csv` leads to pages that give images only with an API key, and `tags.csv` has what viewers wrote, also
+about held-out movies.
 
 Source: Harper and Konstan, "The MovieLens Datasets", 2015.
 """
@@ -22,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from vip5core.data.raw import Details, DropLedger, RawData, ReadRequest
+from vip5core.data.readers.image_files import PictureFolder
 from vip5core.data.readers.movielens.films import Films, film_details, read_overviews
 from vip5core.data.readers.text_files.csv_rows import CsvTable
 from vip5core.data.readers.text_files.lines import BadLine, read_lines
@@ -142,6 +143,7 @@ def _make_raw_data(request: ReadRequest, ratings: pd.DataFrame, films: Films, le
     overviews = read_overviews(request.folder / "overviews.csv", ledger)
 
     def details(kept: pd.DataFrame) -> Details:
-        return film_details(kept, films, request.folder / "posters", overviews, request.seed)
+        posters = PictureFolder(request.folder / "posters")
+        return film_details(kept, films, posters, overviews, request.seed, ledger)
 
     return RawData({"name": request.name, "seed": str(request.seed)}, ratings, details, ledger)

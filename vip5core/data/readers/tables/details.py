@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from vip5core.data.raw import EXPLANATION_COLUMNS, DropLedger
-from vip5core.data.readers.image_files import path_inside
 from vip5core.data.readers.tables.files import Chunk, Table, add_places, as_numbers, as_text, require_ids
+from vip5core.data.readers.tables.pictures import NamedPictures
 from vip5core.errors import UserError
 from vip5core.vocabulary import SPLITS
 
@@ -23,7 +22,7 @@ NOT_A_NUMBER = "rating is not a number"
 
 
 def read_items(
-    table: Table, columns: dict[str, str], kept: pd.DataFrame, source: Path, ledger: DropLedger
+    table: Table, columns: dict[str, str], kept: pd.DataFrame, pictures: NamedPictures, ledger: DropLedger
 ) -> dict[str, dict[str, object]]:
     """Read what `table` knows about the items of `kept`, by raw id; of several rows for an item, the first is used.
 
@@ -31,7 +30,7 @@ def read_items(
         table: the table of items.
         columns: the name of the column for each role.
         kept: the interactions, with raw ids.
-        source: the folder that images must be in.
+        pictures: finds the images.
         ledger: takes the rows that are dropped.
 
     Raises:
@@ -50,7 +49,7 @@ def read_items(
         ids, chunk = ids[asked], chunk.filter(asked)
         again = ids.isin(known).to_numpy() | ids.duplicated().to_numpy()
         chunk = chunk.drop(again, ledger, "item", "duplicate item: the first row is used")
-        for raw_id, row in zip(ids[~again], _item_rows(chunk, columns, source, ledger), strict=True):
+        for raw_id, row in zip(ids[~again], _item_rows(chunk, columns, pictures, ledger), strict=True):
             known[raw_id] = row
     if not known:
         raise UserError(
@@ -65,7 +64,9 @@ def read_items(
     return known
 
 
-def _item_rows(chunk: Chunk, columns: dict[str, str], source: Path, ledger: DropLedger) -> Iterator[dict[str, object]]:
+def _item_rows(
+    chunk: Chunk, columns: dict[str, str], pictures: NamedPictures, ledger: DropLedger
+) -> Iterator[dict[str, object]]:
     texts = {
         role: as_text(chunk.columns[columns[role]], columns[role]).fillna("").tolist()
         for role in ("title", "image", "description")
@@ -81,7 +82,7 @@ def _item_rows(chunk: Chunk, columns: dict[str, str], source: Path, ledger: Drop
             row["image_urls"] = [image]
         elif image:
             try:
-                row["image"] = path_inside(source, image)
+                row["image"] = pictures.find(image)
             except ValueError as error:
                 ledger.add("image", f"{error}", f"{chunk.places} {number}: {image[:80]}")
         if categories is not None:

@@ -4,6 +4,7 @@
     interactions: {file: orders.csv, user: customer, item: sku, time: bought_at, rating: stars}
     items: {file: products.parquet, item: sku, title: name, image: photo, description: text, categories: tags}
     explanations: {file: reasons.tsv, user: customer, item: sku, explanation: reason, aspect: topic, split: part}
+    images: {root: /disk/photos}        # the folder of the pictures; without it, they lie in the source's folder
 
 The default of a key is its own name: the column of the user is `user`, the file of the items `items.csv` (or .tsv,
 .parquet, .csv.gz, .tsv.gz). Columns that are named must exist; of the others, only the required ones must.
@@ -84,7 +85,7 @@ class ItemColumns(TableColumns):
 
     item: str = "item"
     title: str = "title"
-    image: str = "image"  # a path inside the source's folder, or an address
+    image: str = "image"  # a path inside the folder of the pictures, or an address
     description: str = "description"
     categories: str = "categories"
 
@@ -104,6 +105,18 @@ class ExplanationColumns(TableColumns):
     split: str = "split"
 
 
+class ImageFiles(BaseModel):
+    """Where the pictures of the items lie.
+
+    Attributes:
+        root: their folder, absolute or relative to the source's, which may be outside it; None for the source's own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_min_length=1)
+
+    root: str | None = None
+
+
 class Mapping(BaseModel):
     """The whole of `columns.yaml`."""
 
@@ -113,6 +126,7 @@ class Mapping(BaseModel):
     interactions: InteractionColumns = InteractionColumns()
     items: ItemColumns = ItemColumns()
     explanations: ExplanationColumns = ExplanationColumns()
+    images: ImageFiles = ImageFiles()
 
 
 def read_mapping(path: Path) -> Mapping:

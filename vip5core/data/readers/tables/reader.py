@@ -6,7 +6,8 @@ recorded.
 
     interactions   user, item; optionally time (see `vip5core.data.readers.tables.times`) and rating
     items          item; optionally title, description, categories (a list, or text separated by | or ;), and image: a
-                   path inside the folder, or an http(s) address
+                   path inside the folder, or in that of `images.root`, or an http(s) address. With a root and without
+                   this column, pictures are named by the ids of the items
     explanations   user, item, explanation; optionally aspect, summary, rating, and split (train, valid or test; a row
                    without one is in the split of its interaction). Rows without an interaction are dropped
 
@@ -30,7 +31,7 @@ from vip5core.data.raw import (
     ReadRequest,
     describe_items_and_users,
 )
-from vip5core.data.readers.image_files import path_inside
+from vip5core.data.readers.image_files import NoSuchFile, path_inside
 from vip5core.data.readers.tables.details import NOT_A_NUMBER, read_explanations, read_items
 from vip5core.data.readers.tables.files import (
     SEPARATORS,
@@ -42,6 +43,7 @@ from vip5core.data.readers.tables.files import (
     require_ids,
 )
 from vip5core.data.readers.tables.mapping import MAPPING, InteractionColumns, TableColumns, read_mapping
+from vip5core.data.readers.tables.pictures import NamedPictures, picture_root
 from vip5core.data.readers.tables.times import UNREADABLE, may_be_day_or_month_first, read_times
 from vip5core.data.readers.text_files.csv_rows import need_columns
 from vip5core.errors import UserError
@@ -64,6 +66,7 @@ def read_tables(request: ReadRequest) -> RawData:
     source = request.folder
     mapping = read_mapping(source / MAPPING)
     ledger = DropLedger()
+    root = picture_root(source)
     table = _find_table(source, "interactions", mapping.interactions)
     if table is None:
         raise UserError(
@@ -75,16 +78,32 @@ def read_tables(request: ReadRequest) -> RawData:
     interactions, order = _read_interactions(table, mapping.interactions, ledger)
 
     def details(kept: pd.DataFrame) -> Details:
-        known = {}
+        known: dict[str, dict[str, object]] = {}
+        pictures = NamedPictures(source, root, ledger)
+        columns = {} if items is None else mapping.items.present(items.columns)
         if items is not None:
-            known = read_items(items, mapping.items.present(items.columns), kept, source, ledger)
+            known = read_items(items, columns, kept, pictures, ledger)
+        if root is not None and "image" not in columns:
+            for raw_id in kept["item"].unique():
+                known.setdefault(raw_id, {})["image"] = _find_by_id(pictures, raw_id, ledger)
+        pictures.add_unused()
         described = Details(*describe_items_and_users(kept, known))
         if explanations is None:
             return described
-        columns = mapping.explanations.present(explanations.columns)
-        return Details(described.items, described.users, read_explanations(explanations, columns, kept, ledger))
+        present = mapping.explanations.present(explanations.columns)
+        return Details(described.items, described.users, read_explanations(explanations, present, kept, ledger))
 
     return RawData({"name": mapping.name, "reader": request.name, "order": order}, interactions, details, ledger)
+
+
+def _find_by_id(pictures: NamedPictures, raw_id: str, ledger: DropLedger) -> Path | None:
+    try:
+        return pictures.find(raw_id)
+    except NoSuchFile:  # the builder counts the items without an image
+        return None
+    except ValueError as error:
+        ledger.add("image", f"{error}", f"item {raw_id}")
+        return None
 
 
 def _find_table(source: Path, kind: str, columns: TableColumns) -> Table | None:

@@ -125,7 +125,23 @@ def test_images_that_are_missing_or_unreadable_do_not_stop_a_preparation(source:
             open_image(dataset.folder / film.image)
         except UnreadableImage as error:
             reasons[film.raw_id] = str(error).split(":")[0]
-    assert reasons == {"4": "damaged", "5": "empty file", "6": "not an image"}
+    assert reasons == {"4": "damaged JPEG", "5": "empty file", "6": "not an image"}
+
+
+def test_posters_of_any_ending_are_found_and_those_of_no_film_are_counted(source: Path) -> None:
+    posters = source / "posters"
+    (posters / "3.jpg").rename(posters / "3.JPG")
+    (posters / "4.jpg").rename(posters / "4.jpeg")
+    Image.new("RGB", (40, 60)).save(posters / "5.webp")
+    Image.new("RGB", (40, 60)).save(posters / "999.webp")
+    dataset = build(source)
+    assert dataset.items["image"].notna().all()
+    assert dataset.items.set_index("raw_id").loc["5", "image"].endswith(".jpg")
+    told = {drop.reason: drop.examples for drop in dataset.manifest.drops if drop.what == "image file"}
+    assert told == {
+        "several of one name: one is taken": ["5.jpg, not 5.webp"],
+        "lies unused: no item that is kept has it": ["5.webp", "999.webp"],
+    }
 
 
 def test_a_source_without_images_and_summaries_still_has_its_histories(source: Path) -> None:
