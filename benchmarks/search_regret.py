@@ -116,7 +116,7 @@ def _inputs(home: Home) -> StudyInputs:
         shards = home.shards(_ENCODER.fingerprint)
         write_shard(shards, hashes, [np.asarray(feature) for feature in found], [None] * len(paths))
         record = {"name": _ENCODER.name, "weights": _ENCODER.weights, "fingerprint": _ENCODER.fingerprint}
-        assemble(dataset, record, _ENCODER.spec.feature_width, shards, features)
+        assemble(dataset, record, shards, features)
     return StudyInputs(home, dataset.folder, backbone, {(_ENCODER.name, _ENCODER.weights): features})
 
 

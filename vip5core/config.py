@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from vip5core.encoder_names import check_form, family_of
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.metrics import metric
@@ -17,7 +18,6 @@ from vip5core.templates import default_templates
 from vip5core.vocabulary import (
     ADAPTER_POSITIONS,
     CANDIDATES,
-    ENCODERS,
     MAX_FIELD_TOKENS,
     SHARED,
     TASKS,
@@ -44,11 +44,14 @@ class ImageOptions(BaseModel):
     model_config = TaskOptions.model_config
 
     encoder: str = "ViT-B/32"
-    """The visual encoder: RN50, RN101, ViT-B/32, ViT-B/16 or ViT-L/14."""
+    """The visual encoder: RN50, RN101, ViT-B/32, ViT-B/16 or ViT-L/14 of the paper; open_clip:ARCHITECTURE/TAG,
+    timm:NAME, hf:ORG/NAME or a local folder of these libraries; or features:PATH, features of your own
+    (`vip5 encoders` lists names)."""
 
     encoder_weights: str = "openai"
-    """Its weights: openai, a weights file or a folder of them, provided (features that came with the dataset), or tiny
-    (a small encoder of the same family with fixed random weights)."""
+    """The weights of the paper's encoders (the others name theirs themselves): openai, a weights file or a folder of
+    them, provided (features that came with the dataset), or tiny (a small encoder of the same family with fixed random
+    weights)."""
 
     feature_scaling: Literal["standard", "raw"] = "standard"
     """How features enter the mapping network: centred and scaled for each encoder, or raw, as in the official code."""
@@ -244,8 +247,7 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        if self.encoder not in ENCODERS:
-            raise unknown_name("encoder", self.encoder, ENCODERS)
+        check_form(self.encoder)
         if not self.tasks:
             raise UserError(f"tasks=(): name at least one of {', '.join(TASKS)}")
         templates = default_templates()
@@ -303,9 +305,12 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
     def fingerprint(self, dataset: str, backbone: str, features: str | None) -> str:
         """The trial's identity: config, dataset, backbone and features by content, and the code.
 
-        Of the backbone and the encoder's weights the content counts, not the name or path.
+        Of the backbone and the encoder's weights the content counts, not the name or path; of an encoder that is not of
+        the paper nothing else does.
         """
         settings = self.model_dump(mode="json", exclude={"backbone", "encoder_weights"})
+        if family_of(self.encoder) is not None:
+            settings["encoder"] = "by its features"
         if not self.uses_images:  # then settings of images make no difference
             for key in ("encoder", "mapping_norm", "feature_scaling", "images", "image_start", "probe"):
                 settings.pop(key)

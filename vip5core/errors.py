@@ -35,6 +35,14 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {given!r}: {hint}known: {', '.join(names)}")
 
 
+def unknown_of_many(kind: str, given: str, known: Iterable[str], listed_by: str) -> UserError:
+    """The same where there are too many to list them: with the three nearest, and the command that lists all."""
+    names = list(known)
+    near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return UserError(f"unknown {kind} {given!r}: {hint}{len(names)} are known, listed by `{listed_by}`")
+
+
 def first_line(error: BaseException, at_most: int = 300) -> str:
     """The first line of an error's message that is not empty, cut at `at_most` characters; its type if there is none.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vip5core.encoder_names import short_names
 from vip5core.errors import UserError, unknown_name
 from vip5core.metrics import answer_names
 
@@ -31,7 +32,13 @@ def factor(setting: str, *values: Any) -> Factor:
     >>> factor("reduction_factor", 2, 8).levels
     {'2': {'reduction_factor': 2}, '8': {'reduction_factor': 8}}
     """
-    return Factor(setting, {str(value): {setting: value} for value in values})
+    return Factor(setting, {label: {setting: value} for label, value in _labelled(setting, values).items()})
+
+
+def _labelled(setting: str, values: Sequence[Any]) -> dict[str, Any]:
+    """The values of a setting by their names in tables, where an encoder is not called by a whole path."""
+    labels = [str(value) for value in values]
+    return dict(zip(short_names(labels) if setting == "encoder" else labels, values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class Study:
         for level in levels:
             if level not in own and not of_setting:
                 raise unknown_name(f"level of {name}", level, own)
-        new = Factor(name, {level: own.get(level, {name: level}) for level in levels})
+        new = Factor(name, {label: own.get(level, {name: level}) for label, level in _labelled(name, levels).items()})
         factors = tuple(new if factor.name == name else factor for factor in self.factors)
         return Study(self.name, self.question, factors, self.settings, self.metrics, self.leave_out)
 

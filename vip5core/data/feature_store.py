@@ -50,13 +50,14 @@ def known_images(folder: Path) -> set[str]:
     return known
 
 
-def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path, out: Path) -> Path:
+def assemble(dataset: Dataset, encoder: dict[str, str], shards: Path, out: Path) -> Path:
     """Assemble the feature store of `dataset` from shards that contain all its images.
+
+    The width of its features is that of those in the shards; 1 if there is none, because no image can be read.
 
     Args:
         dataset: the dataset.
         encoder: the encoder that made the shards (name, weights, fingerprint), for the record.
-        width: the number of entries of a feature.
         shards: the folder of the encoder's shards.
         out: the folder of the store, which appears complete or not at all.
 
@@ -70,8 +71,9 @@ def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path
     missing = {item for items in rows.values() for item in items}
     reason_of = {item: NO_IMAGE for item in dataset.items["item"].tolist() if item not in missing}
     with atomic_folder(out) as folder:
-        features = create_features(folder, dataset.n_items, width)
-        for path in sorted(shards.glob("*.parquet")):
+        paths = sorted(shards.glob("*.parquet"))
+        features = create_features(folder, dataset.n_items, _width(paths))
+        for path in paths:
             for row in pq.read_table(path).to_pylist():
                 for item in rows.get(row["image_sha256"], ()):
                     missing.discard(item)
@@ -87,6 +89,12 @@ def assemble(dataset: Dataset, encoder: dict[str, str], width: int, shards: Path
             )
         finish_store(folder, features, reason_of, {"dataset": dataset.fingerprint, "encoder": encoder}, out.name)
     return out
+
+
+def _width(shards: list[Path]) -> int:
+    """The number of entries of the first feature in the shards; 1 if there is none."""
+    columns = (pq.read_table(path, columns=["feature"])["feature"] for path in shards)
+    return next((len(row) for column in columns for row in column if row.is_valid), 1)
 
 
 def create_features(folder: Path, n_items: int, width: int) -> np.memmap:

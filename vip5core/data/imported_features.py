@@ -39,7 +39,7 @@ def import_features(
     """
     identities: dict[str, str] = {}
     for encoder, files in sorted(features.items()):
-        vectors = (_vector(files[raw_id]) for raw_id in raw_ids if raw_id in files)
+        vectors = (read_vector(files[raw_id]) for raw_id in raw_ids if raw_id in files)
         widths = Counter(len(vector) for vector in vectors if isinstance(vector, np.ndarray))
         if not widths:
             raise UserError(
@@ -52,7 +52,7 @@ def import_features(
         table = create_features(store, len(raw_ids), width)
         reason_of: dict[int, str] = {}
         for item, raw_id in enumerate(raw_ids, start=1):
-            vector = _vector(files[raw_id]) if raw_id in files else NO_IMAGE
+            vector = read_vector(files[raw_id]) if raw_id in files else NO_IMAGE
             if isinstance(vector, np.ndarray) and len(vector) != width:
                 vector = f"{len(vector)} numbers instead of {width}"
             if isinstance(vector, str):
@@ -67,7 +67,7 @@ def import_features(
     return identities
 
 
-def _vector(path: Path) -> np.ndarray | str:
+def read_vector(path: Path) -> np.ndarray | str:
     """The vector in a `.npy` file, or the reason why there is none; pickled objects are never loaded."""
     try:
         with path.open("rb") as file:

@@ -1,14 +1,25 @@
-"""Visual encoders: CLIP image towers by open_clip, and tiny encoders of the same architectures."""
+"""Visual encoders: those of the paper, and any of open_clip, timm, transformers or of the user's own."""
 
+from vip5core.encoders.choice import EncoderChoice, load_encoder
 from vip5core.encoders.images import UnreadableImage, decode_image, open_image
+from vip5core.encoders.open_clip_models import open_clip_names
+from vip5core.encoders.own_features import OwnFeatures
 from vip5core.encoders.preparation import Preparation
-from vip5core.encoders.zoo import EncoderChoice, load_encoder
+from vip5core.encoders.preprocessing import Geometry, Preprocessing
+from vip5core.encoders.source import Outline
+from vip5core.encoders.timm_models import timm_names
 
 __all__ = [
     "EncoderChoice",
+    "Geometry",
+    "Outline",
+    "OwnFeatures",
     "Preparation",
+    "Preprocessing",
     "UnreadableImage",
     "decode_image",
     "load_encoder",
+    "open_clip_names",
     "open_image",
+    "timm_names",
 ]

@@ -12,45 +12,46 @@ Weights are one of
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vip5core.errors import UserError, first_line, unknown_name
-from vip5core.fingerprint import fingerprint, sha256_bytes, sha256_file
+from vip5core.encoders.files import digests
+from vip5core.encoders.preprocessing import Geometry, Preprocessing
+from vip5core.encoders.source import Outline
+from vip5core.errors import UserError, first_line
+from vip5core.fingerprint import fingerprint, sha256_bytes
 from vip5core.vocabulary import ENCODERS, PROVIDED, EncoderSpec
 
 if TYPE_CHECKING:
-    import torch
-
     from vip5core.encoders.towers import Encoder
 
 _TINY_CONFIGS = Path(__file__).with_name("tiny")
 _TINY_SEED = 2305_14302
 #: The side of the images that the tiny encoders read, in pixels.
 _TINY_SIZE = 64
+#: What OpenAI's models subtract from pixels between 0 and 1, and divide them by (red, green, blue).
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
-class EncoderChoice:
-    """An encoder with its weights: what a feature store is made with.
+class PaperEncoder:
+    """An encoder of the paper.
 
     Attributes:
-        name: the name of the encoder, one of `ENCODERS`.
+        name: its name, one of `ENCODERS`.
         weights: `openai`, `tiny`, a path (see the module's docstring), or `provided`, which uses the features that came
             with the dataset and encodes nothing.
     """
 
     name: str
-    weights: str = "tiny"
+    weights: str
 
     @property
     def spec(self) -> EncoderSpec:
-        """Raises: UserError for an unknown encoder."""
-        if self.name not in ENCODERS:
-            raise unknown_name("encoder", self.name, ENCODERS)
+        """What the paper says of it."""
         return ENCODERS[self.name]
 
     @property
@@ -80,12 +81,15 @@ class EncoderChoice:
             )
         return path
 
-    @functools.cached_property
+    def check(self) -> None:
+        """Raises: UserError for weights that are not there."""
+        self.weights_file()
+
     def fingerprint(self) -> str:
         """The identity of what this encoder computes: of its architecture, weights and preprocessing."""
-        spec, file = self.spec, self.weights_file()
+        file = self.weights_file()
         if file is not None:
-            weights = sha256_file(file)
+            (weights,) = digests([file])
         elif self.weights == "tiny":
             pytorch = metadata.version("torch").split("+")[0]  # that of the CPU draws the same weights as that of a GPU
             weights = f"seed {_TINY_SEED} {pytorch} " + sha256_bytes(
@@ -93,27 +97,35 @@ class EncoderChoice:
             )
         else:
             weights = "openai"
-        return fingerprint(spec.architecture, weights, metadata.version("open_clip_torch"))
+        return fingerprint(self.spec.architecture, weights, metadata.version("open_clip_torch"))
 
+    def preprocessing(self) -> Preprocessing:
+        """OpenAI's: the shortest side is brought to the image size, and the centre cropped."""
+        size = (self.image_size, self.image_size)
+        return Preprocessing(Geometry("shortest", size, size), _MEAN, _STD)
 
-def load_encoder(choice: EncoderChoice, device: torch.device | str = "cpu") -> Encoder:
-    """Build the tower and load its weights.
+    def outline(self) -> Outline:
+        """Its sizes, without its weights."""
+        from vip5core.encoders.towers import open_clip_outline
 
-    Raises:
-        UserError: for an unknown encoder, or weights that are missing, belong to another model or cannot be downloaded.
-    """
-    spec, file = choice.spec, choice.weights_file()
-    # Imported late: PyTorch and open_clip take seconds, and a study whose features are there only names encoders.
-    from vip5core.encoders.towers import build_pretrained, build_tiny
+        return open_clip_outline(self.architecture, _TINY_CONFIGS)
 
-    if choice.weights == "tiny":
-        encoder = build_tiny(choice.architecture, _TINY_CONFIGS, _TINY_SEED)
-    else:
+    def build(self) -> Encoder:
+        """Build the tower and load its weights.
+
+        Raises:
+            UserError: for weights that are missing, belong to another model or cannot be downloaded.
+        """
+        file = self.weights_file()
+        # Imported late: PyTorch and open_clip take seconds, and a study whose features are there only names encoders.
+        from vip5core.encoders.towers import build_open_clip, build_tiny
+
+        if self.weights == "tiny":
+            return build_tiny(self.architecture, _TINY_CONFIGS, _TINY_SEED)
         try:
-            encoder = build_pretrained(choice.architecture, str(file) if file else "openai")
+            return build_open_clip(self.architecture, str(file) if file else "openai")
         except Exception as error:
             raise UserError(
-                f"weights {choice.weights!r} of {spec.name} cannot be loaded ({first_line(error)}): "
+                f"weights {self.weights!r} of {self.name} cannot be loaded ({first_line(error)}): "
                 "give a weights file or folder, or encoder_weights=tiny"
             ) from None
-    return encoder.eval().to(device)

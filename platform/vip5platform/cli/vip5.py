@@ -14,6 +14,7 @@ _COMMANDS = {
     "prepare": ("prepare a dataset from raw files", "datasets"),
     "describe": ("print statistics of a dataset and draw a sheet of sample items", "datasets"),
     "images": ("download the images of a dataset's items", "datasets"),
+    "encoders": ("list visual encoders, with their sizes and their speed here", "encoders"),
     "report": ("write and print the report of a study", "studies"),
     "compare": ("paired test between two runs", "studies"),
 }

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 
 from vip5core.data.feature_store import write_shard
-from vip5core.encoders import EncoderChoice, Preparation, UnreadableImage, decode_image, load_encoder
+from vip5core.encoders import EncoderChoice, Geometry, Preparation, UnreadableImage, decode_image, load_encoder
 from vip5core.errors import UserError
 from vip5core.fingerprint import sha256_bytes
 
 
-def decode(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+def decode(batch: dict[str, np.ndarray], geometry: Geometry) -> dict[str, np.ndarray]:
     """Decode a batch of image files into pixels.
 
     `reason` says why the bytes of an image cannot be decoded, which is stored for good; `problem` says that a file is
     missing or differs from the prepared dataset, which the user has to correct.
     """
-    prepare = Preparation(size)
-    pixels = np.zeros((len(batch["path"]), 3, size, size), dtype=np.uint8)
+    prepare = Preparation(geometry)
+    pixels = np.zeros((len(batch["path"]), 3, *geometry.crop), dtype=np.uint8)
     reasons, problems = [""] * len(pixels), [""] * len(pixels)
     for row, (path, digest) in enumerate(zip(batch["path"], batch["image_sha256"], strict=True)):
         try:
@@ -59,11 +60,14 @@ class EncodeActor:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         problems = np.array([self.problem or problem for problem in batch["problem"]], dtype=object)
+        seconds = np.zeros((len(problems), 0))
         if not self.problem:
-            self._encode(batch, [set(json.loads(text)) for text in batch["encoders"]])
-        return {"image_sha256": batch["image_sha256"], "problem": problems}
+            seconds = self._encode(batch, [set(json.loads(text)) for text in batch["encoders"]])
+        return {"image_sha256": batch["image_sha256"], "problem": problems, "seconds": seconds}
 
-    def _encode(self, batch: dict[str, np.ndarray], wanted: list[set[int]]) -> None:
+    def _encode(self, batch: dict[str, np.ndarray], wanted: list[set[int]]) -> np.ndarray:
+        """Write the features. Returns the seconds of each image with each encoder; shape [images, encoders]."""
+        seconds = np.zeros((len(batch["image_sha256"]), len(self.encoders)))
         usable = [not problem for problem in batch["problem"]]
         readable = np.array([not reason for reason in batch["reason"]])
         for place, encoder in enumerate(self.encoders):
@@ -73,7 +77,11 @@ class EncodeActor:
             features: list[np.ndarray | None] = [None] * len(rows)
             good = np.flatnonzero(readable[rows])
             if len(good):
-                for row, feature in zip(good, encoder.encode(batch["pixels"][rows[good]]), strict=True):
+                start = time.perf_counter()
+                encoded = encoder.encode(batch["pixels"][rows[good]])
+                seconds[rows[good], place] = (time.perf_counter() - start) / len(good)
+                for row, feature in zip(good, encoded, strict=True):
                     features[row] = feature
             hashes = [str(batch["image_sha256"][row]) for row in rows]
             write_shard(self.shards[place], hashes, features, [str(batch["reason"][row]) or None for row in rows])
+        return seconds

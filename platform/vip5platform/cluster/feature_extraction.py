@@ -2,8 +2,9 @@
 
     images ─▶ decode (tasks: open, resize, crop; uint8) ─▶ encode (actors: every encoder that lacks it) ─▶ shards
 
-Each actor holds all encoders of the study, so that an image is decoded once for all of them. Batches are written to
-content-addressed shards as they are computed, so nothing is computed twice if the extraction is interrupted.
+Each actor holds all encoders of the study that want the same pixels, so that an image is decoded once for all of them.
+Batches are written to content-addressed shards as they are computed, so nothing is computed twice if the extraction is
+interrupted. Features of the user's own are read from their files instead.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray.data  # here, before Ray is silenced: the import sets the level of its loggers
 
 from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import assemble, known_images
-from vip5core.encoders import EncoderChoice
+from vip5core.data.own_features import build_own_features
+from vip5core.encoders import EncoderChoice, Geometry, OwnFeatures
 from vip5core.errors import UserError
 from vip5core.home import Home
 from vip5core.progress import Progress, no_progress
 from vip5core.storage import writable_folder
+from vip5platform.cluster.encoder_speed import write_speed
 from vip5platform.cluster.encoding import EncodeActor, decode
 from vip5platform.cluster.feature_stores import store_folder
 from vip5platform.cluster.ray_cluster import quiet_ray
@@ -57,39 +61,50 @@ def extract(
         The folder of each encoder's store.
 
     Raises:
-        UserError: For weights that cannot be loaded, images that changed after the dataset was prepared, or a folder
-            that cannot be written.
+        UserError: For weights or features that cannot be loaded, images that changed after the dataset was prepared, or
+            a folder that cannot be written.
     """
     stores = {choice: store_folder(dataset, choice, home) for choice in choices}
     missing = [choice for choice in choices if not stores[choice].is_dir()]
     if not missing:
         return stores
-    shards = {choice: home.shards(choice.fingerprint) for choice in missing}
+    writable_folder(home.features, "feature folder")
+    encoders = []
+    for choice in missing:
+        if isinstance(choice.source, OwnFeatures):
+            build_own_features(dataset, choice.source, _record(choice), stores[choice])
+        else:
+            encoders.append(choice)
+    shards = {choice: home.shards(choice.fingerprint) for choice in encoders}
     for folder in shards.values():
         writable_folder(folder, "feature folder")
-    by_size: dict[int, list[EncoderChoice]] = {}
-    for choice in missing:
-        by_size.setdefault(choice.image_size, []).append(choice)
+    alike: dict[Geometry, list[EncoderChoice]] = {}
+    for choice in encoders:
+        alike.setdefault(choice.model.preprocessing().geometry, []).append(choice)
     with quiet_ray():
-        for size, same in by_size.items():
-            _encode_missing(dataset, same, size, shards, resources, progress, gpus_per_actor)
-    for choice in missing:
-        record = {"name": choice.name, "weights": Path(choice.weights).name, "fingerprint": choice.fingerprint}
-        assemble(dataset, record, choice.spec.feature_width, shards[choice], stores[choice])
+        for geometry, same in alike.items():
+            _encode_missing(dataset, same, geometry, home, resources, progress, gpus_per_actor)
+    for choice in encoders:
+        assemble(dataset, _record(choice), shards[choice], stores[choice])
     return stores
+
+
+def _record(choice: EncoderChoice) -> dict[str, str]:
+    return {"name": choice.name, "weights": Path(choice.weights).name, "fingerprint": choice.fingerprint}
 
 
 def _encode_missing(
     dataset: Dataset,
     choices: list[EncoderChoice],
-    size: int,
-    shards: dict[EncoderChoice, Path],
+    geometry: Geometry,
+    home: Home,
     resources: ClusterResources,
     progress: Progress,
     gpus_per_actor: float | None,
 ) -> None:
     """Encode all images of `dataset` that the shards of an encoder lack."""
-    known = [known_images(shards[choice]) for choice in choices]
+    shards = [home.shards(choice.fingerprint) for choice in choices]
+    known = [known_images(folder) for folder in shards]
     images = dataset.items.dropna(subset=["image_sha256"]).drop_duplicates("image_sha256")
     rows = []
     for image, digest in zip(images["image"], images["image_sha256"], strict=True):
@@ -114,24 +129,29 @@ def _encode_missing(
     encoded = (
         ray.data.from_items(rows, override_num_blocks=blocks)
         .map_batches(
-            functools.partial(decode, size=size),
+            functools.partial(decode, geometry=geometry),
             batch_size=_BATCH,
             batch_format="numpy",
             num_cpus=1 if gpus else _DECODE_CPU,
         )
         .map_batches(
             EncodeActor,
-            fn_constructor_args=(choices, [shards[choice] for choice in choices], gpus > 0),
+            fn_constructor_args=([choice.anywhere() for choice in choices], shards, gpus > 0),
             batch_size=_BATCH,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),
             **encode_resources,
         )
     )
-    done = 0
+    done, counts, seconds = 0, np.zeros(len(choices), int), np.zeros(len(choices))
     for batch in encoded.iter_batches(batch_size=None, batch_format="numpy"):
         problems = [str(problem) for problem in batch["problem"] if problem]
         if problems:
             raise UserError(problems[0])
         done += len(batch["image_sha256"])
+        taken = np.asarray(batch["seconds"])
+        counts, seconds = counts + (taken > 0).sum(0), seconds + taken.sum(0)
         progress(done, len(rows))
+    for choice, count, total in zip(choices, counts.tolist(), seconds.tolist(), strict=True):
+        if count:
+            write_speed(choice, count, total, gpus > 0, home)

@@ -17,7 +17,7 @@ from vip5core.home import Home
 from vip5core.progress import Progress
 from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.spec import StudyInputs, TrialSpec
-from vip5core.vocabulary import BUILT_IN, PROVIDED
+from vip5core.vocabulary import BUILT_IN
 from vip5platform.cluster.feature_stores import store_folder
 from vip5platform.options import Options
 from vip5platform.study.plan import InputRequest, PlannedTrial, encoders_of
@@ -75,13 +75,13 @@ class PreparedInputs:
 
     def spec(self, config: TrialConfig, home: Home) -> TrialSpec:
         """The specification of a trial with these inputs."""
-        choices = encoders_of([config])
-        stores = {(choice.name, choice.weights): store_folder(self.dataset, choice, home) for choice in choices}
-        return StudyInputs(home, self.dataset.folder, self.backbone, stores).spec(config)
+        chosen = (config.encoder, config.encoder_weights)
+        stores = [(chosen, store_folder(self.dataset, choice, home)) for choice in encoders_of([config])]
+        return StudyInputs(home, self.dataset.folder, self.backbone, dict(stores)).spec(config)
 
     def lacks_images(self, config: TrialConfig) -> bool:
         """Does the config need images although the dataset has none?"""
-        return config.uses_images and config.encoder_weights != PROVIDED and not self.dataset.has_images
+        return not self.dataset.has_images and any(choice.needs_images for choice in encoders_of([config]))
 
 
 #: The inputs of each request, or why there are none.

@@ -171,7 +171,8 @@ def plan_search(search: Search, options: Options) -> SearchPlan:
     with_images = [config for config in configs if config.uses_images]
     encoders = tried.get("encoder", [configs[0].encoder])
     weights = {config.encoder_weights for config in with_images}
-    return SearchPlan(request, common, configs[0], [EncoderChoice(e, w) for e in encoders for w in sorted(weights)])
+    choices = dict.fromkeys(EncoderChoice(e, w) for e in encoders for w in sorted(weights))
+    return SearchPlan(request, common, configs[0], list(choices))
 
 
 def common_settings(declared: Study | Search, options: Options, backbone: str) -> dict[str, Any]:
@@ -180,14 +181,14 @@ def common_settings(declared: Study | Search, options: Options, backbone: str) -
 
 
 def make_config(settings: dict[str, Any]) -> TrialConfig:
-    """The config of a trial, with its encoder weights checked.
+    """The config of a trial, with its encoder checked.
 
     Raises:
-        UserError: For an unknown or impossible setting, or missing weights.
+        UserError: For an unknown or impossible setting, or an encoder that does not exist.
     """
     config = TrialConfig.from_settings(settings)
     if config.uses_images:
-        EncoderChoice(config.encoder, config.encoder_weights).weights_file()
+        EncoderChoice(config.encoder, config.encoder_weights).check()
     return config
 
 

@@ -154,7 +154,7 @@ def _prepare(
             shown.add(found.dataset.fingerprint)
             print_dataset_summary(found.dataset)
             if not found.dataset.has_images and not found.dataset.manifest.features:
-                warn(f"{found.dataset.name} has no images: all trials are text-only (image_tokens=0)")
+                warn(f"{found.dataset.name} has no images: trials that need them are text-only (image_tokens=0)")
     return prepared
 
 

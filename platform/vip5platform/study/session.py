@@ -10,9 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rich.markup import escape
+
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import NO_IMAGE, FeatureStore
+from vip5core.data.own_features import OwnFeatureCounts
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure
 from vip5core.home import Home
@@ -169,14 +172,28 @@ class Session:
         with self.timeline.measure("features"):
             stores = extract(dataset, choices, self.home, cluster, progress, self.options.gpus_per_worker)
         for choice in missing:
-            ledger = FeatureStore.load(stores[choice]).ledger
-            unreadable = ledger[ledger["reason"] != NO_IMAGE]
-            if len(unreadable):
-                item, reason = unreadable.iloc[0]
-                warn(
-                    f"{choice.name}: {len(unreadable)} unreadable images (item {item}: {reason}, …), "
-                    f"listed in {stores[choice] / 'ledger.parquet'}"
-                )
+            _tell_of_features(choice.name, dataset.n_items, stores[choice])
+
+
+def _tell_of_features(encoder: str, items: int, store: Path) -> None:
+    """Say which images could not be read; of features of the user's own, which rows are used."""
+    counts = OwnFeatureCounts.load(store)
+    if counts is not None:
+        told = f"{encoder}: {counts.used:,} of {items:,} items have a feature, from {counts.rows:,} rows"
+        problems = counts.problems()
+        if problems:
+            warn(f"{told}; rows that are not used: {problems}; the items are listed in {store / 'ledger.parquet'}")
+        else:
+            say(escape(told))
+        return
+    ledger = FeatureStore.load(store).ledger
+    unreadable = ledger[ledger["reason"] != NO_IMAGE]
+    if len(unreadable):
+        item, reason = unreadable.iloc[0]
+        warn(
+            f"{encoder}: {len(unreadable)} unreadable images (item {item}: {reason}, …), "
+            f"listed in {store / 'ledger.parquet'}"
+        )
 
 
 def _make_database(options: Options, home: Home) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from vip5core.config import TrialConfig
+from vip5core.encoder_names import short_names
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure
 from vip5core.home import Home
@@ -179,7 +180,7 @@ class SearchWorkload:
 
     def describe(self, spec: TrialSpec) -> tuple[str, Mapping[str, str]]:
         settings = {key: str(getattr(spec.config, key)) for key in self.search.space}
-        return ", ".join(f"{key} {_round(value)}" for key, value in settings.items()), settings
+        return ", ".join(f"{key} {_shorten(key, value)}" for key, value in settings.items()), settings
 
     def specs(self) -> list[TrialSpec]:
         return self.searcher.specs()
@@ -212,8 +213,10 @@ class SearchWorkload:
         return all(failure.kind == "stopped_early" for failure in self.searcher.failures().values())
 
 
-def _round(value: str) -> str:
-    """A searched value for a label, numbers with three significant digits."""
+def _shorten(key: str, value: str) -> str:
+    """A searched value for a label: numbers with three significant digits, encoders without their folders."""
+    if key == "encoder":
+        return short_names([value])[0]
     try:
         return f"{float(value):.3g}"
     except ValueError:

@@ -41,7 +41,7 @@ def store(dataset: Dataset, tmp_path: Path) -> FeatureStore:
         [feature(d) for d in (digest["c"], digest["d"], foreign)],
         [None] * 3,
     )
-    return FeatureStore.load(assemble(dataset, ENCODER, WIDTH, shards, tmp_path / "store-1"))
+    return FeatureStore.load(assemble(dataset, ENCODER, shards, tmp_path / "store-1"))
 
 
 def test_every_item_has_its_images_feature_or_a_reason(dataset: Dataset, store: FeatureStore) -> None:
@@ -91,7 +91,7 @@ def test_raw_scaling_changes_nothing(store: FeatureStore) -> None:
 
 def test_a_dataset_without_any_image_has_a_store_of_zeros(tmp_path: Path) -> None:
     dataset = Dataset.load(build_dataset(raw_histories({"u": "abcd"}), tmp_path / "dataset"))
-    store = FeatureStore.load(assemble(dataset, ENCODER, WIDTH, tmp_path / "no shards", tmp_path / "store"))
+    store = FeatureStore.load(assemble(dataset, ENCODER, tmp_path / "no shards", tmp_path / "store"))
     assert not store.has_image.any()
     assert store.ledger["reason"].tolist() == [NO_IMAGE] * 4
     for scaling in ("standard", "raw"):

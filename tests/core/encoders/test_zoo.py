@@ -14,6 +14,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from vip5core.encoders import EncoderChoice, Preparation, load_encoder
+from vip5core.encoders.zoo import PaperEncoder
 from vip5core.errors import UserError
 from vip5core.vocabulary import ENCODERS
 
@@ -67,8 +68,8 @@ def test_preparing_and_encoding_is_open_clips_own_transform() -> None:
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_the_size_of_the_images_is_that_of_open_clips_model(name: str) -> None:
-    tiny, real = EncoderChoice(name), EncoderChoice(name, "openai")
-    assert set(np.ravel(load_encoder(tiny).tower.preprocess_cfg["size"])) == {tiny.image_size}
+    tiny, real = PaperEncoder(name, "tiny"), PaperEncoder(name, "openai")
+    assert set(np.ravel(load_encoder(EncoderChoice(name)).tower.preprocess_cfg["size"])) == {tiny.image_size}
     assert open_clip.get_model_config(real.architecture)["vision_cfg"]["image_size"] == real.image_size
 
 

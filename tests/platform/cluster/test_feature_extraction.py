@@ -18,6 +18,7 @@ from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_ima
 from vip5core.errors import UserError
 from vip5core.fingerprint import sha256_bytes
 from vip5core.home import Home
+from vip5core.vocabulary import ENCODERS
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +52,7 @@ def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Clu
     prepare = Preparation.of(CHOICES[0])
     for choice in CHOICES:
         store = FeatureStore.load(stores[choice])
-        assert store.features.shape == (shop.n_items + 1, choice.spec.feature_width)
+        assert store.features.shape == (shop.n_items + 1, ENCODERS[choice.name].feature_width)
         good = [item for item in range(1, shop.n_items + 1) if item not in BROKEN]
         pixels = [prepare(open_image(broken.folder / broken.items["image"][item - 1])) for item in good]
         expected = load_encoder(choice).encode(np.stack(pixels))

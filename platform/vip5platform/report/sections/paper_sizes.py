@@ -21,6 +21,8 @@ def paper_share(config: TrialConfig) -> float | None:
         return 100.0
     if config.tuning != "adapter" or config.adapter_sharing != "shared" or not config.uses_images:
         return None
+    if config.encoder not in ENCODERS:
+        return None
     narrow = _WIDTH // config.reduction_factor
     adapters = sum(_PLACES[place] for place in config.adapter_positions) * (2 * _WIDTH * narrow + narrow + _WIDTH)
     features = ENCODERS[config.encoder].feature_width
