@@ -42,7 +42,7 @@ def test_a_twin_gives_each_image_one_feature_whatever_stands_beside_it(name: str
     assert features.dtype == torch.float32
     alone = torch.cat([encoder(pixels[i : i + 1]) for i in range(5)])
     torch.testing.assert_close(features, alone, rtol=1e-4, atol=1e-5)
-    assert torch.pdist(features).min() > 1e-3  # it tells images apart
+    assert torch.pdist(features).min() > 1e-4  # it tells images apart, by ten times what may differ above
 
 
 @pytest.mark.parametrize("name", ENCODERS)
