@@ -24,6 +24,9 @@ SIMPLE_BASELINE_ROOTS = ("vip5core.baselines.simple",)
 #: Where the preparation of a dataset starts.
 PREPARATION_ROOTS = ("vip5core.data.sources",)
 
+#: What decodes image files; what is then done to them is part of an encoder.
+DECODING_ROOTS = ("vip5core.encoders.images",)
+
 #: Modules that change no number: they word messages, name folders, or hold settings, which identities count by value.
 _NO_EFFECT = frozenset(f"{_PACKAGE}{name}" for name in ("", ".errors", ".home", ".presets", ".progress"))
 

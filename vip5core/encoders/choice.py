@@ -17,6 +17,7 @@ from vip5core.encoders.timm_models import TimmModel
 from vip5core.encoders.transformers_models import TransformersModel
 from vip5core.encoders.zoo import PaperEncoder
 from vip5core.errors import UserError, first_line
+from vip5core.fingerprint import DECODING_ROOTS, code_identity, fingerprint
 from vip5core.vocabulary import PROVIDED
 
 if TYPE_CHECKING:
@@ -78,8 +79,10 @@ class EncoderChoice:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The identity of what it computes."""
-        return self.source.fingerprint()
+        """The identity of what it computes, and of how image files are decoded for it."""
+        if isinstance(self.source, OwnFeatures):
+            return self.source.fingerprint()
+        return fingerprint(self.source.fingerprint(), code_identity(*DECODING_ROOTS))
 
     @property
     def model(self) -> EncoderSource:

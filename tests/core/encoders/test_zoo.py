@@ -150,3 +150,9 @@ def test_local_weights_are_loaded_from_a_file_and_from_a_folder(tmp_path: Path) 
     assert encoder(prepare_pixels(choice, 1)).shape == (1, 1024)
     with pytest.raises(UserError, match="of RN101 cannot be loaded"):  # the weights of another model
         load_encoder(EncoderChoice("RN101", str(file)))
+
+
+def test_features_are_computed_anew_if_image_files_are_decoded_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = EncoderChoice("RN50").fingerprint
+    monkeypatch.setattr("vip5core.encoders.choice.code_identity", lambda *roots: f"another {roots}")
+    assert EncoderChoice("RN50").fingerprint != before
