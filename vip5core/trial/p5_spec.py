@@ -24,6 +24,7 @@ _FIXED = {"image_tokens": 0, "tuning": "full"}
 _WITHOUT_EFFECT = frozenset(
     {
         *ImageOptions.model_fields,
+        "image_start",
         "mapping_norm",
         "reduction_factor",
         "adapter_positions",
