@@ -13,7 +13,7 @@ from typing import Any
 _PACKAGE = "vip5core"
 
 #: Where a trial starts: all that these import, directly or not, can change its numbers.
-TRIAL_ROOTS = ("vip5core.trial.run", "vip5core.trial.p5_stage", "vip5core.encoders")
+TRIAL_ROOTS = ("vip5core.trial.run", "vip5core.trial.p5_stage")
 
 #: Where the training of SASRec starts.
 SASREC_ROOTS = ("vip5core.baselines.sasrec",)
@@ -24,11 +24,15 @@ SIMPLE_BASELINE_ROOTS = ("vip5core.baselines.simple",)
 #: Where the preparation of a dataset starts.
 PREPARATION_ROOTS = ("vip5core.data.sources",)
 
-#: What decodes image files; what is then done to them is part of an encoder.
-DECODING_ROOTS = ("vip5core.encoders.images",)
+#: What turns image files into the input of an encoder, and calls it; its family has a module of its own.
+ENCODING_ROOTS = ("vip5core.encoders.images", "vip5core.encoders.preparation", "vip5core.encoders.towers")
 
-#: Modules that change no number: they word messages, name folders, or hold settings, which identities count by value.
-_NO_EFFECT = frozenset(f"{_PACKAGE}{name}" for name in ("", ".errors", ".home", ".presets", ".progress"))
+#: What reads features of the user's own.
+OWN_FEATURES_ROOTS = ("vip5core.data.own_features", "vip5core.encoders.own_features")
+
+#: Modules that change no number: they word messages, name folders, hold settings, which identities count by value, or
+#: gather the encoders, of which features count the one that made them.
+_NO_EFFECT = frozenset(f"{_PACKAGE}{name}" for name in ("", ".encoders", ".errors", ".home", ".presets", ".progress"))
 
 #: The data files that modules read, as patterns within the module's folder.
 DATA_FILES = {"vip5core.templates": "templates.yaml", "vip5core.encoders.zoo": "tiny/*.json"}

@@ -11,7 +11,7 @@ import pytest
 from vip5core.config import TrialConfig
 from vip5core.encoder_names import FAMILIES, check_form, family_of, short_names
 from vip5core.encoders import EncoderChoice, open_clip_names
-from vip5core.encoders.timm_models import _tagged_names, timm_names
+from vip5core.encoders.timm_models import _names_in_sources, timm_names
 from vip5core.errors import UserError
 from vip5core.setting_docs import setting_descriptions
 
@@ -94,9 +94,15 @@ def test_a_library_that_is_not_installed_is_named_with_how_to_install_it(
 
 def test_the_names_in_timms_sources_hold_those_that_it_lists() -> None:
     tagged = {name for name in timm_names() if "." in name}
-    assert len(tagged & _tagged_names()) > 0.85 * len(tagged)
-    for name in sorted(tagged - _tagged_names())[:1]:
+    assert len(tagged & _names_in_sources()[1]) > 0.85 * len(tagged)
+    for name in sorted(tagged - _names_in_sources()[1])[:1]:
         EncoderChoice(f"timm:{name}").check()
+
+
+@pytest.mark.parametrize("name", ["timm:coatnet_0_224.untrained", "timm:classifier.weight", "timm:resnet18.nowhere"])
+def test_what_stands_in_timms_sources_without_weights_is_no_encoder(name: str) -> None:
+    with pytest.raises(UserError, match=f"unknown encoder '{name}'"):
+        EncoderChoice(name).check()
 
 
 def test_encoders_of_all_families_are_named_without_pytorch(tmp_path: Path) -> None:
@@ -104,7 +110,8 @@ def test_encoders_of_all_families_are_named_without_pytorch(tmp_path: Path) -> N
     code = """
 import sys
 from vip5core.encoders import EncoderChoice
-for name in ("open_clip:ViT-B-16-SigLIP2/webli", "timm:vit_base_patch14_dinov2.lvd142m", "features:x"):
+names = ("timm:vit_base_patch14_dinov2.lvd142m", "timm:resnet18", "features:x")
+for name in ("open_clip:ViT-B-16-SigLIP2/webli", *names):
     choice = EncoderChoice(name)
     choice.check()
     print(choice.fingerprint)
@@ -113,7 +120,7 @@ print(sorted({"torch", "open_clip", "timm", "transformers", "huggingface_hub"} &
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "1.npy").touch()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    first, second, _, imported = done.stdout.split()
+    first, second, *_, imported = done.stdout.split()
     assert imported == "[]"
     # The same as in a process that has imported them.
     assert first == EncoderChoice("open_clip:ViT-B-16-SigLIP2/webli").fingerprint

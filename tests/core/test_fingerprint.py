@@ -14,6 +14,7 @@ from vip5core.data import sources
 from vip5core.data.build import BuildOptions
 from vip5core.fingerprint import (
     DATA_FILES,
+    ENCODING_ROOTS,
     PREPARATION_ROOTS,
     SASREC_ROOTS,
     TRIAL_ROOTS,
@@ -26,6 +27,7 @@ from vip5core.fingerprint import (
 )
 from vip5core.home import Home
 
+PAPER_ENCODER_ROOTS = (*ENCODING_ROOTS, "vip5core.encoders.zoo")
 PACKAGE = Path(vip5core.__file__).parent
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -115,7 +117,6 @@ def test_what_changes_no_number_keeps_the_identity(copy: Path, file: str, old: s
         ("data/vectors.py", "_DENSE = 2_000", "_DENSE = 1_000"),
         ("trial/p5_stage.py", "_explain_half(dataset, config.seed)", "dataset"),
         ("templates.yaml", "next choice :", "the next choice :"),
-        ("encoders/tiny/tiny-RN50-quickgelu.json", "{", '{"more": 1,'),
     ],
     ids=lambda value: value if value.endswith((".py", ".yaml", ".json")) else "",
 )
@@ -197,9 +198,14 @@ def test_imports_are_followed_into_functions_but_not_for_type_checkers(tmp_path:
     assert found == {"root", "sibling", "untyped", "part", "part.late"}
 
 
-def test_every_data_file_of_the_package_belongs_to_a_module_that_trials_run() -> None:
-    trial = reached_modules(PACKAGE, TRIAL_ROOTS)
-    assert set(DATA_FILES) <= set(trial)
+def test_features_count_the_files_of_tiny_encoders_and_trials_count_features(copy: Path) -> None:
+    edit(copy / "encoders/tiny/tiny-RN50-quickgelu.json", "{", '{"more": 1,')
+    assert hash_code(copy, TRIAL_ROOTS) == code_version()
+    assert hash_code(copy, PAPER_ENCODER_ROOTS) != code_identity(*PAPER_ENCODER_ROOTS)
+
+
+def test_every_data_file_of_the_package_belongs_to_a_module_that_trials_or_encoders_run() -> None:
+    assert set(DATA_FILES) <= set(reached_modules(PACKAGE, TRIAL_ROOTS + PAPER_ENCODER_ROOTS))
     known = {
         path
         for module, pattern in DATA_FILES.items()

@@ -74,8 +74,8 @@ def read_vector(path: Path) -> np.ndarray | str:
             vector = np.lib.format.read_array(file, allow_pickle=False)
     except Exception as error:  # a broken file can raise nearly anything
         return f"not a .npy array of numbers ({type(error).__name__})"
-    if vector.dtype.kind != "f" or vector.size == 0 or vector.size != max(vector.shape, default=1):
-        return "not one vector of floating-point numbers"
+    if vector.dtype.kind not in "fiu" or vector.size == 0 or vector.size != max(vector.shape, default=1):
+        return "not one vector of numbers"
     with np.errstate(over="ignore"):
         vector = vector.reshape(-1).astype(np.float32)
     return vector if np.isfinite(vector).all() else "contains numbers that are not finite"

@@ -159,8 +159,9 @@ def _read_matrix(matrix: Path, ids_file: Path) -> _Rows:
     table = np.load(matrix, mmap_mode="r", allow_pickle=False)
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind not in "fiu" or not table.shape[1]:
         raise ValueError(f"{matrix.name} must hold a matrix of numbers, one row per item")
-    text = ids_file.read_text("utf-8")
-    ids = json.loads(text) if ids_file.suffix == ".json" else text.splitlines()
+    text = ids_file.read_text("utf-8-sig")
+    # Not `splitlines`, which also splits at characters that an id may hold.
+    ids = json.loads(text) if ids_file.suffix == ".json" else text.removesuffix("\n").split("\n")
     if not isinstance(ids, list) or len(ids) != len(table):
         raise ValueError(f"{matrix.name} has {len(table)} rows, and {ids_file.name} {len(ids)} ids: one a row")
     return _Rows([str(raw_id) for raw_id in ids], lambda row: np.asarray(table[row]), table.shape[1])

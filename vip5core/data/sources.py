@@ -160,7 +160,8 @@ def _list_files(source: Path | None, home: Path) -> list[list[str | int]]:
         return []
     source, home = source.expanduser().resolve(), home.resolve()
     paths = list(source.rglob("*"))
-    paths += [path for link in paths if link.is_symlink() and link.is_dir() for path in link.glob("*")]
+    links = [path for path in paths if path.is_symlink() and path.is_dir()]
+    paths += [path for link in links if link.resolve() != home for path in link.glob("*")]
     files = sorted(path for path in paths if path.is_file())
     if home != source and home.is_relative_to(source):
         files = [path for path in files if not path.is_relative_to(home)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from vip5core.encoders.timm_models import TimmModel
 from vip5core.encoders.transformers_models import TransformersModel
 from vip5core.encoders.zoo import PaperEncoder
 from vip5core.errors import UserError, first_line
-from vip5core.fingerprint import DECODING_ROOTS, code_identity, fingerprint
+from vip5core.fingerprint import ENCODING_ROOTS, OWN_FEATURES_ROOTS, code_identity, fingerprint
 from vip5core.vocabulary import PROVIDED
 
 if TYPE_CHECKING:
@@ -79,10 +80,10 @@ class EncoderChoice:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The identity of what it computes, and of how image files are decoded for it."""
-        if isinstance(self.source, OwnFeatures):
-            return self.source.fingerprint()
-        return fingerprint(self.source.fingerprint(), code_identity(*DECODING_ROOTS))
+        """The identity of its features: of the encoder, and of the code that makes them from files."""
+        own = isinstance(self.source, OwnFeatures)
+        roots = OWN_FEATURES_ROOTS if own else (*ENCODING_ROOTS, type(self.source).__module__)
+        return fingerprint(self.source.fingerprint(), code_identity(*roots))
 
     @property
     def model(self) -> EncoderSource:
@@ -96,13 +97,14 @@ class EncoderChoice:
             local = self.weights not in ("openai", "tiny", PROVIDED)
             return dataclasses.replace(self, weights=_absolute(self.weights)) if local else self
         start, path = _path_in(self.name)
-        if path and Path(path).expanduser().exists():
-            return EncoderChoice(start + _absolute(path))
         source = self.source
-        if "@" in self.name or not isinstance(source, OpenClipRepository | TimmModel | TransformersModel):
-            return self
-        revision = source.revision()
-        return EncoderChoice(f"{self.name}@{revision}") if revision else self
+        revision = None
+        if isinstance(source, OpenClipRepository | TimmModel | TransformersModel):
+            with contextlib.suppress(UserError):  # not downloaded here: a worker will try
+                revision = source.revision()
+        if revision:
+            return EncoderChoice(f"{self.name.partition('@')[0]}@{revision}")
+        return EncoderChoice(start + _absolute(path)) if path and Path(path).expanduser().exists() else self
 
 
 _FAMILIES: dict[str, Callable[[str], EncoderSource | OwnFeatures]] = {
@@ -118,7 +120,7 @@ def _path_in(name: str) -> tuple[str, str]:
         if name.startswith(start):
             return start, name.removeprefix(start)
     model, at, file = name.partition("@")
-    return (model + at, file) if name.startswith("timm:") else (name, "")
+    return (model + at, file) if name.startswith("timm:") and ":" not in model[5:] else (name, "")
 
 
 def _absolute(path: str) -> str:

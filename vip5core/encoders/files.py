@@ -17,7 +17,7 @@ def digests(paths: Iterable[Path]) -> list[str]:
     return [_digest(path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.cache
 def _digest(path: Path, size: int, changed: int) -> str:
     return sha256_file(path)
 

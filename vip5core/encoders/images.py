@@ -143,6 +143,8 @@ def _as_rgb(image: Image.Image, name: str) -> Image.Image:
         # tag 258: BitsPerSample. Scanners write 12 bits, which Pillow leaves as they are.
         bits = image.tag_v2.get(258, (16,))[0] if isinstance(image, TiffImageFile) else 16
         levels = np.asarray(image).astype(np.float64) * (255 / (2**bits - 1))
+        if isinstance(image, TiffImageFile) and image.tag_v2.get(262) == 0:  # white is 0, which Pillow turns at 8 bits
+            levels = 255 - levels
         return Image.fromarray(np.rint(levels.clip(0, 255)).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         kind = "signed or 32-bit integers" if image.mode == "I" else "floating-point numbers"

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from vip5core.encoders import libraries
+import vip5core.encoders.libraries as libraries
 from vip5core.encoders.files import commit_of, digests, existing_folder, files_in, hub_file, read_json, unloadable
 from vip5core.encoders.preprocessing import Preprocessing
 from vip5core.encoders.source import Outline

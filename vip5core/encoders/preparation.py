@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PIL import Image
 
-from vip5core.encoders.choice import EncoderChoice
 from vip5core.encoders.preprocessing import Geometry, Size
+
+if TYPE_CHECKING:
+    from vip5core.encoders.choice import EncoderChoice
 
 
 class Preparation:

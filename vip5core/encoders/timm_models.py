@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vip5core.encoders import libraries
+import vip5core.encoders.libraries as libraries
 from vip5core.encoders.files import commit_of, digests, existing_folder, files_in, hub_file, read_json, unloadable
 from vip5core.encoders.preprocessing import Preprocessing
 from vip5core.encoders.source import Outline
@@ -23,6 +23,7 @@ _CONFIG = "config.json"
 #: Where timm looks for weights in a folder.
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pth", "*.pt")
 _TAGGED = re.compile(r"""['"]([a-z]\w*\.\w+)['"]\s*:""")
+_BUILDER = re.compile(r"^@register_model\s+def (\w+)\(", re.MULTILINE)
 
 
 class TimmModel:
@@ -64,9 +65,10 @@ class TimmModel:
     def _check_model(self) -> None:
         if self.file and not Path(self.file).expanduser().is_file():
             raise UserError(f"encoder {self.name!r}: there is no file {self.file!r}; check the path")
-        if self.model in _tagged_names():
-            return
+        architectures, tagged = _names_in_sources()
         # An architecture without a tag: with weights in a file any will do, without it has to have some of its own.
+        if self.model in tagged or self.model in (architectures if self.file else {n.split(".")[0] for n in tagged}):
+            return
         timm, known = _timm(), timm_names()
         plain = timm.list_models() if self.file else timm.list_models(pretrained=True, include_tags=False)
         if self.model in known or self.model in plain:
@@ -154,13 +156,17 @@ def timm_names() -> list[str]:
 
 
 @functools.cache
-def _tagged_names() -> frozenset[str]:
-    """Names with a tag that stand in timm's sources, read as text: importing timm, and PyTorch with it, takes seconds.
+def _names_in_sources() -> tuple[frozenset[str], frozenset[str]]:
+    """The architectures in timm's sources, and the names with a tag for which there are weights.
 
-    A name that is missing here may be known to timm all the same.
+    They are read as text: importing timm, and PyTorch with it, takes seconds. A name that is missing here may be known
+    to timm all the same.
     """
-    sources = sorted((libraries.folder("timm") / "models").glob("*.py"))
-    return frozenset(name for path in sources for name in _TAGGED.findall(path.read_text("utf-8")))
+    texts = [path.read_text("utf-8") for path in sorted((libraries.folder("timm") / "models").glob("*.py"))]
+    architectures = frozenset(name for text in texts for name in _BUILDER.findall(text))
+    named = (name for text in texts for name in _TAGGED.findall(text))
+    parts = ((name, *name.split(".")) for name in named)
+    return architectures, frozenset(n for n, model, tag in parts if model in architectures and tag != "untrained")
 
 
 def _timm() -> Any:

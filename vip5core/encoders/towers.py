@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vip5core.encoders import libraries
+import vip5core.encoders.libraries as libraries
 from vip5core.encoders.preprocessing import Preprocessing
 from vip5core.encoders.source import Outline
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vip5core.encoders import libraries
+import vip5core.encoders.libraries as libraries
 from vip5core.encoders.files import commit_of, digests, files_in, hub_file, read_json, unloadable
 from vip5core.encoders.preprocessing import Geometry, Preprocessing
 from vip5core.encoders.source import Outline
@@ -92,13 +92,20 @@ class TransformersModel:
 
         where, revision = self._located()
         try:
-            processor = AutoImageProcessor.from_pretrained(where, revision=revision)
+            processor = AutoImageProcessor.from_pretrained(where, revision=revision, trust_remote_code=False)
         except Exception as error:
             raise UserError(
                 f"encoder {self.name!r} has no image processor that can be read ({first_line(error)}): save the "
                 "model's own into its folder"
             ) from None
-        return Preprocessing(*_read_processor(processor, self.name))
+        try:
+            return Preprocessing(*_read_processor(processor, self.name))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"encoder {self.name!r}: its image processor {type(processor).__name__} has settings that are not "
+                f"known here ({type(error).__name__}: {first_line(error)}): compute the features yourself and give "
+                "them as features:PATH"
+            ) from None
 
     def outline(self) -> Outline:
         import torch
@@ -120,7 +127,11 @@ class TransformersModel:
         try:
             with quiet():
                 model, found = self._model_class().from_pretrained(
-                    where, revision=revision, config=self._read_config(), output_loading_info=True
+                    where,
+                    revision=revision,
+                    config=self._read_config(),
+                    output_loading_info=True,
+                    trust_remote_code=False,
                 )
             missing = frozenset(found["missing_keys"])
         except Exception as error:
@@ -136,7 +147,7 @@ class TransformersModel:
         from transformers import AutoConfig
 
         where, revision = self._located()
-        config = AutoConfig.from_pretrained(where, revision=revision)
+        config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
         if getattr(config, "mask_ratio", None):  # a masked autoencoder would hide parts of the image at random
             config.mask_ratio = 0.0
         return config

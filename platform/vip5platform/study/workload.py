@@ -180,7 +180,11 @@ class SearchWorkload:
 
     def describe(self, spec: TrialSpec) -> tuple[str, Mapping[str, str]]:
         settings = {key: str(getattr(spec.config, key)) for key in self.search.space}
-        return ", ".join(f"{key} {_shorten(key, value)}" for key, value in settings.items()), settings
+        labels = dict(settings)
+        if "encoder" in labels:  # without folders, unless two of the choices would then look alike
+            names = [choice.name for choice in self.plan.encoders]
+            labels["encoder"] = dict(zip(names, short_names(names), strict=True)).get(*[labels["encoder"]] * 2)
+        return ", ".join(f"{key} {_shorten(label)}" for key, label in labels.items()), settings
 
     def specs(self) -> list[TrialSpec]:
         return self.searcher.specs()
@@ -213,10 +217,8 @@ class SearchWorkload:
         return all(failure.kind == "stopped_early" for failure in self.searcher.failures().values())
 
 
-def _shorten(key: str, value: str) -> str:
-    """A searched value for a label: numbers with three significant digits, encoders without their folders."""
-    if key == "encoder":
-        return short_names([value])[0]
+def _shorten(value: str) -> str:
+    """A searched value for a label: numbers with three significant digits."""
     try:
         return f"{float(value):.3g}"
     except ValueError:

@@ -228,12 +228,22 @@ def test_grey_of_12_bits_keeps_its_levels() -> None:
     levels = np.arange(0, 4096, 64, dtype=np.uint16)
     pairs = np.tile(levels, 8).reshape(-1, 2).astype(np.uint32)
     packed = b"".join(int(a << 12 | b).to_bytes(3, "big") for a, b in pairs.tolist())
-    tags = [(256, 64), (257, 8), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 8), (279, len(packed))]
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
-    data = b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed
-    data += struct.pack("<H", len(tags)) + entries + bytes(4)
-    pixels = np.asarray(decode_image(data))[..., 0]
+    pixels = np.asarray(decode_image(tiff(packed, bits=12, white=1)))[..., 0]
     np.testing.assert_array_equal(pixels, np.tile(np.rint(levels * (255 / 4095)), (8, 1)))
+
+
+def test_grey_of_16_bits_whose_white_is_0_is_no_negative() -> None:
+    levels = np.arange(0, 65536, 1024, dtype="<u2")
+    shown = [np.asarray(decode_image(tiff(np.tile(levels, 8).tobytes(), 16, white)))[0, :, 0] for white in (0, 1)]
+    np.testing.assert_array_equal(shown[1], np.rint(levels / 257))
+    np.testing.assert_allclose(shown[0], 255.0 - shown[1], atol=1)
+
+
+def tiff(pixels: bytes, bits: int, white: int) -> bytes:
+    """A grey image of 64 x 8, not compressed; `white` is 1 if black is 0, else 0 (PhotometricInterpretation)."""
+    tags = [(256, 64), (257, 8), (258, bits), (259, 1), (262, white), (273, 8), (277, 1), (278, 8), (279, len(pixels))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
 @pytest.mark.parametrize(

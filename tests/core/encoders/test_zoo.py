@@ -13,9 +13,11 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
+import vip5core
 from vip5core.encoders import EncoderChoice, Preparation, load_encoder
 from vip5core.encoders.zoo import PaperEncoder
 from vip5core.errors import UserError
+from vip5core.fingerprint import reached_modules
 from vip5core.vocabulary import ENCODERS
 
 
@@ -152,7 +154,20 @@ def test_local_weights_are_loaded_from_a_file_and_from_a_folder(tmp_path: Path) 
         load_encoder(EncoderChoice("RN101", str(file)))
 
 
-def test_features_are_computed_anew_if_image_files_are_decoded_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = EncoderChoice("RN50").fingerprint
-    monkeypatch.setattr("vip5core.encoders.choice.code_identity", lambda *roots: f"another {roots}")
-    assert EncoderChoice("RN50").fingerprint != before
+@pytest.mark.parametrize(
+    ("choice", "module", "other"),
+    [
+        (EncoderChoice("RN50"), "vip5core.encoders.zoo", "vip5core.encoders.timm_models"),
+        (EncoderChoice("timm:resnet18.a1_in1k"), "vip5core.encoders.timm_models", "vip5core.encoders.zoo"),
+    ],
+)
+def test_features_are_computed_anew_if_their_code_changes(
+    choice: EncoderChoice, module: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots: list[str] = []
+    monkeypatch.setattr("vip5core.encoders.choice.code_identity", lambda *given: str(roots.extend(given)))
+    choice.fingerprint  # noqa: B018  # computed when it is asked for
+    reached = reached_modules(Path(vip5core.__file__).parent, tuple(roots))
+    making = {f"vip5core.encoders.{name}" for name in ("images", "preparation", "preprocessing", "towers")}
+    assert {*making, module, "vip5core.picture_formats"} <= reached.keys()
+    assert other not in reached

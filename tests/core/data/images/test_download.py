@@ -767,7 +767,6 @@ import sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs of a shell
 from vip5core.data.images.download import download
-from vip5core.data.images.fetch import identify_image
 from vip5core.data.images.options import DownloadOptions
 download(sys.argv[2:], Path(sys.argv[1]), DownloadOptions(concurrency=3, allow_private=True))
 """

@@ -182,7 +182,7 @@ def damaged_header(old: bytes, new: bytes) -> bytes:
 
 GOOD = np.ones(4, dtype=np.float32)
 NO_ARRAY = "not a .npy array of numbers"
-NO_VECTOR = "not one vector of floating-point numbers"
+NO_VECTOR = "not one vector of numbers"
 BROKEN = {
     "empty": (b"", NO_ARRAY),
     "rubbish": (b"rubbish", NO_ARRAY),
@@ -199,7 +199,6 @@ BROKEN = {
     "wide": (npy(np.ones(5, dtype=np.float32)), "5 numbers instead of 4"),
     "no numbers": (npy(np.ones(0, dtype=np.float32)), NO_VECTOR),
     "a matrix": (npy(np.ones((2, 2), dtype=np.float32)), NO_VECTOR),
-    "integers": (npy(np.ones(4, dtype=np.int64)), NO_VECTOR),
     "complex": (npy(np.ones(4, dtype=np.complex64)), NO_VECTOR),
     "texts": (npy(np.array(["a"] * 4)), NO_VECTOR),
     "not a number": (npy(np.array([1, 2, np.nan, 4])), "contains numbers that are not finite"),
@@ -211,6 +210,7 @@ SOUND = {
     "column": (npy(GOOD[:, None] * 3), 3),
     "double": (npy(GOOD.astype(">f8") * 4), 4),
     "half": (npy(GOOD.astype(np.float16) * 5), 5),
+    "integers": (npy(np.full(4, 6)), 6),
 }
 
 
