@@ -18,6 +18,7 @@ from benchmarks.measure import Finding, at_least
 from benchmarks.subject import Subject
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
+from vip5core.data.feature_choice import FeatureChoice
 from vip5core.data.sources import prepare
 from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_image
 from vip5core.errors import Failure
@@ -66,7 +67,7 @@ def extraction(subject: Subject) -> list[Finding]:
             with ray_session(None, cpus=cores) as resources:
                 ready = time.perf_counter()
                 batches: list[tuple[float, int]] = []
-                extract(dataset, [choice], Home(home.root / str(number)), resources, _noted(batches))
+                extract(dataset, [FeatureChoice(choice)], Home(home.root / str(number)), resources, _noted(batches))
                 fleet.append(time.perf_counter() - ready)
                 (first, before), (last, after) = batches[1], batches[-1]  # the first entry says that nothing is done
                 steady.append((after - before) / (last - first))

@@ -117,7 +117,7 @@ def _inputs(home: Home) -> StudyInputs:
         write_shard(shards, hashes, [np.asarray(feature) for feature in found], [None] * len(paths))
         record = {"name": _ENCODER.name, "weights": _ENCODER.weights, "fingerprint": _ENCODER.fingerprint}
         assemble(dataset, record, shards, features)
-    return StudyInputs(home, dataset.folder, backbone, {(_ENCODER.name, _ENCODER.weights): features})
+    return StudyInputs(home, dataset.folder, backbone, {(_ENCODER.name, _ENCODER.weights, "first"): features})
 
 
 def _config(settings: Mapping[str, Any]) -> TrialConfig:

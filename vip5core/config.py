@@ -22,6 +22,7 @@ from vip5core.vocabulary import (
     SHARED,
     TASKS,
     AdapterPosition,
+    ItemImages,
     Task,
     Tuning,
 )
@@ -55,6 +56,10 @@ class ImageOptions(BaseModel):
 
     feature_scaling: Literal["standard", "raw"] = "standard"
     """How features enter the mapping network: centred and scaled for each encoder, or raw, as in the official code."""
+
+    item_images: ItemImages = "first"
+    """The pictures of an item whose features it has: its first one, or the mean over all (see `vip5 images
+    --per-item`). Features that are given (provided, features:PATH) stay as they are."""
 
     images: Literal["own", "shuffled"] = "own"
     """Give each item its own image, or another item's: a control that separates the effect of the image from that of
@@ -306,9 +311,9 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
         """The trial's identity: config, dataset, backbone and features by content, and the code.
 
         Of the backbone and the encoder's weights the content counts, not the name or path; of an encoder that is not of
-        the paper nothing else does.
+        the paper nothing else does. `item_images` counts as far as the features depend on it.
         """
-        settings = self.model_dump(mode="json", exclude={"backbone", "encoder_weights"})
+        settings = self.model_dump(mode="json", exclude={"backbone", "encoder_weights", "item_images"})
         if family_of(self.encoder) is not None:
             settings["encoder"] = "by its features"
         if not self.uses_images:  # then settings of images make no difference

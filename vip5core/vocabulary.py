@@ -31,6 +31,9 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 Sampler = Literal["tpe", "random", "grid"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
+#: What of an item's pictures makes its feature.
+ItemImages = Literal["first", "mean"]
+
 Tuning = Literal["adapter", "full", "frozen", "lora", "ia3"]
 AdapterPosition = Literal["self", "cross", "feed_forward"]
 ADAPTER_POSITIONS: tuple[AdapterPosition, ...] = get_args(AdapterPosition)

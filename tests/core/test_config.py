@@ -40,6 +40,7 @@ OTHERS: dict[str, Any] = {
     "image_tokens": 3,
     "mapping_norm": False,
     "feature_scaling": "raw",
+    "item_images": "mean",
     "images": "shuffled",
     "backbone": "tiny",
     "tuning": "lora",
@@ -83,7 +84,7 @@ OTHERS: dict[str, Any] = {
     "samples_per_explanation": 2,
     "direct_targets": "newer",
 }
-BY_CONTENT = {"backbone", "encoder_weights"}  # their names do not count, their content does
+BY_CONTENT = {"backbone", "encoder_weights", "item_images"}  # their names do not count, their content does
 
 
 def identity(**changes: Any) -> str:
@@ -109,7 +110,7 @@ def test_the_identity_changes_with_the_inputs() -> None:
 
 def test_image_settings_do_not_matter_without_images() -> None:
     text_only = TrialConfig(image_tokens=0).fingerprint("d", "b", None)
-    for field in ("encoder", "mapping_norm", "feature_scaling", "images", "image_start", "probe"):
+    for field in ("encoder", "mapping_norm", "feature_scaling", "item_images", "images", "image_start", "probe"):
         assert TrialConfig(image_tokens=0, **{field: OTHERS[field]}).fingerprint("d", "b", None) == text_only
 
 
@@ -259,6 +260,7 @@ def test_the_paper_preset_has_the_choices_of_the_paper_and_its_code() -> None:
         "direct_template": "B-8",
         "explanation_template": "C-12",
         # jeykigung/VIP5
+        "item_images": "first",
         "images": "own",
         "feature_scaling": "raw",
         "mapping_norm": True,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from vip5core.data.dataset import MANIFEST, Dataset, images_fingerprint, write_table
 from vip5core.data.raw import EXPLANATION_COLUMNS, INTERACTION_COLUMNS, Details, RawData
 
 
@@ -30,6 +31,7 @@ def raw_histories(histories: Mapping[str, Sequence[str]], explanations: Sequence
                 "description": "",
                 "image": [items.get("image", {}).get(name) for name in names],
                 "image_urls": [items.get("image_urls", {}).get(name, []) for name in names],
+                "url_pictures": [items.get("url_pictures", {}).get(name, []) for name in names],
             }
         ),
         users=pd.DataFrame({"raw_id": list(histories), "name": [f"buyer {user}" for user in histories]}),
@@ -40,3 +42,14 @@ def raw_histories(histories: Mapping[str, Sequence[str]], explanations: Sequence
         interactions=pd.DataFrame(rows, columns=INTERACTION_COLUMNS),
         details=lambda kept: details,
     )
+
+
+def with_further_pictures(dataset: Dataset, further: Mapping[str, Mapping[str, str]]) -> Dataset:
+    """The dataset, changed where it lies, with further pictures: raw id to paths and their sha256."""
+    items = dataset.items.copy()
+    items["further_images"] = [list(further.get(raw_id, {})) for raw_id in items["raw_id"]]
+    items["further_sha256"] = [list(further.get(raw_id, {}).values()) for raw_id in items["raw_id"]]
+    tables = {**dataset.manifest.tables, "items": write_table(items, "items", dataset.folder)}
+    manifest = dataset.manifest.model_copy(update={"tables": tables, "images": images_fingerprint(items)})
+    (dataset.folder / MANIFEST).write_text(manifest.model_dump_json(), "utf-8")
+    return Dataset.load(dataset.folder)

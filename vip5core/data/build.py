@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from vip5core.data.candidates import draw_candidates
-from vip5core.data.dataset import MANIFEST, SCHEMA_VERSION, Manifest, write_table
+from vip5core.data.dataset import MANIFEST, SCHEMA_VERSION, Manifest, images_fingerprint, write_table
 from vip5core.data.filters import (
     DUPLICATES,
     REPEATS,
@@ -26,7 +26,7 @@ from vip5core.data.imported_features import import_features
 from vip5core.data.raw import Details, DropLedger, RawData
 from vip5core.data.split import MIN_INTERACTIONS, leave_one_out, with_positions
 from vip5core.errors import UserError, unknown_name
-from vip5core.fingerprint import fingerprint, sha256_bytes
+from vip5core.fingerprint import sha256_bytes
 from vip5core.storage import atomic_folder
 from vip5core.vocabulary import CANDIDATES, LEAKY_ID_SCHEMES, SPLITS
 
@@ -120,6 +120,8 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     titled = int((items["title"].map(clean_text) != "").sum())
     items["title"] = _fill_titles(items, ledger)
     items["description"] = items["description"].map(clean_text)
+    if "url_pictures" in items:
+        items["url_pictures"] = [shown if len(set(shown)) > 1 else [] for shown in items["url_pictures"]]
     items["categories"] = items["categories"].map(lambda names: [clean_text(name) for name in names])
     names = users["name"].map(clean_text)
     users = users.assign(user=users["raw_id"].map(user_of), name=names.where(names != "", users["raw_id"]))
@@ -168,7 +170,7 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
                 **{f"explanations_{split}": int((explanations["split"] == split).sum()) for split in SPLITS},
             },
             tables=tables,
-            images=fingerprint([digest for _, digest in images]),
+            images=images_fingerprint(items),
             features=features,
             id_scheme=options.id_scheme,
             ids_leak=options.id_scheme in LEAKY_ID_SCHEMES,

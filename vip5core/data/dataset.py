@@ -1,7 +1,10 @@
 """The `Dataset` contract: a folder of Parquet tables, images and a manifest.
 
     items.parquet         item (int32 from 1), raw_id, title, categories, description, image (relative path or
-                          null), image_sha256 (or null), image_urls (the addresses of its image)
+                          null), image_sha256 (or null), image_urls (the addresses of its pictures, best first);
+                          and, only where an item has several pictures: url_pictures (the number of the picture that
+                          each address shows; empty if all show one), further_images and further_sha256 (those of its
+                          pictures after the first)
     users.parquet         user (int32 from 1), raw_id, name
     interactions.parquet  user, item, timestamp (unix seconds), rating, position (in the user's history), split
     explanations.parquet  user, item, rating, summary, aspect, explanation, split
@@ -29,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vip5core.data.raw import Drop
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint, sha256_file
+from vip5core.vocabulary import ItemImages
 
 SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
@@ -44,6 +48,9 @@ SCHEMAS = {
             ("image", pa.string()),
             ("image_sha256", pa.string()),
             ("image_urls", pa.list_(pa.string())),
+            ("url_pictures", pa.list_(pa.int32())),
+            ("further_images", pa.list_(pa.string())),
+            ("further_sha256", pa.list_(pa.string())),
         ]
     ),
     "users": pa.schema([("user", pa.int32()), ("raw_id", pa.string()), ("name", pa.string())]),
@@ -71,6 +78,9 @@ SCHEMAS = {
     "candidates": pa.schema([("user", pa.int32()), ("split", pa.string()), ("candidates", pa.list_(pa.int32()))]),
 }
 
+#: Columns of lists that a file lacks if all lists are empty: datasets without further pictures keep their identity.
+OPTIONAL_COLUMNS = {"items": ("url_pictures", "further_images", "further_sha256")}
+
 
 class Manifest(BaseModel):
     """What a dataset is, where it came from, and what it lacks."""
@@ -81,7 +91,7 @@ class Manifest(BaseModel):
     source: dict[str, str]
     counts: dict[str, int]
     tables: dict[str, str]  # table name -> sha256 of its file
-    images: str  # fingerprint over the sha256 of each item's image
+    images: str  # fingerprint over the sha256 of each item's image, and of further ones if there are any
     features: dict[str, str]  # features that came with the source: encoder -> fingerprint
     id_scheme: str
     ids_leak: bool  # whether the ids may reveal the held-out items
@@ -101,8 +111,11 @@ class _Version(BaseModel):
 
 
 def write_table(frame: pd.DataFrame, name: str, folder: Path) -> str:
-    """Write one table of the contract and return its sha256."""
+    """Write one table of the contract and return its sha256; optional columns may be missing."""
     schema = SCHEMAS[name]
+    for column in OPTIONAL_COLUMNS.get(name, ()):
+        if column not in frame or not frame[column].map(len).any():
+            schema = schema.remove(schema.get_field_index(column))
     path = folder / f"{name}.parquet"
     pq.write_table(
         pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False).replace_schema_metadata(),
@@ -147,6 +160,9 @@ class Dataset:
                     f"dataset {str(folder)!r}: {file.name} is missing or does not match its manifest: {again}"
                 )
             tables[name] = pq.read_table(file).to_pandas()
+            for column in OPTIONAL_COLUMNS.get(name, ()):
+                if column not in tables[name]:
+                    tables[name][column] = [[] for _ in range(len(tables[name]))]
         dataset = cls(
             folder,
             manifest,
@@ -173,6 +189,25 @@ class Dataset:
     def has_images(self) -> bool:
         """Does any item have an image file?"""
         return bool(self.items["image_sha256"].notna().any())
+
+    @functools.cached_property
+    def has_further_images(self) -> bool:
+        """Does any item have more than one image file?"""
+        return bool(self.items["further_sha256"].map(len).any())
+
+    def pictures(self, item_images: ItemImages) -> pd.DataFrame:
+        """The image files, in the order of the items and of each item's pictures: the first of each item, or all.
+
+        Returns:
+            The columns item, image (the path relative to the dataset), image_sha256.
+        """
+        columns = ["item", "image", "image_sha256"]
+        first = self.items[columns].dropna(subset=["image_sha256"])
+        if item_images == "first" or not self.has_further_images:
+            return first.reset_index(drop=True)
+        further = self.items[["item", "further_images", "further_sha256"]].set_axis(columns, axis=1)
+        further = further[further["image"].map(len) > 0].explode(["image", "image_sha256"])
+        return pd.concat([first, further]).sort_values("item", kind="stable", ignore_index=True)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -225,6 +260,13 @@ class Dataset:
         return np.bincount(training["item"], minlength=self.n_items + 1)
 
 
+def images_fingerprint(items: pd.DataFrame) -> str:
+    """The identity of the items' images by content, as a manifest keeps it."""
+    first = [None if pd.isna(digest) else digest for digest in items["image_sha256"]]
+    further = [list(hashes) for hashes in items["further_sha256"]] if "further_sha256" in items else []
+    return fingerprint(first, further) if any(further) else fingerprint(first)
+
+
 def open_dataset(folder: Path | str) -> Dataset:
     """Open a dataset, which a process reads and checks only once as long as its manifest does not change.
 
@@ -267,6 +309,13 @@ def _find_inconsistency(dataset: Dataset) -> str | None:
         return "items are not numbered 1, 2, … in order"
     if not np.array_equal(dataset.users["user"], np.arange(1, dataset.n_users + 1)):
         return "users are not numbered 1, 2, … in order"
+    urls, of_urls, further, hashes = (
+        dataset.items[column].map(len) for column in ("image_urls", *OPTIONAL_COLUMNS["items"])
+    )
+    if not (of_urls.isin([0]) | (of_urls == urls)).all():
+        return "an item's addresses and the numbers of their pictures differ in number"
+    if not (further == hashes).all() or dataset.items.loc[further > 0, "image"].isna().any():
+        return "further pictures lack their sha256, or their item a first picture"
     for table, frame in (("interactions", interactions), ("explanations", dataset.explanations)):
         for column, limit in (("item", dataset.n_items), ("user", dataset.n_users)):
             if len(frame) and not frame[column].between(1, limit).all():

@@ -27,6 +27,7 @@ class Description:
         tied_ends: the share of users whose last two interactions have the same time, so that only the source's order
             decides which of them is the test item.
         top_decile: the share of training interactions with the most popular tenth of the items.
+        with_further, with_further_url: the number of items with more than one picture, and with addresses of several.
         with_image, with_url, with_title, with_description: the share of items that have one.
         with_explanation: the share of interactions that have an explanation.
         explanations: the number of explanations in each split.
@@ -45,6 +46,8 @@ class Description:
     last: str | None
     tied_ends: float
     top_decile: float
+    with_further: int
+    with_further_url: int
     with_image: float
     with_url: float
     with_title: float
@@ -82,6 +85,8 @@ def describe(dataset: Dataset) -> Description:
         last=last,
         tied_ends=float((ends == 1).mean()),
         top_decile=float(popularity[: max(1, len(popularity) // 10)].sum() / popularity.sum()),
+        with_further=int((items["further_sha256"].map(len) > 0).sum()),
+        with_further_url=int((items["url_pictures"].map(len) > 0).sum()),
         with_image=float(items["image_sha256"].notna().mean()),
         with_url=float((items["image_urls"].map(len) > 0).mean()),
         with_title=dataset.manifest.counts["items_with_title"] / dataset.n_items,

@@ -6,7 +6,9 @@
     shards/{name}.parquet   image_sha256, feature (or null), reason (or null); named by a hash over its images
     features.npy            [items + 1, width] float32, row 0 is padding, zeros where there is no feature
     ledger.parquet          item, reason: every item without a feature
-    store.json              the dataset and the encoder that it was made from
+    unreadable.parquet      item, image_sha256, reason: every picture that a mean over an item's pictures lacks; only in
+                            stores of such means
+    store.json              the dataset and the encoder that it was made from, and which pictures of an item
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint
 from vip5core.storage import atomic_file, atomic_folder
+from vip5core.vocabulary import ItemImages
 
 _SHARD_SCHEMA = pa.schema([("image_sha256", pa.string()), ("feature", pa.list_(pa.float32())), ("reason", pa.string())])
 NO_IMAGE = "no image"
+_UNREADABLE = "unreadable.parquet"
 
 
 def write_shard(folder: Path, hashes: list[str], features: list[np.ndarray | None], reasons: list[str | None]) -> Path:
@@ -50,45 +54,81 @@ def known_images(folder: Path) -> set[str]:
     return known
 
 
-def assemble(dataset: Dataset, encoder: dict[str, str], shards: Path, out: Path) -> Path:
+def assemble(
+    dataset: Dataset, encoder: dict[str, str], shards: Path, out: Path, item_images: ItemImages = "first"
+) -> Path:
     """Assemble the feature store of `dataset` from shards that contain all its images.
 
-    The width of its features is that of those in the shards; 1 if there is none, because no image can be read.
+    The width of its features is that of those in the shards; 1 if there is none, because no image can be read. Means
+    are taken in float64, over an item's pictures that can be read; the sums of items with several are held in memory.
 
     Args:
         dataset: the dataset.
         encoder: the encoder that made the shards (name, weights, fingerprint), for the record.
         shards: the folder of the encoder's shards.
         out: the folder of the store, which appears complete or not at all.
+        item_images: the first picture of each item, or the mean over its pictures.
 
     Raises:
         UserError: if an image is missing from the shards.
     """
-    rows: dict[str, list[int]] = {}
-    for item, digest in zip(dataset.items["item"], dataset.items["image_sha256"], strict=True):
-        if isinstance(digest, str):
-            rows.setdefault(digest, []).append(item)
-    missing = {item for items in rows.values() for item in items}
-    reason_of = {item: NO_IMAGE for item in dataset.items["item"].tolist() if item not in missing}
+    pictures = dataset.pictures(item_images)
+    items_of: dict[str, list[int]] = {}
+    for item, digest in zip(pictures["item"].tolist(), pictures["image_sha256"].tolist(), strict=True):
+        items_of.setdefault(digest, []).append(item)
+    amounts = pictures["item"].value_counts()
+    several = {item: place for place, item in enumerate(amounts.index[amounts > 1].tolist())}
+    missing, unreadable = set(items_of), {}
     with atomic_folder(out) as folder:
         paths = sorted(shards.glob("*.parquet"))
         features = create_features(folder, dataset.n_items, _width(paths))
+        sums, counts = np.zeros((len(several), features.shape[1])), np.zeros(len(several), int)
         for path in paths:
             for row in pq.read_table(path).to_pylist():
-                for item in rows.get(row["image_sha256"], ()):
-                    missing.discard(item)
-                    if row["feature"] is None:
-                        reason_of[item] = row["reason"]
+                digest = row["image_sha256"]
+                if digest not in missing:
+                    continue
+                missing.discard(digest)
+                if row["feature"] is None:
+                    unreadable[digest] = row["reason"]
+                    continue
+                for item in items_of[digest]:
+                    if item in several:
+                        sums[several[item]] += row["feature"]
+                        counts[several[item]] += 1
                     else:
                         features[item] = row["feature"]
-                        reason_of.pop(item, None)
         if missing:
+            lacking = {item for digest in missing for item in items_of[digest]}
             raise UserError(
-                f"{str(shards)!r} lacks the features of {len(missing)} items (item {min(missing)}, …): --home must be "
+                f"{str(shards)!r} lacks the features of {len(lacking)} items (item {min(lacking)}, …): --home must be "
                 "a folder that all nodes share"
             )
-        finish_store(folder, features, reason_of, {"dataset": dataset.fingerprint, "encoder": encoder}, out.name)
+        for item, place in several.items():
+            features[item] = sums[place] / max(counts[place], 1)
+        damaged = pictures.loc[pictures["image_sha256"].isin(unreadable), ["item", "image_sha256"]]
+        damaged["reason"] = damaged["image_sha256"].map(unreadable)
+        if item_images != "first":
+            damaged.astype({"item": "int32"}).to_parquet(folder / _UNREADABLE, index=False)
+        reason_of = {item: NO_IMAGE for item in dataset.items["item"].tolist() if item not in amounts.index}
+        for item, reasons in damaged.groupby("item")["reason"]:
+            if len(reasons) == amounts[item]:
+                reason_of[item] = reasons.iloc[0]
+        record: dict[str, object] = {"dataset": dataset.fingerprint, "encoder": encoder, "item_images": item_images}
+        finish_store(folder, features, reason_of, record, out.name)
     return out
+
+
+def unreadable_images(store: Path) -> tuple[pd.DataFrame, Path]:
+    """The pictures that could not be read for a store, and the file in which they are listed.
+
+    Returns:
+        Rows with item and reason: those of items without a feature, or, for a mean over an item's pictures, all.
+    """
+    if (store / _UNREADABLE).is_file():
+        return pd.read_parquet(store / _UNREADABLE), store / _UNREADABLE
+    ledger = FeatureStore.load(store).ledger
+    return ledger[ledger["reason"] != NO_IMAGE], store / "ledger.parquet"
 
 
 def _width(shards: list[Path]) -> int:
@@ -116,9 +156,10 @@ def finish_store(
     (folder / "store.json").write_text(json.dumps(record, indent=2), "utf-8")
 
 
-def store_fingerprint(dataset: Dataset, encoder_fingerprint: str) -> str:
-    """The identity of a dataset's features under an encoder."""
-    return fingerprint(dataset.fingerprint, encoder_fingerprint)
+def store_fingerprint(dataset: Dataset, encoder_fingerprint: str, item_images: ItemImages = "first") -> str:
+    """The identity of a dataset's features under an encoder, of the first picture of each item or over all."""
+    further = () if item_images == "first" else (item_images,)
+    return fingerprint(dataset.fingerprint, encoder_fingerprint, *further)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import BaseModel
 
-ITEM_COLUMNS = ["raw_id", "title", "categories", "description", "image", "image_urls"]
+ITEM_COLUMNS = ["raw_id", "title", "categories", "description", "image", "image_urls", "url_pictures"]
 USER_COLUMNS = ["raw_id", "name"]
 INTERACTION_COLUMNS = ["user", "item", "timestamp", "rating"]
 EXPLANATION_COLUMNS = ["user", "item", "rating", "summary", "aspect", "explanation", "split"]
@@ -65,7 +65,8 @@ class Details:
 
     Attributes:
         items: a table with `ITEM_COLUMNS`; categories is a list of strings, image a local path, PNG bytes, or None,
-            image_urls the addresses of the item's images, best first.
+            image_urls the addresses of the item's pictures, best first, and url_pictures for each of them the number
+            of the picture it shows (empty, or no such column: all show one).
         users: a table with `USER_COLUMNS`.
         explanations: a table with `EXPLANATION_COLUMNS` and raw ids; split is train, valid, test, or None for that of
             its interaction.
@@ -130,8 +131,8 @@ def describe_items_and_users(
     """
     items, names = items or {}, names or {}
     rows = [
-        {"title": "", "categories": [], "description": "", "image": None, "image_urls": [], **items.get(raw_id, {})}
-        | {"raw_id": raw_id}
+        {"title": "", "categories": [], "description": "", "image": None, "image_urls": [], "url_pictures": []}
+        | {**items.get(raw_id, {}), "raw_id": raw_id}
         for raw_id in sorted(interactions["item"].unique())
     ]
     users = sorted(interactions["user"].unique())

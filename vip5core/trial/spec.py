@@ -68,16 +68,15 @@ class StudyInputs:
         home: The home under which everything is written.
         dataset: The folder of the dataset.
         backbone: The folder of the backbone.
-        features: The feature store of each encoder, by the `encoder` and `encoder_weights` of a config.
+        features: The feature store of each choice, by the `encoder`, `encoder_weights` and `item_images` of a config.
     """
 
     home: Home
     dataset: Path
     backbone: Path
-    features: dict[tuple[str, str], Path]
+    features: dict[tuple[str, str, str], Path]
 
     def spec(self, config: TrialConfig) -> TrialSpec:
         """The trial of `config` on these inputs."""
-        return TrialSpec.of(
-            config, self.dataset, self.backbone, self.features.get((config.encoder, config.encoder_weights))
-        )
+        chosen = (config.encoder, config.encoder_weights, config.item_images)
+        return TrialSpec.of(config, self.dataset, self.backbone, self.features.get(chosen))

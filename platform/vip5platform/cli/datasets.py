@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from vip5core.data.build import BuildOptions
 from vip5core.data.filters import DUPLICATES, REPEATS
-from vip5core.data.images.options import DownloadOptions
+from vip5core.data.images.options import MAX_PER_ITEM, DownloadOptions
 from vip5core.data.sources import SOURCES, options_of, read_source
 from vip5core.errors import UserError
 from vip5core.storage import writable_folder
@@ -162,6 +162,13 @@ def add_images(parser: argparse.ArgumentParser) -> None:
         metavar="MB",
         help="largest image in MB (default: %(default)g)",
     )
+    add(
+        "--per-item",
+        type=int,
+        default=1,
+        metavar="N",
+        help=f"most pictures of an item, from 1 to {MAX_PER_ITEM}; item_images=mean uses all (default: %(default)s)",
+    )
     add("--allow-private", action="store_true", help="allow hosts in private networks, including this machine")
     add("--retry-failed", action="store_true", help="retry images that failed permanently")
     parser.set_defaults(run=_images)
@@ -185,7 +192,7 @@ def _images(given: argparse.Namespace) -> int:
     folder = given.folder.resolve()
     downloads = given.downloads or folder.with_name(f"{folder.name}.downloads")
     with stage("images") as update:
-        added = download(folder, downloads, options, update)
+        added = download(folder, downloads, options, update, given.per_item)
     print_images_summary(added, downloads)
     return 0 if added.reasons.empty else 1
 

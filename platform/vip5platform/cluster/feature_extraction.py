@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 import ray.data  # here, before Ray is silenced: the import sets the level of its loggers
 
 from vip5core.data.dataset import Dataset
+from vip5core.data.feature_choice import FeatureChoice
 from vip5core.data.feature_store import assemble, known_images
 from vip5core.data.own_features import build_own_features
 from vip5core.encoders import EncoderChoice, Geometry, OwnFeatures
@@ -41,74 +42,79 @@ _DECODE_CPU, _ENCODE_CPU = 0.25, 0.75
 
 def extract(
     dataset: Dataset,
-    choices: Sequence[EncoderChoice],
+    choices: Sequence[FeatureChoice],
     home: Home,
     resources: ClusterResources,
     progress: Progress = no_progress,
     gpus_per_actor: float | None = None,
-) -> dict[EncoderChoice, Path]:
-    """Build the feature stores of a dataset, one per encoder, computing missing features only.
+) -> dict[FeatureChoice, Path]:
+    """Build the feature stores of a dataset, one per choice, computing missing features only.
+
+    Choices of one encoder that differ in the pictures of an item share what it makes of each picture.
 
     Args:
         dataset: The dataset with the images.
-        choices: The encoders.
+        choices: The encoders, each with what of an item's pictures makes its feature.
         home: The home whose `features/` the stores are written to.
         resources: The resources of the Ray session.
         progress: Called with the number of images done and the total.
         gpus_per_actor: The share of a GPU for each actor; by default a whole GPU if the cluster has any.
 
     Returns:
-        The folder of each encoder's store.
+        The folder of each choice's store; choices that come to the same share it.
 
     Raises:
         UserError: For weights or features that cannot be loaded, images that changed after the dataset was prepared, or
             a folder that cannot be written.
     """
     stores = {choice: store_folder(dataset, choice, home) for choice in choices}
-    missing = [choice for choice in choices if not stores[choice].is_dir()]
+    missing = {stores[choice]: choice.on(dataset) for choice in choices if not stores[choice].is_dir()}
     if not missing:
         return stores
     writable_folder(home.features, "feature folder")
-    encoders = []
-    for choice in missing:
-        if isinstance(choice.source, OwnFeatures):
-            build_own_features(dataset, choice.source, _record(choice), stores[choice])
+    needed: dict[EncoderChoice, set[str]] = {}
+    for store, choice in missing.items():
+        if isinstance(choice.encoder.source, OwnFeatures):
+            build_own_features(dataset, choice.encoder.source, _record(choice.encoder), store)
         else:
-            encoders.append(choice)
-    shards = {choice: home.shards(choice.fingerprint) for choice in encoders}
+            hashes = dataset.pictures(choice.item_images)["image_sha256"]
+            needed.setdefault(choice.encoder, set()).update(hashes)
+    shards = {encoder: home.shards(encoder.fingerprint) for encoder in needed}
     for folder in shards.values():
         writable_folder(folder, "feature folder")
-    alike: dict[Geometry, list[EncoderChoice]] = {}
-    for choice in encoders:
-        alike.setdefault(choice.model.preprocessing().geometry, []).append(choice)
+    alike: dict[Geometry, dict[EncoderChoice, set[str]]] = {}
+    for encoder, hashes_of in needed.items():
+        alike.setdefault(encoder.model.preprocessing().geometry, {})[encoder] = hashes_of
     with quiet_ray():
         for geometry, same in alike.items():
             _encode_missing(dataset, same, geometry, home, resources, progress, gpus_per_actor)
-    for choice in encoders:
-        assemble(dataset, _record(choice), shards[choice], stores[choice])
+    for store, choice in missing.items():
+        if choice.encoder in shards:
+            assemble(dataset, _record(choice.encoder), shards[choice.encoder], store, choice.item_images)
     return stores
 
 
-def _record(choice: EncoderChoice) -> dict[str, str]:
-    return {"name": choice.name, "weights": Path(choice.weights).name, "fingerprint": choice.fingerprint}
+def _record(encoder: EncoderChoice) -> dict[str, str]:
+    return {"name": encoder.name, "weights": Path(encoder.weights).name, "fingerprint": encoder.fingerprint}
 
 
 def _encode_missing(
     dataset: Dataset,
-    choices: list[EncoderChoice],
+    needed: Mapping[EncoderChoice, Collection[str]],
     geometry: Geometry,
     home: Home,
     resources: ClusterResources,
     progress: Progress,
     gpus_per_actor: float | None,
 ) -> None:
-    """Encode all images of `dataset` that the shards of an encoder lack."""
+    """Encode the images of `dataset` that each encoder needs (by their sha256) and its shards lack."""
+    choices = list(needed)
     shards = [home.shards(choice.fingerprint) for choice in choices]
-    known = [known_images(folder) for folder in shards]
-    images = dataset.items.dropna(subset=["image_sha256"]).drop_duplicates("image_sha256")
+    lacked = [set(needed[choice]) - known_images(folder) for choice, folder in zip(choices, shards, strict=True)]
+    images = dataset.pictures("mean").drop_duplicates("image_sha256")
     rows = []
     for image, digest in zip(images["image"], images["image_sha256"], strict=True):
-        wanted = [place for place, seen in enumerate(known) if digest not in seen]
+        wanted = [place for place, hashes in enumerate(lacked) if digest in hashes]
         if wanted:
             rows.append({"image_sha256": digest, "path": str(dataset.folder / image), "encoders": json.dumps(wanted)})
     if not rows:

@@ -8,27 +8,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from vip5core.data.dataset import Dataset
+from vip5core.data.feature_choice import FeatureChoice
 from vip5core.data.feature_store import store_fingerprint
 from vip5core.data.imported_features import store_name
-from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError
 from vip5core.home import Home
 from vip5core.vocabulary import PROVIDED
 
 
-def store_folder(dataset: Dataset, choice: EncoderChoice, home: Home) -> Path:
-    """The folder of a dataset's features by one encoder, whether it exists or not.
+def store_folder(dataset: Dataset, choice: FeatureChoice, home: Home) -> Path:
+    """The folder of a dataset's features of one choice, whether it exists or not.
 
     Raises:
         UserError: For provided features that did not come with the dataset.
     """
-    if choice.weights == PROVIDED:
-        folder = dataset.folder / "features" / store_name(choice.name)
+    encoder = choice.encoder
+    if encoder.weights == PROVIDED:
+        folder = dataset.folder / "features" / store_name(encoder.name)
         if not folder.is_dir():
             there = ", ".join(dataset.manifest.features) or "none"
             raise UserError(
                 f"encoder_weights={PROVIDED}: dataset {dataset.name!r} came with features of {there}, not of "
-                f"{choice.name}; choose other weights"
+                f"{encoder.name}; choose other weights"
             )
         return folder
-    return home.features / store_fingerprint(dataset, choice.fingerprint)
+    return home.features / store_fingerprint(dataset, encoder.fingerprint, choice.on(dataset).item_images)

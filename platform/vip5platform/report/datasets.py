@@ -63,6 +63,11 @@ def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
         ),
         ("popularity", f"{found.top_decile:.1%}", "of training interactions are with the most popular 10 % of items"),
         ("with image", f"{found.with_image:.1%}", f"of items; {found.with_url:.1%} have an image URL"),
+        (
+            "further images",
+            f"{found.with_further:,}",
+            f"items have more than one; {found.with_further_url:,} have URLs of several",
+        ),
         ("with title", f"{found.with_title:.1%}", f"of items; {found.with_description:.1%} with description"),
         (
             "explanations",
@@ -121,13 +126,15 @@ def _drops_table(dataset: Dataset) -> Table:
 
 
 def print_images_summary(added: AddedImages, downloads: Path) -> None:
-    """Print how many items have an image now, and why others have none."""
+    """Print how many pictures the items have now, and why others could not be downloaded."""
     new = added.now - added.before
-    say(f"{added.now:,} items with image, {new:,} of them new; files and ledger in {escape(str(downloads))}")
+    further, more = added.further, added.further - added.further_before
+    told = f"; {further:,} further pictures, {more:,} of them new" if further else ""
+    say(f"{added.now:,} items with image, {new:,} of them new{told}; files and ledger in {escape(str(downloads))}")
     if added.reasons.empty:
         return
-    table = Table(title="no image", box=box.SIMPLE_HEAVY, title_justify="left")
-    table.add_column("items", justify="right")
+    table = Table(title="not downloaded", box=box.SIMPLE_HEAVY, title_justify="left")
+    table.add_column("pictures", justify="right")
     table.add_column("reason")
     table.add_column("example", style="dim", overflow="fold")
     for (reason, final), rows in added.reasons.groupby(["reason", "final"], sort=False):

@@ -10,8 +10,8 @@ from pathlib import Path
 from vip5core.backbones import find_backbone, find_local_backbone, trained_t5
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import MANIFEST, Dataset, open_dataset
+from vip5core.data.feature_choice import FeatureChoice
 from vip5core.data.sources import dataset_folder, options_of, prepare
-from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure, UserError
 from vip5core.home import Home
 from vip5core.progress import Progress
@@ -20,7 +20,7 @@ from vip5core.trial.spec import StudyInputs, TrialSpec
 from vip5core.vocabulary import BUILT_IN
 from vip5platform.cluster.feature_stores import store_folder
 from vip5platform.options import Options
-from vip5platform.study.plan import InputRequest, PlannedTrial, encoders_of
+from vip5platform.study.plan import InputRequest, PlannedTrial, feature_choices
 
 #: Starts a named stage of work and yields the function that reports its progress.
 Stage = Callable[[str], AbstractContextManager[Progress]]
@@ -75,13 +75,13 @@ class PreparedInputs:
 
     def spec(self, config: TrialConfig, home: Home) -> TrialSpec:
         """The specification of a trial with these inputs."""
-        chosen = (config.encoder, config.encoder_weights)
-        stores = [(chosen, store_folder(self.dataset, choice, home)) for choice in encoders_of([config])]
+        chosen = (config.encoder, config.encoder_weights, config.item_images)
+        stores = [(chosen, store_folder(self.dataset, choice, home)) for choice in feature_choices([config])]
         return StudyInputs(home, self.dataset.folder, self.backbone, dict(stores)).spec(config)
 
     def lacks_images(self, config: TrialConfig) -> bool:
         """Does the config need images although the dataset has none?"""
-        return not self.dataset.has_images and any(choice.needs_images for choice in encoders_of([config]))
+        return not self.dataset.has_images and any(choice.encoder.needs_images for choice in feature_choices([config]))
 
 
 #: The inputs of each request, or why there are none.
@@ -89,16 +89,26 @@ Found = Mapping[InputRequest, PreparedInputs | Failure]
 
 
 def join_features(
-    encoders: Mapping[InputRequest, Sequence[EncoderChoice]], inputs: Mapping[InputRequest, PreparedInputs]
-) -> list[tuple[Dataset, list[EncoderChoice]]]:
-    """The encoders of each dataset from those of each request, so that each image is decoded once for all."""
+    features: Mapping[InputRequest, Sequence[FeatureChoice]], inputs: Mapping[InputRequest, PreparedInputs]
+) -> list[tuple[Dataset, list[FeatureChoice]]]:
+    """The features of each dataset from those of each request, so that each image is decoded once for all."""
     datasets: dict[Path, Dataset] = {}
-    choices: dict[Path, dict[EncoderChoice, None]] = {}
-    for request, of_request in encoders.items():
+    choices: dict[Path, dict[FeatureChoice, None]] = {}
+    for request, of_request in features.items():
         dataset = inputs[request].dataset
         datasets[dataset.folder] = dataset
         choices.setdefault(dataset.folder, {}).update(dict.fromkeys(of_request))
     return [(datasets[folder], list(of_dataset)) for folder, of_dataset in choices.items()]
+
+
+def without_effect(choice: FeatureChoice, dataset: Dataset) -> str | None:
+    """Why `item_images` makes no difference to the features of a dataset; None if it does, or is `first`."""
+    if choice.on(dataset) == choice:
+        return None
+    setting = f"item_images={choice.item_images} is the same as first for {choice.encoder.name} on {dataset.name}"
+    if not choice.encoder.needs_images:
+        return f"{setting}: its features are given"
+    return f"{setting}: no item has several pictures (vip5 images --per-item N downloads them)"
 
 
 def questions(

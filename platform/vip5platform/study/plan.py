@@ -8,6 +8,7 @@ from typing import Any
 
 from vip5core.backbones import short_name, trained_t5
 from vip5core.config import TrialConfig
+from vip5core.data.feature_choice import FeatureChoice
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError, unknown_name
 from vip5core.trial.p5_spec import p5_config
@@ -127,13 +128,13 @@ class SearchPlan:
         request: Their inputs.
         common: Their settings without the searched ones.
         example: The config of one trial.
-        encoders: The encoders whose features a trial may need.
+        features: The features that a trial may need.
     """
 
     request: InputRequest
     common: Mapping[str, Any]
     example: TrialConfig
-    encoders: Sequence[EncoderChoice]
+    features: Sequence[FeatureChoice]
 
     def config(self, settings: Mapping[str, Any]) -> TrialConfig:
         """The config of a trial with these searched settings.
@@ -171,7 +172,10 @@ def plan_search(search: Search, options: Options) -> SearchPlan:
     with_images = [config for config in configs if config.uses_images]
     encoders = tried.get("encoder", [configs[0].encoder])
     weights = {config.encoder_weights for config in with_images}
-    choices = dict.fromkeys(EncoderChoice(e, w) for e in encoders for w in sorted(weights))
+    item_images = tried.get("item_images", [configs[0].item_images])
+    choices = dict.fromkeys(
+        FeatureChoice(EncoderChoice(e, w), which) for e in encoders for w in sorted(weights) for which in item_images
+    )
     return SearchPlan(request, common, configs[0], list(choices))
 
 
@@ -192,7 +196,6 @@ def make_config(settings: dict[str, Any]) -> TrialConfig:
     return config
 
 
-def encoders_of(configs: Iterable[TrialConfig]) -> list[EncoderChoice]:
-    """The encoders whose features these trials need, without duplicates."""
-    choices = [EncoderChoice(config.encoder, config.encoder_weights) for config in configs if config.uses_images]
-    return list(dict.fromkeys(choices))
+def feature_choices(configs: Iterable[TrialConfig]) -> list[FeatureChoice]:
+    """The features that these trials need, without duplicates."""
+    return list(dict.fromkeys(FeatureChoice.of(config) for config in configs if config.uses_images))

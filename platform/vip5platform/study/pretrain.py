@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from vip5core.config import TrialConfig
-from vip5core.encoders import EncoderChoice
+from vip5core.data.feature_choice import FeatureChoice
 from vip5core.errors import Failure, UserError
 from vip5platform.analysis.baselines import datasets_without_sasrec
 from vip5platform.console import warn
 from vip5platform.study.inputs import Found, PreparedInputs, join_features, questions
-from vip5platform.study.plan import InputRequest, PlannedTrial, SearchPlan, encoders_of
+from vip5platform.study.plan import InputRequest, PlannedTrial, SearchPlan, feature_choices
 from vip5platform.study.session import Needs, Session
 
 Inputs = Mapping[InputRequest, PreparedInputs]
@@ -69,17 +69,17 @@ def needs_of_study(planned: Sequence[PlannedTrial], inputs: Inputs, session: Ses
         examples.setdefault(trial.request, config)
         if prepared.lacks_backbone or not prepared.trial(trial, session.home).spec.is_finished(session.home):
             unfinished.setdefault(trial.request, []).append(config)
-    encoders = {request: encoders_of(configs) for request, configs in unfinished.items()}
-    return _needs(encoders, examples, inputs, session)
+    features = {request: feature_choices(configs) for request, configs in unfinished.items()}
+    return _needs(features, examples, inputs, session)
 
 
 def needs_of_search(plan: SearchPlan, inputs: Inputs, session: Session) -> Needs:
     """The features that trials of the search may need, and the baselines."""
-    return _needs({plan.request: plan.encoders}, {plan.request: plan.example}, inputs, session)
+    return _needs({plan.request: plan.features}, {plan.request: plan.example}, inputs, session)
 
 
 def _needs(
-    encoders: Mapping[InputRequest, Sequence[EncoderChoice]],
+    features: Mapping[InputRequest, Sequence[FeatureChoice]],
     examples: Mapping[InputRequest, TrialConfig],
     inputs: Inputs,
     session: Session,
@@ -87,4 +87,4 @@ def _needs(
     baselines = datasets_without_sasrec(
         session.options.baselines, list(questions(examples, inputs).values()), session.home
     )
-    return Needs(features=join_features(encoders, inputs), baselines=baselines)
+    return Needs(features=join_features(features, inputs), baselines=baselines)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rich.markup import escape
 
+from vip5core.config import TrialConfig
+from vip5core.data.feature_choice import FeatureChoice
 from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.storage import writable_folder
@@ -26,8 +28,9 @@ from vip5platform.study.inputs import (
     check_inputs,
     prepare_inputs,
     unfinished_requests,
+    without_effect,
 )
-from vip5platform.study.plan import InputRequest, PlannedTrial, plan_search, plan_trials
+from vip5platform.study.plan import InputRequest, PlannedTrial, feature_choices, plan_search, plan_trials
 from vip5platform.study.pretrain import needs_of_search, needs_of_study, pretrain_backbones
 from vip5platform.study.session import Session
 from vip5platform.study.study_run import StudyRun, open_study_run
@@ -63,6 +66,10 @@ def _run_study(study: Study, options: Options) -> bool:
             session,
             lambda prepared: prepared.keys() if options.force else unfinished_requests(planned, prepared, home),
         )
+        configs: dict[InputRequest, list[TrialConfig]] = {}
+        for trial in planned:
+            configs.setdefault(trial.request, []).append(trial.config)
+        _say_what_has_no_effect({request: feature_choices(of_one) for request, of_one in configs.items()}, found)
         found = pretrain_backbones(
             found, lambda inputs: needs_of_study(planned, inputs, session), len(planned), session
         )
@@ -93,6 +100,7 @@ def _run_search(search: Search, options: Options) -> bool:
     home = Home(writable_folder(options.home, "--home"))
     with Session(options, home, timeline) as session:
         found = _prepare([plan.request], session, lambda prepared: prepared.keys())
+        _say_what_has_no_effect({plan.request: plan.features}, found)
         found = pretrain_backbones(
             found, lambda inputs: needs_of_search(plan, inputs, session), options.trials, session
         )
@@ -129,7 +137,7 @@ def execute(study_run: StudyRun, workload: Workload, factors: Sequence[str], met
     resources: TrialResources | None = None
     failures: Mapping[str, Failure] = {}
     if workload.missing or study_run.lacks_baselines:
-        with study_run.cluster(workload.missing, workload.encoders) as (given, at_once):
+        with study_run.cluster(workload.missing, workload.features) as (given, at_once):
             if workload.missing:
                 resources = given
                 with study_run.observe(workload.describe, workload.missing) as observer:
@@ -156,6 +164,19 @@ def _prepare(
             if not found.dataset.has_images and not found.dataset.manifest.features:
                 warn(f"{found.dataset.name} has no images: trials that need them are text-only (image_tokens=0)")
     return prepared
+
+
+def _say_what_has_no_effect(features: Mapping[InputRequest, Sequence[FeatureChoice]], found: Found) -> None:
+    """One line for each dataset and encoder whose features are the same with `item_images` as without."""
+    lines = [
+        without_effect(choice, prepared.dataset)
+        for request, choices in features.items()
+        if isinstance(prepared := found[request], PreparedInputs)
+        and (prepared.dataset.has_images or prepared.dataset.manifest.features)
+        for choice in choices
+    ]
+    for line in dict.fromkeys(line for line in lines if line is not None):
+        say(escape(line))
 
 
 def _move_replaced_results(workload: StudyWorkload, study_run: StudyRun) -> None:

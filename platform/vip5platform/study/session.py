@@ -14,9 +14,9 @@ from rich.markup import escape
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
-from vip5core.data.feature_store import NO_IMAGE, FeatureStore
+from vip5core.data.feature_choice import FeatureChoice
+from vip5core.data.feature_store import unreadable_images
 from vip5core.data.own_features import OwnFeatureCounts
-from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.progress import Progress
@@ -39,12 +39,12 @@ class Needs:
 
     Attributes:
         backbones: The P5 stages that train backbones.
-        features: The datasets whose image features are needed, with the encoders.
+        features: The datasets whose image features are needed, with what they are made with.
         baselines: The datasets to train SASRec on, each with the config of its test questions.
     """
 
     backbones: Sequence[P5Stage] = ()
-    features: Sequence[tuple[Dataset, Sequence[EncoderChoice]]] = ()
+    features: Sequence[tuple[Dataset, Sequence[FeatureChoice]]] = ()
     baselines: Sequence[tuple[Dataset, TrialConfig]] = ()
 
 
@@ -159,20 +159,23 @@ class Session:
     def _extract(
         self,
         dataset: Dataset,
-        choices: Sequence[EncoderChoice],
+        choices: Sequence[FeatureChoice],
         cluster: ClusterResources,
         add: Callable[[str], Progress],
     ) -> None:
-        missing = [choice for choice in choices if not store_folder(dataset, choice, self.home).is_dir()]
+        # Choices that come to the same on this dataset have one store.
+        missing = {
+            folder: choice for choice in choices if not (folder := store_folder(dataset, choice, self.home)).is_dir()
+        }
         if not missing:
             return
         from vip5platform.cluster.feature_extraction import extract
 
         progress = add("image features")
         with self.timeline.measure("features"):
-            stores = extract(dataset, choices, self.home, cluster, progress, self.options.gpus_per_worker)
-        for choice in missing:
-            _tell_of_features(choice.name, dataset.n_items, stores[choice])
+            extract(dataset, choices, self.home, cluster, progress, self.options.gpus_per_worker)
+        for folder, choice in missing.items():
+            _tell_of_features(choice.encoder.name, dataset.n_items, folder)
 
 
 def _tell_of_features(encoder: str, items: int, store: Path) -> None:
@@ -186,14 +189,10 @@ def _tell_of_features(encoder: str, items: int, store: Path) -> None:
         else:
             say(escape(told))
         return
-    ledger = FeatureStore.load(store).ledger
-    unreadable = ledger[ledger["reason"] != NO_IMAGE]
+    unreadable, listed = unreadable_images(store)
     if len(unreadable):
-        item, reason = unreadable.iloc[0]
-        warn(
-            f"{encoder}: {len(unreadable)} unreadable images (item {item}: {reason}, …), "
-            f"listed in {store / 'ledger.parquet'}"
-        )
+        item, reason = unreadable[["item", "reason"]].iloc[0]
+        warn(f"{encoder}: {len(unreadable)} unreadable images (item {item}: {reason}, …), listed in {listed}")
 
 
 def _make_database(options: Options, home: Home) -> None:

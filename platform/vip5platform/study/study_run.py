@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from vip5core.config import TrialConfig, as_text
 from vip5core.data.dataset import Dataset
-from vip5core.encoders import EncoderChoice
+from vip5core.data.feature_choice import FeatureChoice
 from vip5core.errors import DiskFullError, Failure, UserError
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.home import Home
@@ -106,18 +106,18 @@ class StudyRun:
 
     @contextlib.contextmanager
     def cluster(
-        self, trials: int, encoders: Mapping[InputRequest, Sequence[EncoderChoice]]
+        self, trials: int, needed: Mapping[InputRequest, Sequence[FeatureChoice]]
     ) -> Iterator[tuple[TrialResources, int]]:
         """A Ray cluster with extracted image features, on which baselines are trained alongside the trials.
 
         Args:
             trials: The number of trials to run.
-            encoders: The encoders whose features they need.
+            needed: The features that they need.
 
         Yields:
             The resources of each trial, and how many trials run at the same time.
         """
-        features = join_features(encoders, self.inputs)
+        features = join_features(needed, self.inputs)
         self.session.prepare(Needs(features=features, baselines=self._datasets_without_sasrec()), max(1, trials))
         cluster, resources = self.session.divide(max(1, trials))
         yield resources, resources.at_once(cluster)

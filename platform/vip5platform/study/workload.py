@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from vip5core.config import TrialConfig
+from vip5core.data.feature_choice import FeatureChoice
 from vip5core.encoder_names import short_names
-from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.trial.spec import TrialSpec
@@ -18,7 +18,7 @@ from vip5platform.declarations import Search, Study
 from vip5platform.study.estimate import count_finished_by_other_code, load_earlier_results, longest_first
 from vip5platform.study.inputs import PreparedInputs, RunnableTrial, UnavailableTrial
 from vip5platform.study.observer import TrialObserver
-from vip5platform.study.plan import InputRequest, SearchPlan, encoders_of
+from vip5platform.study.plan import InputRequest, SearchPlan, feature_choices
 
 if TYPE_CHECKING:  # Ray and Optuna take seconds to import, and a finished study runs nothing
     from vip5platform.search import TrialSearcher
@@ -32,8 +32,8 @@ class Workload(Protocol):
         """The number of trials still to be run."""
 
     @property
-    def encoders(self) -> Mapping[InputRequest, Sequence[EncoderChoice]]:
-        """The encoders whose features the missing trials need."""
+    def features(self) -> Mapping[InputRequest, Sequence[FeatureChoice]]:
+        """The features that the missing trials need."""
 
     def describe(self, spec: TrialSpec) -> tuple[str, Mapping[str, str]]:
         """The label of a trial, and its levels or searched settings by name."""
@@ -97,11 +97,11 @@ class StudyWorkload:
         return len(self._todo)
 
     @property
-    def encoders(self) -> Mapping[InputRequest, Sequence[EncoderChoice]]:
+    def features(self) -> Mapping[InputRequest, Sequence[FeatureChoice]]:
         configs: dict[InputRequest, list[TrialConfig]] = {}
         for trial in self._todo:
             configs.setdefault(trial.planned.request, []).append(trial.planned.config)
-        return {request: encoders_of(of_request) for request, of_request in configs.items()}
+        return {request: feature_choices(of_request) for request, of_request in configs.items()}
 
     def describe(self, spec: TrialSpec) -> tuple[str, Mapping[str, str]]:
         planned = self._unique[spec.fingerprint].planned
@@ -175,8 +175,8 @@ class SearchWorkload:
         return self.searcher.missing
 
     @property
-    def encoders(self) -> Mapping[InputRequest, Sequence[EncoderChoice]]:
-        return {self.plan.request: self.plan.encoders} if self.missing else {}
+    def features(self) -> Mapping[InputRequest, Sequence[FeatureChoice]]:
+        return {self.plan.request: self.plan.features} if self.missing else {}
 
     def describe(self, spec: TrialSpec) -> tuple[str, Mapping[str, str]]:
         settings = {key: str(getattr(spec.config, key)) for key in self.search.space}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.raw import raw_histories
+from support.raw import raw_histories, with_further_pictures
 
 from vip5core.data.build import build_dataset
 from vip5core.data.dataset import Dataset
@@ -39,6 +39,16 @@ def test_the_figures_are_those_of_the_tables(dataset: Dataset) -> None:
     assert found.with_url == pytest.approx(1 / 11)
     assert found.with_explanation == pytest.approx(2 / 15)
     assert (sum(found.explanations.values()), found.explanation_words, found.aspects) == (2, 3.0, (1, ["fit"]))
+
+
+def test_further_pictures_are_counted(tmp_path: Path) -> None:
+    urls = {"a": ["http://x/1.jpg", "http://x/2.jpg"], "b": ["http://x/3.jpg", "http://x/3s.jpg"]}
+    raw = raw_histories(HISTORIES, image={"c": b"c"}, image_urls=urls, url_pictures={"a": [0, 1], "b": [0, 0]})
+    dataset = Dataset.load(build_dataset(raw, tmp_path / "out"))
+    found = describe(dataset)
+    assert (found.with_further, found.with_further_url) == (0, 1)
+    found = describe(with_further_pictures(dataset, {"c": {"images/c-2.png": "1" * 64}}))
+    assert (found.with_further, found.with_further_url) == (1, 1)
 
 
 def test_every_user_is_in_one_class_of_lengths(shop: Dataset) -> None:

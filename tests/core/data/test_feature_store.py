@@ -6,12 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.raw import raw_histories
+from support.raw import raw_histories, with_further_pictures
 
 from vip5core.data.build import build_dataset
 from vip5core.data.dataset import Dataset
-from vip5core.data.feature_store import NO_IMAGE, FeatureStore, assemble, known_images, store_fingerprint, write_shard
+from vip5core.data.feature_store import (
+    NO_IMAGE,
+    FeatureStore,
+    assemble,
+    known_images,
+    store_fingerprint,
+    unreadable_images,
+    write_shard,
+)
 from vip5core.errors import UserError
+from vip5core.fingerprint import fingerprint
 
 WIDTH = 6
 ENCODER = {"name": "by hand"}
@@ -98,9 +107,102 @@ def test_a_dataset_without_any_image_has_a_store_of_zeros(tmp_path: Path) -> Non
         assert not store.scaled(scaling).any()
 
 
-def test_the_identity_of_a_store_is_the_dataset_and_the_encoder(dataset: Dataset, shop: Dataset) -> None:
-    prints = {store_fingerprint(data, encoder) for data in (dataset, shop) for encoder in ("x", "y")}
-    assert len(prints) == 4
+def test_the_identity_of_a_store_is_the_dataset_the_encoder_and_the_pictures(dataset: Dataset, shop: Dataset) -> None:
+    prints = {
+        store_fingerprint(data, encoder, which)
+        for data in (dataset, shop)
+        for encoder in ("x", "y")
+        for which in ("first", "mean")
+    }
+    assert len(prints) == 8
+    assert store_fingerprint(shop, "x") == fingerprint(shop.fingerprint, "x")  # as before there was a choice
+
+
+#: Raw id: its further pictures. One that c has already, one that nobody can read, two, one beside an unreadable one.
+FURTHER = {"a": ["c"], "c": ["e"], "d": ["x", "y"], "e": ["x"]}
+
+
+@pytest.fixture
+def several(dataset: Dataset) -> Dataset:
+    """The dataset, in which some items have further pictures."""
+    digest = {**dataset.items.set_index("raw_id")["image_sha256"], "x": "1" * 64, "y": "2" * 64}
+    return with_further_pictures(
+        dataset, {raw_id: {f"images/{name}": digest[name] for name in names} for raw_id, names in FURTHER.items()}
+    )
+
+
+def shards_of(dataset: Dataset, folder: Path, parts: int) -> Path:
+    """Shards of all pictures, so many files; that of item e cannot be read."""
+    broken = dataset.items.set_index("raw_id").loc["e", "image_sha256"]
+    hashes = sorted(set(dataset.pictures("mean")["image_sha256"]))
+    for part in range(parts):
+        some = hashes[part::parts]
+        write_shard(
+            folder,
+            some,
+            [None if digest == broken else feature(digest) for digest in some],
+            ["damaged" if digest == broken else None for digest in some],
+        )
+    return folder
+
+
+def test_a_mean_is_over_the_pictures_that_can_be_read(several: Dataset, tmp_path: Path) -> None:
+    shards = shards_of(several, tmp_path / "shards", 2)
+    folder = assemble(several, ENCODER, shards, tmp_path / "mean", "mean")
+    store = FeatureStore.load(folder)
+    row = several.items.set_index("raw_id")
+    broken = row.loc["e", "image_sha256"]
+    for raw_id in "abcde":
+        own = [row.loc[raw_id, "image_sha256"], *row.loc[raw_id, "further_sha256"]]
+        read = [feature(digest) for digest in own if digest != broken]
+        expected = np.mean(np.array(read, np.float64), axis=0).astype(np.float32)
+        np.testing.assert_array_equal(store.features[row.loc[raw_id, "item"]], expected)
+        assert store.has_image[row.loc[raw_id, "item"]]  # that of e, too: by its second picture
+    assert store.ledger.values.tolist() == [[row.loc["f", "item"], NO_IMAGE]]
+    unreadable, listed = unreadable_images(folder)
+    assert listed.parent == folder
+    assert sorted(zip(unreadable["item"], unreadable["image_sha256"], unreadable["reason"], strict=True)) == sorted(
+        (row.loc[raw_id, "item"], broken, "damaged") for raw_id in "ce"
+    )
+    other = assemble(several, ENCODER, shards_of(several, tmp_path / "others", 4), tmp_path / "again", "mean")
+    assert (other / "features.npy").read_bytes() == (folder / "features.npy").read_bytes()
+
+
+def test_the_first_picture_alone_counts_unless_a_mean_is_asked_for(several: Dataset, tmp_path: Path) -> None:
+    folder = assemble(several, ENCODER, shards_of(several, tmp_path / "shards", 1), tmp_path / "first")
+    store = FeatureStore.load(folder)
+    row = several.items.set_index("raw_id")
+    for raw_id in "abcd":
+        np.testing.assert_array_equal(store.features[row.loc[raw_id, "item"]], feature(row.loc[raw_id, "image_sha256"]))
+    assert not store.has_image[row.loc["e", "item"]]
+    unreadable, listed = unreadable_images(folder)
+    assert (unreadable["item"].tolist(), listed) == ([row.loc["e", "item"]], folder / "ledger.parquet")
+
+
+def test_an_item_none_of_whose_pictures_can_be_read_has_no_feature(dataset: Dataset, tmp_path: Path) -> None:
+    row = dataset.items.set_index("raw_id")
+    broken = {"images/1": "1" * 64}
+    damaged = with_further_pictures(dataset, {"e": broken})
+    hashes = sorted(set(damaged.pictures("mean")["image_sha256"]))
+    bad = {row.loc["e", "image_sha256"]: "first reason", "1" * 64: "second reason"}
+    write_shard(
+        tmp_path / "shards",
+        hashes,
+        [None if digest in bad else feature(digest) for digest in hashes],
+        [bad.get(digest) for digest in hashes],
+    )
+    store = FeatureStore.load(assemble(damaged, ENCODER, tmp_path / "shards", tmp_path / "mean", "mean"))
+    reasons = dict(zip(store.ledger["item"], store.ledger["reason"], strict=True))
+    assert reasons == {row.loc["e", "item"]: "first reason", row.loc["f", "item"]: NO_IMAGE}
+    assert not store.features[row.loc["e", "item"]].any()
+
+
+def test_further_pictures_that_the_shards_lack_are_told(several: Dataset, tmp_path: Path) -> None:
+    hashes = several.pictures("first")["image_sha256"].drop_duplicates().tolist()
+    write_shard(tmp_path / "shards", hashes, [feature(digest) for digest in hashes], [None] * len(hashes))
+    with pytest.raises(UserError, match="lacks the features of 2 items"):  # d and e
+        assemble(several, ENCODER, tmp_path / "shards", tmp_path / "mean", "mean")
+    assert not (tmp_path / "mean").exists()
 
 
 @pytest.mark.parametrize("name", ["store.json", "features.npy", "ledger.parquet"])

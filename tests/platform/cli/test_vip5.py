@@ -54,6 +54,30 @@ def test_a_dump_becomes_a_dataset_with_images(tmp_path: Path, capsys: pytest.Cap
     assert Dataset.load(out).manifest.k_core == 0
 
 
+def test_items_get_as_many_pictures_as_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    web, source, out = (tmp_path / name for name in ("web", "source", "toys"))
+    web.mkdir()
+    source.mkdir()
+    items = items_of(2018)
+    for place, row in enumerate(items):
+        for view, red in (("front", 0), ("back", 255)):
+            Image.new("RGB", (20, 20), (red, 9 * place, 0)).save(web / f"{row['asin']}-{view}.png")
+        row["imageURLHighRes"] = [f"http://old.example/{row['asin']}-{view}.png" for view in ("front", "back", "side")]
+        row["imageURL"] = [f"http://old.example/{row['asin']}-{view}._SS40_.png" for view in ("front", "back")]
+    write_dump(source, 2018, items=items)
+    assert run(capsys, "prepare", "amazon-2018", "--source", source, "--out", out, "--k-core", 0)[0] == 0
+    with serving(web) as address:
+        rest = ("--mirror", f"http://old.example/={address}", "--allow-private")
+        code, said, _ = run(capsys, "images", out, "--per-item", 2, *rest)
+        assert code == 0
+        assert "9 items with image, 9 of them new; 9 further pictures, 9 of them new" in said
+        code, said, _ = run(capsys, "images", out, "--per-item", 3, *rest)
+    assert code == 1
+    assert "9 further pictures, 0 of them new" in said
+    assert "9 HTTP 404" in said
+    assert "further images 9 items have more than one; 9 have URLs of several" in run(capsys, "describe", out)[1]
+
+
 def test_options_reach_the_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "shop"
     options = ("--ids", "collaborative", "--repeats", "keep", "--duplicates", "keep", "--candidates", 7, "--seed", 3)
@@ -76,6 +100,7 @@ def test_options_reach_the_manifest(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["prepare", "minimart:25", "--out", "new", "--k-core", "999"], "nothing to train on"),
         (["describe", "there"], "is not a dataset"),
         (["images", "there"], "is not a dataset"),
+        (["images", "there", "--per-item", "17"], "per_item=17: must be from 1 to 16"),
         (["images", "there", "--mirror", "x"], "--mirror 'x': must look like"),
     ],
 )

@@ -12,6 +12,7 @@ from vip5platform.cluster.feature_extraction import extract
 from vip5platform.cluster.resources import ClusterResources
 
 from vip5core.data.dataset import Dataset
+from vip5core.data.feature_choice import FeatureChoice
 from vip5core.data.feature_store import NO_IMAGE, FeatureStore
 from vip5core.data.sources import prepare
 from vip5core.encoders import EncoderChoice
@@ -26,7 +27,7 @@ def test_damaged_pictures_cost_their_items_the_image_and_nothing_else(
     damaged = write_damaged_shop(tmp_path / "source", tmp_path / "photos")
     home = Home(tmp_path / "home")
     dataset = Dataset.load(prepare("tables", tmp_path / "source", home))
-    choice = EncoderChoice("RN50", "tiny")
+    choice = FeatureChoice(EncoderChoice("RN50", "tiny"))
     store = FeatureStore.load(extract(dataset, [choice], home, ray_two_cpus)[choice])
     without = set(dataset.items.loc[~store.has_image[1:], "raw_id"])
     assert len(damaged) == 40

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray.data
+from support.raw import with_further_pictures
 from vip5platform.cluster.feature_extraction import extract
 from vip5platform.cluster.resources import ClusterResources
 
 from vip5core.data.dataset import Dataset, write_table
-from vip5core.data.feature_store import FeatureStore
+from vip5core.data.feature_choice import FeatureChoice
+from vip5core.data.feature_store import FeatureStore, store_fingerprint, unreadable_images
 from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_image
 from vip5core.errors import UserError
 from vip5core.fingerprint import sha256_bytes
@@ -22,7 +24,7 @@ from vip5core.vocabulary import ENCODERS
 
 pytestmark = pytest.mark.slow
 
-CHOICES = [EncoderChoice("RN50", "tiny"), EncoderChoice("ViT-B/32", "tiny")]
+CHOICES = [FeatureChoice(EncoderChoice("RN50", "tiny")), FeatureChoice(EncoderChoice("ViT-B/32", "tiny"))]
 BROKEN = {3: b"", 5: b"not an image", 7: None}  # item: what its file holds; None: half of it
 
 
@@ -49,13 +51,13 @@ def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Clu
     stores = extract(broken, CHOICES, home, ray_two_cpus, lambda done, total, news="": seen.append((done, total)))
 
     # The same features as one plain loop, whatever the batches.
-    prepare = Preparation.of(CHOICES[0])
+    prepare = Preparation.of(CHOICES[0].encoder)
     for choice in CHOICES:
         store = FeatureStore.load(stores[choice])
-        assert store.features.shape == (shop.n_items + 1, ENCODERS[choice.name].feature_width)
+        assert store.features.shape == (shop.n_items + 1, ENCODERS[choice.encoder.name].feature_width)
         good = [item for item in range(1, shop.n_items + 1) if item not in BROKEN]
         pixels = [prepare(open_image(broken.folder / broken.items["image"][item - 1])) for item in good]
-        expected = load_encoder(choice).encode(np.stack(pixels))
+        expected = load_encoder(choice.encoder).encode(np.stack(pixels))
         np.testing.assert_allclose(store.features[good], expected, rtol=1e-4, atol=1e-5)
         # Every image that cannot be used is in the ledger, with its reason, and has no feature.
         reasons = dict(zip(store.ledger["item"], store.ledger["reason"], strict=True))
@@ -81,7 +83,7 @@ def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Clu
 
     # A cut-off run left some shards: only the rest is encoded, and only by the encoder that lacks it.
     shutil.rmtree(stores[CHOICES[0]])
-    shards = sorted(home.shards(CHOICES[0].fingerprint).glob("*.parquet"))
+    shards = sorted(home.shards(CHOICES[0].encoder.fingerprint).glob("*.parquet"))
     shards[0].unlink()
     (shards[0].parent / ".half.part").write_bytes(b"PAR1")
     seen.clear()
@@ -101,5 +103,48 @@ def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Clu
     garbage = tmp_path / "RN50.pt"
     garbage.write_bytes(b"these are no weights")
     with pytest.raises(UserError, match="cannot be loaded") as caught:
-        extract(shop, [EncoderChoice("RN50", str(garbage))], Home(tmp_path / "home3"), ray_two_cpus)
+        extract(shop, [FeatureChoice(EncoderChoice("RN50", str(garbage)))], Home(tmp_path / "home3"), ray_two_cpus)
     assert "\n" not in str(caught.value)
+
+
+def test_means_over_pictures_share_what_an_encoder_makes_of_each(
+    shop: Dataset, tmp_path: Path, ray_two_cpus: ClusterResources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(shop.folder, folder)
+    pictures: dict[str, dict[str, str]] = {}
+    for raw_id, source in zip(shop.items["raw_id"][:3], shop.items["image"][5:8], strict=True):
+        data = (folder / source).read_bytes() + b"another file"  # of the same pixels
+        (folder / f"images/{raw_id}-2.png").write_bytes(data)
+        pictures[raw_id] = {f"images/{raw_id}-2.png": sha256_bytes(data)}
+    (folder / "images/broken.png").write_bytes(b"not an image")
+    pictures[shop.items["raw_id"][3]] = {"images/broken.png": sha256_bytes(b"not an image")}
+    dataset = with_further_pictures(Dataset.load(folder), pictures)
+    home, encoder = Home(tmp_path / "home"), CHOICES[0].encoder
+    first, mean = FeatureChoice(encoder), FeatureChoice(encoder, "mean")
+    seen: list[tuple[int, int]] = []
+
+    def note(done: int, total: int, news: str = "") -> None:
+        seen.append((done, total))
+
+    one = extract(dataset, [first], home, ray_two_cpus, note)[first]
+    assert seen[-1] == (shop.n_items, shop.n_items)  # further pictures are not encoded unless a choice needs them
+    seen.clear()
+    stores = extract(dataset, [first, mean], home, ray_two_cpus, note)
+    assert seen[-1] == (4, 4)
+    assert stores[first] == one != stores[mean]
+    singles, means = FeatureStore.load(one), FeatureStore.load(stores[mean])
+    both = np.stack([singles.features[1:4], singles.features[6:9]])
+    np.testing.assert_allclose(means.features[1:4], both.mean(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(means.features[4:], singles.features[4:])  # a broken second picture is left out
+    assert means.has_image[1:].all()
+    unreadable, _ = unreadable_images(stores[mean])
+    assert unreadable[["item", "reason"]].values.tolist() == [[4, "not an image"]]
+
+    # Where all items have one picture, a mean is the first picture: one store, which is there already.
+    with monkeypatch.context() as patch:
+        patch.setattr(ray.data, "from_items", lambda *a, **k: pytest.fail("encoded again"))
+        other = Home(tmp_path / "other")
+        shutil.copytree(home.shards(encoder.fingerprint), other.shards(encoder.fingerprint))
+        stores = extract(shop, [first, mean], other, ray_two_cpus)
+    assert stores[first] == stores[mean] == other.features / store_fingerprint(shop, encoder.fingerprint)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from vip5platform.declarations import Factor, Range, Search, Study, choice, factor
 from vip5platform.options import Options
-from vip5platform.study.plan import InputRequest, encoders_of, plan_search, plan_trials
+from vip5platform.study.plan import InputRequest, feature_choices, plan_search, plan_trials
 
 from vip5core.errors import UserError
 
@@ -85,7 +85,11 @@ SPACE = {"encoder": choice("RN50", "ViT-B/32"), "learning_rate": Range(1e-3, 1e-
 
 def test_a_search_is_checked_at_every_value_before_it_starts():
     plan = plan_search(Search("s", "Which?", SPACE), Options())
-    assert [choice.name for choice in plan.encoders] == ["RN50", "ViT-B/32"]
+    assert [choice.encoder.name for choice in plan.features] == ["RN50", "ViT-B/32"]
+    pictures = Search("s", "Which?", {**SPACE, "item_images": choice("first", "mean")})
+    assert [(one.encoder.name, one.item_images) for one in plan_search(pictures, Options()).features] == [
+        (name, which) for name in ("RN50", "ViT-B/32") for which in ("first", "mean")
+    ]
     assert plan.config({"encoder": "ViT-B/32", "learning_rate": 0.5}).learning_rate == 0.5
 
 
@@ -211,4 +215,6 @@ def test_an_unknown_encoder_is_refused_with_the_nearest_name():
 
 def test_text_only_trials_need_no_encoder():
     study = Study("s", "Which?", (factor("image_tokens", 0, 2),))
-    assert [choice.name for choice in encoders_of([t.config for t in plan_trials(study, Options())])] == ["ViT-B/32"]
+    assert [choice.encoder.name for choice in feature_choices([t.config for t in plan_trials(study, Options())])] == [
+        "ViT-B/32"
+    ]

@@ -28,6 +28,7 @@ from vip5platform.study.timeline import Timeline
 
 from vip5core.baselines.identity import sasrec_folder
 from vip5core.data.dataset import Dataset
+from vip5core.data.feature_choice import FeatureChoice
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import Failure, UserError
 from vip5core.home import Home
@@ -35,7 +36,7 @@ from vip5core.progress import Progress
 from vip5core.trial.p5_spec import P5Stage
 
 QUICK = {"samples_per_user": (1, 0, 0, 1), "train_candidates": 5, "validation_users": 5, "num_beams": 10}
-RN50 = EncoderChoice("RN50", "tiny")
+RN50 = FeatureChoice(EncoderChoice("RN50", "tiny"))
 
 
 def quick_stage(shop: Dataset, home: Home) -> P5Stage:
@@ -76,7 +77,7 @@ def test_features_are_extracted_while_a_backbone_is_in_training(shop: Dataset, t
 
     extract = feature_extraction.extract
 
-    def wait_and_extract(*given: Any) -> dict[EncoderChoice, Path]:
+    def wait_and_extract(*given: Any) -> dict[FeatureChoice, Path]:
         assert training.wait(300), "the P5 stage does not start before the features are extracted"
         return extract(*given)
 
@@ -146,7 +147,7 @@ def test_beside_backbones_what_their_trials_need_is_prepared_and_nothing_without
     ((needs, trials),) = session.needs
     assert trials == 4
     assert [stage.config.backbone for stage in needs.backbones] == ["tiny", "mini"]
-    assert needs.features == [(shop, [RN50, EncoderChoice("ViT-B/32", "tiny")])]
+    assert needs.features == [(shop, [RN50, FeatureChoice(EncoderChoice("ViT-B/32", "tiny"))])]
     assert needs.baselines == [(shop, planned[0].config)]
 
     for prepared in found.values():

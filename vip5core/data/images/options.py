@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from vip5core.errors import UserError
 
+#: Most pictures that an item can be given.
+MAX_PER_ITEM = 16
+
 
 @dataclass(frozen=True)
 class DownloadOptions:

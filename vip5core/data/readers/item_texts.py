@@ -14,6 +14,8 @@ from vip5core.data.raw import DropLedger
 from vip5core.data.readers.text_files.lines import BadLine, read_lines
 
 Record = dict[str, Any]
+#: The number of a picture of an item, and an address of it; several addresses may show one picture in several sizes.
+PictureUrl = tuple[int, str]
 
 MAX_TITLE, _MAX_DESCRIPTION = 300, 2000  # characters
 _MARKUP = re.compile(r"<[^<>]{0,300}>")
@@ -34,7 +36,7 @@ def read_record(line: str) -> Record:
 
 
 def read_items(
-    path: Path, key: str, wanted: set[str], image_urls: Callable[[Record], list[str]], ledger: DropLedger
+    path: Path, key: str, wanted: set[str], image_urls: Callable[[Record], list[PictureUrl]], ledger: DropLedger
 ) -> dict[str, Record]:
     """Read the wanted items of a file of items; the first record of each counts.
 
@@ -42,11 +44,11 @@ def read_items(
         path: the file, with one JSON object or Python literal per line.
         key: the key of an item's id.
         wanted: the raw ids of the items to read.
-        image_urls: gives the addresses of an item's images, best first.
+        image_urls: gives the addresses of an item's pictures, best first.
         ledger: takes the lines that cannot be read, and further records of an item.
 
     Returns:
-        The title, categories, description and image_urls of each item, by raw id.
+        The title, categories, description, image_urls and url_pictures of each item, by raw id.
     """
     id_of = re.compile(rf"""["']{key}["']\s*:\s*(["'])(.{{0,300}}?)\1""")
 
@@ -66,13 +68,16 @@ def read_items(
         if item[key] in items:
             ledger.add("item", "duplicate description: the first one is kept", f"item {item[key]}")
             continue
+        picture_of: dict[str, int] = {}
+        for picture, url in image_urls(item):
+            if url.isprintable() and "\ufffd" not in url:
+                picture_of.setdefault(url, picture)
         items[item[key]] = {
             "title": strip_markup(item.get("title"), MAX_TITLE),
             "categories": _categories(item),
             "description": strip_markup(" ".join(strings(item.get("description"))), _MAX_DESCRIPTION),
-            "image_urls": list(
-                dict.fromkeys(url for url in image_urls(item) if url.isprintable() and "\ufffd" not in url)
-            ),
+            "image_urls": list(picture_of),
+            "url_pictures": list(picture_of.values()),
         }
     return items
 

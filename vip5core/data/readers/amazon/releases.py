@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vip5core.data.readers.item_texts import Record, strings
+from vip5core.data.readers.item_texts import PictureUrl, Record, strings
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Release:
         meta: the possible names of the file of items, likewise.
         user, item, rating, time, text, summary, name: the keys of a review.
         ticks: the units of its time in a second.
-        image_urls: gives the addresses of an item's images, best first.
+        image_urls: gives the addresses of an item's pictures, best first.
     """
 
     reviews: tuple[str, ...]
@@ -31,15 +31,34 @@ class Release:
     summary: str
     name: str
     ticks: int
-    image_urls: Callable[[Record], list[str]]
+    image_urls: Callable[[Record], list[PictureUrl]]
 
 
 def _with_gz(*names: str) -> tuple[str, ...]:
     return tuple(name + end for name in names for end in (".gz", ""))
 
 
-def image_urls_2023(images: object) -> list[str]:
-    """The addresses in a list of records or a record of lists: the main image first, each in its best resolution."""
+def image_urls_2018(lists: Sequence[Sequence[str]]) -> list[PictureUrl]:
+    """The addresses in lists of the same pictures in different sizes, best sizes first.
+
+    Addresses of one picture have the same name up to the first dot (`…/I/61FJ2Pge1lL._SS40_.jpg`). A list in which no
+    name is known from better sizes is matched by place if it is as long as the first list.
+    """
+    urls: list[PictureUrl] = []
+    picture_of: dict[str, int] = {}
+    sizes = [size for size in lists if size]
+    for size in sizes:
+        names = [url.rpartition("/")[2].partition(".")[0] for url in size]
+        by_place = len(size) == len(sizes[0]) and not any(name in picture_of for name in names)
+        for place, (name, url) in enumerate(zip(names, size, strict=True)):
+            picture = picture_of.setdefault(name, place if by_place else len(urls))
+            urls.append((picture, url))
+    return urls
+
+
+def image_urls_2023(images: object) -> list[PictureUrl]:
+    """The addresses in a list of records or a record of lists, a record a picture in several resolutions: the main
+    picture first, each in its best resolution first."""
     if isinstance(images, dict):
         columns = {key: values for key, values in images.items() if isinstance(values, list)}
         size = max(map(len, columns.values()), default=0)
@@ -48,7 +67,11 @@ def image_urls_2023(images: object) -> list[str]:
         return []
     records = [image for image in images if isinstance(image, dict)]
     records.sort(key=lambda image: image.get("variant") != "MAIN")
-    return [url for image in records for url in strings([image.get(key) for key in ("hi_res", "large", "thumb")])]
+    return [
+        (picture, url)
+        for picture, image in enumerate(records)
+        for url in strings([image.get(key) for key in ("hi_res", "large", "thumb")])
+    ]
 
 
 _OLD: dict[str, Any] = {
@@ -65,15 +88,15 @@ RELEASES = {
     "amazon-2014": Release(
         _with_gz("reviews_*_5.json", "reviews_*.json"),
         _with_gz("meta_*.json"),
-        image_urls=lambda item: strings(item.get("imUrl")),
+        image_urls=lambda item: [(0, url) for url in strings(item.get("imUrl"))],
         **_OLD,
     ),
     "amazon-2018": Release(
         _with_gz("*_5.json", "*.json"),
         _with_gz("meta_*.json"),
-        image_urls=lambda item: [
-            url for key in ("imageURLHighRes", "image", "imageURL") for url in strings(item.get(key))
-        ],
+        image_urls=lambda item: image_urls_2018(
+            [strings(item.get(key)) for key in ("imageURLHighRes", "image", "imageURL")]
+        ),
         **_OLD,
     ),
     "amazon-2023": Release(

@@ -71,6 +71,7 @@ def film_details(
             overviews.get(movie, ""),
             posters.find(movie, ledger) if movie in watched else None,
             [],
+            [],
         )
         for movie, film in films.items()
     ]

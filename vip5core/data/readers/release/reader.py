@@ -192,7 +192,9 @@ def _read_details(folder: Path, kept: pd.DataFrame, user_of: Mapping[int, str], 
     items: dict[str, dict[str, Any]] = {}
     meta = next((folder / name for name in ("meta.json.gz", "meta.json") if (folder / name).is_file()), None)
     if meta is not None:
-        items = read_items(meta, "asin", set(kept["item"]), lambda item: strings(item.get("imUrl")), ledger)
+        items = read_items(
+            meta, "asin", set(kept["item"]), lambda item: [(0, url) for url in strings(item.get("imUrl"))], ledger
+        )
     for raw_id, image in _find_images(folder, set(kept["item"]), ledger).items():
         items.setdefault(raw_id, {})["image"] = image
     item_table, user_table = describe_items_and_users(kept, items, _read_names(folder / "user_id2name.pkl", user_of))

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from support import amazon_dumps as dumps
 from support.amazon_dumps import CATEGORY, HISTORIES, START, YEARS, Row
@@ -478,6 +479,52 @@ def test_a_text_that_speaks_of_an_items_key_does_not_hide_the_item(tmp_path: Pat
     dump = RawDump(source, 2018)
     assert dump.titles == 9
     assert dump.items.loc["B5"]["title"] == "Thing B5"
+
+
+@pytest.mark.parametrize(
+    ("high", "low", "pictures"),
+    [
+        # As in the dumps: a list of names, and the same names with a size, perhaps of fewer pictures.
+        (["I/a.jpg", "I/b.jpg"], ["I/a._SS40_.jpg", "I/b._SS40_.jpg"], [0, 1, 0, 1]),
+        (["I/a.jpg", "I/b.jpg"], ["I/b._SS40_.jpg"], [0, 1, 1]),
+        (["I/a.jpg"], ["I/c._SS40_.jpg", "I/a._SS40_.jpg"], [0, 1, 0]),
+        # Of other names, as many: matched by place; another number of them: pictures of their own.
+        (["I/a.jpg", "I/b.jpg"], ["I/x.jpg", "I/y.jpg"], [0, 1, 0, 1]),
+        (["I/a.jpg", "I/b.jpg"], ["I/x.jpg"], [0, 1, 2]),
+        ([], ["I/x.jpg", "I/y.jpg"], [0, 1]),
+        (["I/a.jpg"], ["I/a._SS40_.jpg"], []),  # one picture in two sizes
+        ([], [], []),
+    ],
+)
+def test_sizes_of_a_picture_of_2018_are_not_further_pictures(
+    high: list[str], low: list[str], pictures: list[int], tmp_path: Path
+) -> None:
+    items = [dumps.item(2018, f"B{n}", imageURLHighRes=high, imageURL=low) for n in range(9)]
+    dataset = build(dumps.write_dump(tmp_path / "in", 2018, items=items), 2018)
+    thing = item_of(dataset, "B3")
+    assert thing["image_urls"].tolist() == high + low
+    # Two numbers are equal if and only if the addresses show the same picture.
+    shown = {number: place for place, number in reversed(list(enumerate(thing["url_pictures"])))}
+    assert [shown[number] for number in thing["url_pictures"]] == [pictures.index(number) for number in pictures]
+
+
+def test_the_records_of_an_item_of_2023_are_its_pictures(tmp_path: Path) -> None:
+    several = [{"thumb": "bt"}, {"hi_res": "a", "large": "al", "thumb": "at", "variant": "MAIN"}]
+    one = [{"hi_res": "a", "large": "al", "variant": "MAIN"}, {"large": "a"}]  # the second repeats an address
+    items = [dumps.item(2023, f"B{n}", images=one if n else several) for n in range(9)]
+    dataset = build(dumps.write_dump(tmp_path / "in", 2023, items=items), 2023)
+    thing = item_of(dataset, "B0")
+    assert (thing["image_urls"].tolist(), thing["url_pictures"].tolist()) == (["a", "al", "at", "bt"], [0, 0, 0, 1])
+    assert len(item_of(dataset, "B1")["url_pictures"]) == 0
+
+
+@every_year
+def test_items_with_one_picture_each_have_the_columns_that_they_always_had(year: int, tmp_path: Path) -> None:
+    one = {2014: {}, 2018: {}, 2023: {"images": [{"hi_res": "a", "large": "b", "variant": "MAIN"}]}}[year]
+    items = [dumps.item(year, f"B{n}", **one) for n in range(9)]
+    dataset = build(dumps.write_dump(tmp_path / "in", year, items=items), year)
+    assert pq.read_schema(dataset.folder / "items.parquet").names[-1] == "image_urls"
+    assert not dataset.has_further_images
 
 
 @pytest.mark.parametrize(
