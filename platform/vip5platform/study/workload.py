@@ -182,8 +182,8 @@ class SearchWorkload:
         settings = {key: str(getattr(spec.config, key)) for key in self.search.space}
         labels = dict(settings)
         if "encoder" in labels:  # without folders, unless two of the choices would then look alike
-            names = [choice.name for choice in self.plan.encoders]
-            labels["encoder"] = dict(zip(names, short_names(names), strict=True)).get(*[labels["encoder"]] * 2)
+            names = list({choice.encoder.name: None for choice in self.plan.features} | {labels["encoder"]: None})
+            labels["encoder"] = short_names(names)[names.index(labels["encoder"])]
         return ", ".join(f"{key} {_shorten(label)}" for key, label in labels.items()), settings
 
     def specs(self) -> list[TrialSpec]:
