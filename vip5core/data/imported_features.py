@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,32 +40,61 @@ def import_features(
     """
     identities: dict[str, str] = {}
     for encoder, files in sorted(features.items()):
-        vectors = (read_vector(files[raw_id]) for raw_id in raw_ids if raw_id in files)
-        widths = Counter(len(vector) for vector in vectors if isinstance(vector, np.ndarray))
-        if not widths:
+        store = folder / "features" / store_name(encoder)
+        store.mkdir(parents=True)
+        written = write_vectors(store, len(raw_ids), functools.partial(_vector_of, raw_ids.tolist(), files))
+        if written is None:
             raise UserError(
                 f"features of {encoder}: no file of an item in the dataset contains a vector: download them again"
             )
-        # The most frequent width, so that a broken file does not decide.
-        width = max(widths, key=lambda width: (widths[width], width))
-        store = folder / "features" / store_name(encoder)
-        store.mkdir(parents=True)
-        table = create_features(store, len(raw_ids), width)
-        reason_of: dict[int, str] = {}
-        for item, raw_id in enumerate(raw_ids, start=1):
-            vector = read_vector(files[raw_id]) if raw_id in files else NO_IMAGE
-            if isinstance(vector, np.ndarray) and len(vector) != width:
-                vector = f"{len(vector)} numbers instead of {width}"
-            if isinstance(vector, str):
-                reason_of[item] = vector
-                ledger.add("feature", f"{encoder}: {vector}", f"item {raw_id}")
-            else:
-                table[item] = vector
+        table, reason_of = written
+        for item, reason in reason_of.items():
+            ledger.add("feature", f"{encoder}: {reason}", f"item {raw_ids.iloc[item - 1]}")
         table.flush()
         identity = fingerprint(PROVIDED, encoder, sha256_file(store / "features.npy"), sorted(reason_of))
         finish_store(store, table, reason_of, {"encoder": {"name": encoder, "weights": PROVIDED}}, identity)
         identities[encoder] = identity
     return identities
+
+
+def _vector_of(raw_ids: list[str], files: Mapping[str, Path], item: int) -> np.ndarray | str:
+    raw_id = raw_ids[item - 1]
+    return read_vector(files[raw_id]) if raw_id in files else NO_IMAGE
+
+
+def write_vectors(
+    folder: Path, n_items: int, vector_of: Callable[[int], np.ndarray | str], width: int | None = None
+) -> tuple[np.memmap, dict[int, str]] | None:
+    """Write the features of a new store from one vector per item.
+
+    Args:
+        folder: the folder of the store, which exists.
+        n_items: the number of items.
+        vector_of: gives the vector of an item, or the reason why it has none.
+        width: the number of entries of a feature; by default that of most vectors, so that a broken one does not
+            decide.
+
+    Returns:
+        The features (shape: [items + 1, width]), and the reason of every item that has none, by its number; None if no
+        item has a vector.
+    """
+    if width is None:
+        vectors = (vector_of(item) for item in range(1, n_items + 1))
+        widths = Counter(len(vector) for vector in vectors if isinstance(vector, np.ndarray) and len(vector))
+        if not widths:
+            return None
+        width = max(widths, key=lambda width: (widths[width], width))
+    table = create_features(folder, n_items, width)
+    reason_of: dict[int, str] = {}
+    for item in range(1, n_items + 1):
+        vector = vector_of(item)
+        if isinstance(vector, np.ndarray) and len(vector) != width:
+            vector = f"{len(vector)} numbers instead of {width}"
+        if isinstance(vector, str):
+            reason_of[item] = vector
+        else:
+            table[item] = vector
+    return table, reason_of
 
 
 def read_vector(path: Path) -> np.ndarray | str:

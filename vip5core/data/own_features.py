@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vip5core.data.dataset import Dataset
-from vip5core.data.feature_store import NO_IMAGE, create_features, finish_store
-from vip5core.data.imported_features import read_vector
+from vip5core.data.feature_store import NO_IMAGE, finish_store
+from vip5core.data.imported_features import read_vector, write_vectors
 from vip5core.encoders import OwnFeatures
 from vip5core.errors import UserError, first_line
 from vip5core.storage import atomic_folder
@@ -95,23 +95,17 @@ def build_own_features(dataset: Dataset, own: OwnFeatures, encoder: dict[str, st
         else:
             row_of[item_of[raw_id]] = row
         seen.add(raw_id)
-    width = rows.width if rows.width is not None else _usual_width(rows, row_of)
-    if not row_of or width is None:
-        raise UserError(
-            f"encoder {own.name!r}: none of its {len(rows.ids)} rows is a vector of an item of {dataset.name!r}: "
-            f"its ids are like {rows.ids[:2]}, those of the items like {list(item_of)[:2]}"
-        )
+    if not row_of:
+        raise _no_vector(own, rows, dataset)
+
+    def vector_of(item: int) -> np.ndarray | str:
+        return _finite(rows.vector(row_of[item])) if item in row_of else NO_IMAGE
+
     with atomic_folder(out) as folder:
-        features = create_features(folder, dataset.n_items, width)
-        reason_of: dict[int, str] = {}
-        for item in item_of.values():
-            vector = _finite(rows.vector(row_of[item])) if item in row_of else NO_IMAGE
-            if isinstance(vector, np.ndarray) and len(vector) != width:
-                vector = f"{len(vector)} numbers instead of {width}"
-            if isinstance(vector, str):
-                reason_of[item] = vector
-            else:
-                features[item] = vector
+        written = write_vectors(folder, dataset.n_items, vector_of, rows.width)
+        if written is None:
+            raise _no_vector(own, rows, dataset)
+        features, reason_of = written
         unusable = Counter(reason_of[item] for item in row_of if item in reason_of)
         counts.used, counts.unusable = dataset.n_items - len(reason_of), dict(unusable.most_common())
         if not counts.used:
@@ -125,11 +119,11 @@ def build_own_features(dataset: Dataset, own: OwnFeatures, encoder: dict[str, st
     return out
 
 
-def _usual_width(rows: _Rows, row_of: dict[int, int]) -> int | None:
-    """The most frequent width among the items' rows, so that a broken row does not decide."""
-    vectors = (rows.vector(row) for row in row_of.values())
-    widths = Counter(len(vector) for vector in vectors if isinstance(vector, np.ndarray) and len(vector))
-    return max(widths, key=lambda width: (widths[width], width)) if widths else None
+def _no_vector(own: OwnFeatures, rows: _Rows, dataset: Dataset) -> UserError:
+    return UserError(
+        f"encoder {own.name!r}: none of its {len(rows.ids)} rows is a vector of an item of {dataset.name!r}: "
+        f"its ids are like {rows.ids[:2]}, those of the items like {dataset.items['raw_id'].tolist()[:2]}"
+    )
 
 
 def _finite(vector: np.ndarray | str) -> np.ndarray | str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import vip5core.encoders.libraries as libraries
 from vip5core.encoders.files import commit_of, digests, existing_folder, files_in, hub_file, read_json, unloadable
-from vip5core.encoders.preprocessing import Preprocessing
+from vip5core.encoders.preprocessing import OPENAI_MEAN, OPENAI_STD, Preprocessing
 from vip5core.encoders.source import Outline
 from vip5core.errors import UserError, unknown_of_many
 from vip5core.fingerprint import fingerprint
@@ -27,8 +27,8 @@ _WEIGHTS = ("*.safetensors", "*.bin", "*.pth")
 _HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 #: The defaults of `open_clip.transform.PreprocessCfg`, which a configuration changes.
 _DEFAULTS: dict[str, Any] = {
-    "mean": (0.48145466, 0.4578275, 0.40821073),
-    "std": (0.26862954, 0.26130258, 0.27577711),
+    "mean": OPENAI_MEAN,
+    "std": OPENAI_STD,
     "interpolation": "bicubic",
     "resize_mode": "shortest",
     "fill_color": 0,

@@ -11,6 +11,11 @@ from typing import Any, Literal
 Size = tuple[int, int]
 Triple = tuple[float, float, float]
 
+#: What OpenAI's models, and most of open_clip's, subtract from pixels between 0 and 1, and divide them by (red, green,
+#: blue).
+OPENAI_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
+
 
 @dataclass(frozen=True)
 class Geometry:

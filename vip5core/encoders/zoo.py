@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vip5core.encoders.files import digests
-from vip5core.encoders.preprocessing import Geometry, Preprocessing
+from vip5core.encoders.preprocessing import OPENAI_MEAN, OPENAI_STD, Geometry, Preprocessing
 from vip5core.encoders.source import Outline
 from vip5core.errors import UserError, first_line
 from vip5core.fingerprint import fingerprint, sha256_bytes
@@ -31,9 +31,6 @@ _TINY_CONFIGS = Path(__file__).with_name("tiny")
 _TINY_SEED = 2305_14302
 #: The side of the images that the tiny encoders read, in pixels.
 _TINY_SIZE = 64
-#: What OpenAI's models subtract from pixels between 0 and 1, and divide them by (red, green, blue).
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class PaperEncoder:
     def preprocessing(self) -> Preprocessing:
         """OpenAI's: the shortest side is brought to the image size, and the centre cropped."""
         size = (self.image_size, self.image_size)
-        return Preprocessing(Geometry("shortest", size, size), _MEAN, _STD)
+        return Preprocessing(Geometry("shortest", size, size), OPENAI_MEAN, OPENAI_STD)
 
     def outline(self) -> Outline:
         """Its sizes, without its weights."""
