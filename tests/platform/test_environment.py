@@ -21,6 +21,7 @@ print(large - before, after - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's high-water mark can be reset on Linux alone")
 @pytest.mark.parametrize("keeps", [True, False], ids=["keeps-freed-memory", "gives-it-back"])
 def test_freed_memory_is_not_counted_whether_the_allocator_keeps_it_or_not(keeps: bool) -> None:

@@ -96,6 +96,7 @@ def _raises_runtime_error(data: bytes, place: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [form.name for form in FORMATS])
 def test_damaged_pictures_are_decoded_or_refused(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     """A sample of `python -m benchmarks.damaged_pictures`; the number of the input is the seed of its damage."""

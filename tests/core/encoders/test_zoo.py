@@ -89,6 +89,7 @@ print(choice.fingerprint, sorted({"torch", "open_clip", "transformers"} & sys.mo
     assert done.stdout.split() == [EncoderChoice("ViT-B/32").fingerprint, "[]"]
 
 
+@pytest.mark.slow
 def test_open_clip_is_loaded_without_its_other_models_and_these_can_be_imported_later() -> None:
     code = """
 import sys

@@ -384,6 +384,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_even_after_half_a_line(searcher, home):
     whole = run(searcher(home=Home(home.root / "whole")))
     killed = subprocess.run(
