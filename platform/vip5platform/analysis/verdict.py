@@ -14,8 +14,8 @@ from vip5platform.analysis.significance import Comparison
 COSTS = {"model/trainable_parameters": "the trainable parameters", "cost/train_seconds": "the training time"}
 #: A level that may lose more than this share of the best mean is not recommended as a cheaper alternative.
 MAX_LOSS = 0.5
-#: Relative differences in cost below this are ignored.
-_SAME_COST = 0.02
+#: Relative differences in cost below this are ignored: repeated trainings differ by about as much in time.
+_SAME_COST = 0.1
 
 
 def is_declared_different(test: Comparison | None) -> bool:
@@ -141,7 +141,10 @@ class Cheapest:
 
 
 def cheapest(group: DatasetResults, verdicts: list[Verdict]) -> Cheapest | None:
-    """The cheapest cell, preferably with little possible loss; None if none cheaper is among the best throughout."""
+    """The cheapest cell, preferably with little possible loss; None if none cheaper is among the best throughout.
+
+    Cheaper is what costs less in one way and not more in any other.
+    """
     ranked = [found for found in verdicts if found.tests]
     than = next((found.best for found in ranked if found.best is not None), None)
     if than is None:
@@ -152,13 +155,21 @@ def cheapest(group: DatasetResults, verdicts: list[Verdict]) -> Cheapest | None:
         if cell.results and all(found.best in (None, cell) or cell in found.indistinguishable for found in ranked)
     ]
     safe = [cell for cell in alike if all(possible_loss(one, cell) <= MAX_LOSS for one in ranked)]
+    shares = {
+        cell.name: {name: cell.mean(name) / than.mean(name) for name in COSTS if than.mean(name) > 0} for cell in alike
+    }
     for pool, cost in itertools.product((safe, alike), COSTS):
-        # A missing cost is nan, for which the comparison is false.
-        below = [cell for cell in pool if cell.mean(cost) < (1 - _SAME_COST) * than.mean(cost)]
+        # A missing cost is nan, for which comparisons are false.
+        below = [
+            cell
+            for cell in pool
+            if shares[cell.name].get(cost, 1) < 1 - _SAME_COST
+            and not any(share > 1 + _SAME_COST for share in shares[cell.name].values())
+        ]
         if below:
             cell = min(below, key=lambda cell: cell.mean(cost))
-            shares = {name: cell.mean(name) / than.mean(name) for name in COSTS if than.mean(name) > 0}
-            return Cheapest(cell, than, {name: s for name, s in shares.items() if abs(s - 1) >= _SAME_COST})
+            differing = {name: share for name, share in shares[cell.name].items() if abs(share - 1) >= _SAME_COST}
+            return Cheapest(cell, than, differing)
     return None
 
 

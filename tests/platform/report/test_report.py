@@ -207,6 +207,13 @@ def test_a_level_that_may_be_far_worse_is_not_offered_as_cheap(home, half, said)
     assert said in answer(three(home, tests))
 
 
+def test_a_level_with_more_parameters_is_not_cheaper_because_its_training_took_less_time(home):
+    one = three(home, CHEAP, sizes=(800.0, 1080.0, 1080.0))
+    for result in one.groups[0].cells[1].results.values():
+        result.metrics[SECONDS] = 30.0
+    assert "cheap" not in answer(one)
+
+
 def test_a_level_that_lacks_a_metrics_best_is_not_the_cheapest(home):
     one = three(home, CHEAP)
     other = [replace(test, metric=TEXT, difference=-test.difference) for test in CLEAR]
