@@ -7,7 +7,85 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from vip5core.data.raw import Drop, DropLedger
 from vip5core.vocabulary import CANDIDATES
+
+#: What the ledger calls a negative that came with the source, and a user's list of them.
+NEGATIVE, NEGATIVES = "negative", "list of negatives"
+
+
+def choose_negatives(
+    provided: Mapping[str, Sequence[str]],
+    user_of: Mapping[str, int],
+    item_of: Mapping[str, int],
+    interactions: pd.DataFrame,
+    ledger: DropLedger,
+) -> dict[int, list[int]]:
+    """The negatives that came with a source, by user: distinct items of the dataset that the user does not have.
+
+    Args:
+        provided: raw item ids by raw user id.
+        user_of: the number of each user of the dataset, by raw id.
+        item_of: the number of each item of the dataset, by raw id.
+        interactions: a table with the columns user, item (numbers) and split.
+        ledger: takes those that are left out.
+    """
+    histories = interactions.groupby("user")["item"].agg(set)
+    held_out = interactions[interactions["split"] != "train"].groupby("user")["item"].agg(set)
+    chosen: dict[int, list[int]] = {}
+    for raw_user, raw_items in provided.items():
+        user = user_of.get(raw_user)
+        if user is None:
+            continue
+        usable = chosen[user] = []
+        faults = {
+            "is the user's held-out item": held_out.get(user, set()),
+            "is in the user's history": histories[user],
+            "is in its list before": set(),
+        }
+        for raw_item in raw_items:
+            item = item_of.get(raw_item, 0)
+            fault = next((fault for fault, items in faults.items() if item in items), "")
+            if fault or not item:
+                where = f"user {raw_user}, item {raw_item}"
+                ledger.add(NEGATIVE, f"{fault or 'is no item of the dataset'}: left out", where)
+            else:
+                usable.append(item)
+                faults["is in its list before"].add(item)
+    return chosen
+
+
+def tell_lengths(lists: pd.DataFrame, size: int, provided: Mapping[int, Sequence[int]], ledger: DropLedger) -> None:
+    """Record which lists are shorter than `size`, and which provided negatives were too few or too many for theirs."""
+    lengths = lists["candidates"].map(len)
+    short = lists[lengths < size]
+    if len(short):
+        reason = f"shorter than {size} (candidates={size}): there are too few items that its user does not have"
+        where = (
+            f"the {short['split'].iloc[0]} list of user number {short['user'].iloc[0]} has {lengths[short.index[0]]}"
+        )
+        ledger.add("candidate list", reason, where, len(short))
+    for reason, count in {
+        f"fewer than {size - 1} can be used: others are drawn": sum(
+            len(items) < size - 1 for items in provided.values()
+        ),
+        f"more than {size - 1}: the first ones are used": sum(len(items) > size - 1 for items in provided.values()),
+    }.items():
+        if count:
+            ledger.add(NEGATIVES, reason, count=count)
+
+
+def explain_lists(lists: pd.DataFrame, size: int, drops: Sequence[Drop]) -> str:
+    """What is not as asked about candidate lists, in one line; empty if all is."""
+    lengths = lists["candidates"].map(len)
+    short = int((lengths < size).sum())
+    left_out = sum(drop.count for drop in drops if drop.what == NEGATIVE)
+    told = []
+    if short:
+        told.append(f"{short:,} of {len(lists):,} candidate lists shorter than {size}, down to {lengths.min()}")
+    if left_out:
+        told.append(f"{left_out:,} provided negatives left out")
+    return "; ".join(told)
 
 
 def draw_candidates(
@@ -27,8 +105,8 @@ def draw_candidates(
         n_items: the number of items; their ids are 1 … n_items.
         seed: the seed of the draws.
         size: the length of a list, with the target.
-        provided: negatives that came with the source, by user; items of the history are removed from them, and what is
-            missing is drawn.
+        provided: negatives that came with the source, by user, distinct and outside the history (see
+            `choose_negatives`); what is missing is drawn.
 
     Returns:
         A table with the columns user, split, candidates (a list of item ids, with the target).
@@ -53,7 +131,7 @@ def _negatives(
 ) -> np.ndarray:
     """`size` distinct items outside `history`, or all of them if there are fewer; those of `provided` first."""
     known = set(history.tolist())
-    chosen = [item for item in dict.fromkeys(provided) if item not in known][:size]
+    chosen = list(provided[:size])
     free = n_items - len(known)
     if free <= 2 * size:  # rejection sampling would be slow: draw from the complement
         complement = np.setdiff1d(np.arange(1, n_items + 1), np.append(history, chosen))

@@ -472,7 +472,6 @@ BAD_ROWS = {
     "a quote within": (f'"001,010,"{NOON},4', "2 fields, but the first row has 4"),
     "an old line end": (f"001,010\r,{NOON},4", "new-line character seen in unquoted field"),
     "a cell without end": (f"{'x' * 200_000},010,{NOON},4", "field larger than field limit"),
-    "a line end in quotes, and too few fields": ('001,"01\n0",5', "3 fields, but the first row has 4"),
 }
 
 
@@ -537,12 +536,14 @@ def test_files_that_are_not_tables_are_rejected(source: Path) -> None:
         "": "is empty",
         "\n\n": "does not name columns",
         "user,item\n": "has column names but no rows",
-        "user;item\n1;2\n": "but has no 'user': did you mean 'user;item'?: or is the separator",
+        "user;item\n1;2\n": "separated by ';'?; write 'interactions: {separator: \";\"}' in columns.yaml",
+        "user\titem\n1\t2\n": "separated by '\\t'?; write 'interactions: {separator: \"\\t\"}' in columns.yaml",
         "user,item,user\n1,2,3\n": "has 2 columns called 'user'",
         "user,item\n1\n2\n3\n": "3 of 3 rows cannot be read as interaction (line 2: 1 fields",
         "user,item\n,1\n,2\n3,4\n": "2 of 3 rows cannot be used, mostly for: no user (interactions.csv line 2)",
         "user\0,item\n1,2\n": "does not name columns",
-        'user,"item\n1,2\n': "does not name columns",
+        'user,"item\n1,2\n': "does not name columns (unexpected end of data): is it a CSV file, with the names on one",
+        'user,"item\n1,a"\n': "does not name columns (unexpected end of data)",
         "user,item\r1,2\r": "does not name columns",
     }.items():
         path.write_text(text, newline="")
@@ -551,11 +552,20 @@ def test_files_that_are_not_tables_are_rejected(source: Path) -> None:
     assert "broken or truncated gzip file" in refusal(source)
 
 
-def test_a_separator_can_be_named(source: Path) -> None:
+@pytest.mark.parametrize(
+    ("separator", "said"), [(";", '";"'), ("\t", r'"\t"'), ("|", '"|"'), ("§", "§"), ("\x01", r'"\x01"')]
+)
+def test_a_separator_can_be_named(separator: str, said: str, source: Path) -> None:
     whole = build(source).fingerprint
-    orders().to_csv(source / "interactions.csv", sep=";", index=False)
-    (source / "columns.yaml").write_text('interactions: {separator: ";"}')
+    orders().to_csv(source / "interactions.csv", sep=separator, index=False)
+    (source / "columns.yaml").write_text(f"interactions: {{separator: {said}}}")
     assert build(source).fingerprint == whole
+
+
+def test_a_parquet_file_has_no_separator(tmp_path: Path) -> None:
+    write(orders(), tmp_path / "source" / "interactions.parquet")
+    (tmp_path / "source" / "columns.yaml").write_text('interactions: {separator: ";"}')
+    assert "separator=';': " in refusal(tmp_path / "source")
 
 
 def test_parquet_files_that_cannot_be_read_are_rejected(source: Path) -> None:
@@ -596,7 +606,8 @@ def test_a_folder_without_interactions_is_rejected_with_what_it_needs(source: Pa
         ("interactions: {user: }", "interactions.user='': String should have at least 1 character"),
         ("interactions: {user: [a]}", "interactions.user=['a']: Input should be a valid string"),
         ("interactions: orders.csv", "interactions='orders.csv': Input should be"),
-        ("interactions: {separator: ab}", "interactions.separator='ab'"),
+        *((f"interactions: {{separator: {bad}}}", "must be one character") for bad in ("ab", "x", "\\t", "'\"'", "1")),
+        ('interactions: {separator: ""}', "interactions.separator='': String should have at least 1 character"),
         ("name: my shop", "name='my shop': String should match"),
         ("interactions: {file: none.csv}", "interactions.file='none.csv': no such file: name a file in"),
         ("interactions: {file: ../out.csv}", "interactions.file='../out.csv': outside the source's folder"),
