@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vip5core.data.candidates import choose_negatives, draw_candidates, tell_lengths
+from vip5core.data.candidates import choose_negatives, count_lists, draw_candidates
 from vip5core.data.dataset import MANIFEST, SCHEMA_VERSION, Manifest, images_fingerprint, write_table
 from vip5core.data.filters import (
     DUPLICATES,
@@ -132,7 +132,6 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     histories = [group.to_numpy() for _, group in interactions.groupby("user")["item"]]
     negatives = choose_negatives(raw.provided.negatives, user_of, item_of, interactions, ledger)
     candidates = draw_candidates(histories, len(items), options.seed, options.candidates, negatives)
-    tell_lengths(candidates, options.candidates, negatives, ledger)
 
     with atomic_folder(out) as folder:
         images = _copy_images(items, folder, ledger)
@@ -163,7 +162,7 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
                 "interactions": len(interactions),
                 "items_with_image": int(items["image"].notna().sum()),
                 "items_with_title": titled,
-                "lists_with_provided_negatives": len(negatives),
+                **count_lists(candidates, options.candidates, negatives),
                 **{f"explanations_{split}": int((explanations["split"] == split).sum()) for split in SPLITS},
             },
             tables=tables,

@@ -10,8 +10,8 @@ import pandas as pd
 from vip5core.data.raw import Drop, DropLedger
 from vip5core.vocabulary import CANDIDATES
 
-#: What the ledger calls a negative that came with the source, and a user's list of them.
-NEGATIVE, NEGATIVES = "negative", "list of negatives"
+#: What the ledger calls a negative that came with the source.
+NEGATIVE = "negative"
 
 
 def choose_negatives(
@@ -55,36 +55,28 @@ def choose_negatives(
     return chosen
 
 
-def tell_lengths(lists: pd.DataFrame, size: int, provided: Mapping[int, Sequence[int]], ledger: DropLedger) -> None:
-    """Record which lists are shorter than `size`, and which provided negatives were too few or too many for theirs."""
+def count_lists(lists: pd.DataFrame, size: int, provided: Mapping[int, Sequence[int]]) -> dict[str, int]:
+    """How many lists came with the source or are not as long as asked, for the manifest."""
     lengths = lists["candidates"].map(len)
-    short = lists[lengths < size]
-    if len(short):
-        reason = f"shorter than {size} (candidates={size}): there are too few items that its user does not have"
-        where = (
-            f"the {short['split'].iloc[0]} list of user number {short['user'].iloc[0]} has {lengths[short.index[0]]}"
-        )
-        ledger.add("candidate list", reason, where, len(short))
-    for reason, count in {
-        f"fewer than {size - 1} can be used: others are drawn": sum(
-            len(items) < size - 1 for items in provided.values()
-        ),
-        f"more than {size - 1}: the first ones are used": sum(len(items) > size - 1 for items in provided.values()),
-    }.items():
-        if count:
-            ledger.add(NEGATIVES, reason, count=count)
+    return {
+        "lists_with_provided_negatives": len(provided),
+        "provided_lists_filled_by_drawing": sum(len(negatives) < size - 1 for negatives in provided.values()),
+        "candidate_lists": len(lists),
+        "short_candidate_lists": int((lengths < size).sum()),
+        "shortest_candidate_list": int(lengths.min()),
+    }
 
 
-def explain_lists(lists: pd.DataFrame, size: int, drops: Sequence[Drop]) -> str:
-    """What is not as asked about candidate lists, in one line; empty if all is."""
-    lengths = lists["candidates"].map(len)
-    short = int((lengths < size).sum())
+def explain_lists(counts: Mapping[str, int], size: int, drops: Sequence[Drop]) -> str:
+    """What about the candidate lists of a manifest is not as asked, in one line; empty if all is."""
     left_out = sum(drop.count for drop in drops if drop.what == NEGATIVE)
-    told = []
-    if short:
-        told.append(f"{short:,} of {len(lists):,} candidate lists shorter than {size}, down to {lengths.min()}")
-    if left_out:
-        told.append(f"{left_out:,} provided negatives left out")
+    filled, short = (counts.get(name, 0) for name in ("provided_lists_filled_by_drawing", "short_candidate_lists"))
+    told = [
+        f"{short:,} of {counts.get('candidate_lists', 0):,} candidate lists are shorter than {size}, the shortest has "
+        f"{counts.get('shortest_candidate_list', 0)}: too few items are left for them"
+    ] * bool(short)
+    told += [f"{left_out:,} provided negatives were left out"] * bool(left_out)
+    told += [f"{filled:,} provided lists were filled up by drawing"] * bool(filled)
     return "; ".join(told)
 
 

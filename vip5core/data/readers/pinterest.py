@@ -106,8 +106,8 @@ def _read_negatives(path: Path, held_out: dict[str, str], ledger: DropLedger) ->
         return user, [names.get(text) or names.setdefault(text, str(int(text))) for text in items[1:].split("\t")]
 
     negatives: dict[str, list[str]] = {}
-    for user, items in read_lines(path, parse, ledger, "list of negatives"):
+    for user, items in read_lines(path, parse, ledger, "negatives"):
         if user in negatives:
-            ledger.add("list of negatives", "second list of its user: the last is used", f"user {user}")
+            ledger.add("negatives", "second list of its user: the last is used", f"user {user}")
         negatives[user] = items
     return negatives

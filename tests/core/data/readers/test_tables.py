@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import decimal
 import gzip
@@ -282,6 +283,46 @@ def test_times_that_do_not_fit_the_column_are_dropped_counted_and_located(tmp_pa
     }
 
 
+def test_if_nobody_is_left_the_error_says_what_was_dropped_and_why(tmp_path: Path) -> None:
+    times = [NOON * 1000 ** (place % 5 > 2) for place in range(25)]
+    write(orders(time=times), tmp_path / "source" / "interactions.csv")
+    error = refusal(tmp_path / "source")
+    assert "10 interaction: time in another unit than most of the column (first interactions.csv line 5)" in error
+    assert "15 interaction: its user has too few interactions" in error
+    assert "check that it is the right file" in error
+    assert "k_core" not in error
+
+
+def test_a_stray_quote_takes_no_row_with_it(source: Path) -> None:
+    """One opens and one closes in the ids of interactions, and in the titles of items."""
+    (source / "interactions.csv").write_text(
+        'time,user,item\n1,a,"i1\n2,a,i2\n3,a,i3\n4,a,i4\n5,a,i5\n6,b,i6"\n7,a,i7\n8,a,i8\n9,b,i1\n'
+    )
+    (source / "items.csv").write_text('item,title\ni1,"Big\ni2,Lamp\ni3,Small"\ni4,x\ni5,x\ni7,x\ni8,x\n')
+    (source / "explanations.csv").unlink()
+    raw = read(source)
+    rows = [f"{user} {item}" for user, item in zip(raw.interactions["user"], raw.interactions["item"], strict=True)]
+    assert rows == ["a i2", "a i3", "a i4", "a i5", 'b i6"', "a i7", "a i8", "b i1"]
+    items = raw.details(raw.interactions).items.set_index("raw_id")
+    assert (items.loc["i2", "title"], items.loc["i3", "title"], items.loc["i1", "title"]) == ("Lamp", 'Small"', "")
+    told = {(drop.what, drop.reason): drop.examples for drop in raw.ledger.drops()}
+    assert told[("interaction", "unclosed quote")] == ['interactions.csv line 2: 1,a,"i1']
+    assert told[("item", "unclosed quote")] == ['items.csv line 2: i1,"Big']
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_an_id_with_a_line_break_is_none(ending: str, tmp_path: Path) -> None:
+    frame = orders()
+    frame.loc[25] = ["a\rb", "010", str(NOON), "4"]
+    path = write(frame, tmp_path / "source" / f"interactions{ending}")
+    if ending == ".csv":
+        frame.to_csv(path, index=False, quoting=csv.QUOTE_ALL)
+    dataset = build(tmp_path / "source")
+    assert histories(dataset) == expected()
+    place = {".csv": "interactions.csv line 27", ".parquet": "interactions.parquet row 26"}[ending]
+    assert drops(dataset, "interaction") == {"line break in column 'user'": (1, [place])}
+
+
 def test_ambiguous_dates_are_rejected(tmp_path: Path) -> None:
     write(orders(time="03/04/2021"), tmp_path / "source" / "interactions.csv")
     error = refusal(tmp_path / "source")
@@ -540,7 +581,7 @@ def test_files_that_are_not_tables_are_rejected(source: Path) -> None:
         "user\titem\n1\t2\n": "separated by '\\t'?; write 'interactions: {separator: \"\\t\"}' in columns.yaml",
         "user,item,user\n1,2,3\n": "has 2 columns called 'user'",
         "user,item\n1\n2\n3\n": "3 of 3 rows cannot be read as interaction (line 2: 1 fields",
-        "user,item\n,1\n,2\n3,4\n": "2 of 3 rows cannot be used, mostly for: no user (interactions.csv line 2)",
+        "user,item\n,1\n,2\n3,4\n": "2 of 3 rows cannot be used (2 interaction: no user (first interactions.csv line 2))",
         "user\0,item\n1,2\n": "does not name columns",
         'user,"item\n1,2\n': "does not name columns (unexpected end of data): is it a CSV file, with the names on one",
         'user,"item\n1,a"\n': "does not name columns (unexpected end of data)",

@@ -77,7 +77,8 @@ class CsvTable:
                 record = parse([cells[place] for place in places])
             except BadLine as error:
                 bad += 1
-                ledger.add(what, str(error), f"{self.path.name} line {number}: {line.strip()[:_SHOWN]}")
+                shown = self._separator.join(cells) or line.strip()
+                ledger.add(what, str(error), f"{self.path.name} line {number}: {shown[:_SHOWN]}")
                 first_problem = first_problem or f"line {number}: {error}"
             else:
                 good += 1
