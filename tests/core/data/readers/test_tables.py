@@ -581,7 +581,7 @@ def test_files_that_are_not_tables_are_rejected(source: Path) -> None:
         "user\titem\n1\t2\n": "separated by '\\t'?; write 'interactions: {separator: \"\\t\"}' in columns.yaml",
         "user,item,user\n1,2,3\n": "has 2 columns called 'user'",
         "user,item\n1\n2\n3\n": "3 of 3 rows cannot be read as interaction (line 2: 1 fields",
-        "user,item\n,1\n,2\n3,4\n": "2 of 3 rows cannot be used (2 interaction: no user (first interactions.csv line 2))",
+        "user,item\n,1\n,2\n3,4\n": "2 of 3 rows cannot be used (2 interaction: no user (first interactions.csv line 2",
         "user\0,item\n1,2\n": "does not name columns",
         'user,"item\n1,2\n': "does not name columns (unexpected end of data): is it a CSV file, with the names on one",
         'user,"item\n1,a"\n': "does not name columns (unexpected end of data)",
