@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vip5core.data.candidates import draw_candidates
+from vip5core.data.candidates import choose_negatives, count_lists, draw_candidates
 from vip5core.data.dataset import MANIFEST, SCHEMA_VERSION, Manifest, images_fingerprint, write_table
 from vip5core.data.filters import (
     DUPLICATES,
@@ -130,11 +130,7 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     explanations = _number_rows(explanations, user_of, item_of).sort_values(["split", "user", "item"], kind="stable")
 
     histories = [group.to_numpy() for _, group in interactions.groupby("user")["item"]]
-    negatives = {
-        user_of[user]: [item_of[item] for item in names if item in item_of]
-        for user, names in raw.provided.negatives.items()
-        if user in user_of
-    }
+    negatives = choose_negatives(raw.provided.negatives, user_of, item_of, interactions, ledger)
     candidates = draw_candidates(histories, len(items), options.seed, options.candidates, negatives)
 
     with atomic_folder(out) as folder:
@@ -166,7 +162,7 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
                 "interactions": len(interactions),
                 "items_with_image": int(items["image"].notna().sum()),
                 "items_with_title": titled,
-                "lists_with_provided_negatives": len(negatives),
+                **count_lists(candidates, options.candidates, negatives),
                 **{f"explanations_{split}": int((explanations["split"] == split).sum()) for split in SPLITS},
             },
             tables=tables,
@@ -215,9 +211,11 @@ def _filter_to_core(
         interactions = drop_short_users(k_core(interactions, options.k_core, ledger), ledger)
     if interactions.empty:
         core = f" in its {options.k_core}-core" if options.k_core > 1 else ""
+        way_out = ", or keep more (k_core=0)" if core else ""
         raise UserError(
             f"source {raw.source['name']!r} has no user with at least {MIN_INTERACTIONS} interactions{core}, so "
-            "there is nothing to train on: check that it is the right file, or keep more (k_core=0)"
+            f"there is nothing to train on; dropped or repaired were: {ledger.explain()}: mend these rows, check that "
+            f"it is the right file{way_out}"
         )
     return interactions
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from vip5core.data.candidates import explain_lists
 from vip5core.data.dataset import Dataset
 from vip5core.data.leak import Leak, measure_leak
 
@@ -33,6 +34,7 @@ class Description:
         explanations: the number of explanations in each split.
         explanation_words: the median number of words in an explanation.
         aspects: the number of different aspects that explanations are about, and the most frequent ones.
+        candidates: what about the candidate lists is not as asked; empty if all is.
         leak: how well the detector of `vip5core.data.leak` predicts the test items.
     """
 
@@ -56,6 +58,7 @@ class Description:
     explanations: dict[str, int]
     explanation_words: float
     aspects: tuple[int, list[str]]
+    candidates: str
     leak: Leak
 
 
@@ -97,6 +100,7 @@ def describe(dataset: Dataset) -> Description:
         if len(explanations)
         else 0.0,
         aspects=(len(aspects), aspects.index[:12].tolist()),
+        candidates=explain_lists(dataset.manifest.counts, dataset.manifest.candidates, dataset.manifest.drops),
         leak=measure_leak(dataset),
     )
 

@@ -15,6 +15,7 @@ INTERACTION_COLUMNS = ["user", "item", "timestamp", "rating"]
 EXPLANATION_COLUMNS = ["user", "item", "rating", "summary", "aspect", "explanation", "split"]
 
 EXAMPLES_PER_DROP = 5
+_MOST_EXPLAINED = 8
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,16 @@ class DropLedger:
 
     def drops(self) -> list[Drop]:
         return list(self._drops.values())
+
+    def explain(self) -> str:
+        """What was dropped and why, the most frequent first, for errors that say that too little is left."""
+        drops = sorted(self.drops(), key=lambda drop: -drop.count)
+        told = [f"{drop.count:,} {drop.what}: {drop.reason}{_first_place(drop)}" for drop in drops[:_MOST_EXPLAINED]]
+        return "; ".join(told) or "nothing"
+
+
+def _first_place(drop: Drop) -> str:
+    return f" (first {drop.examples[0]})" if drop.examples else ""
 
 
 @dataclass(frozen=True)

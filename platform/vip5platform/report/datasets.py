@@ -88,6 +88,7 @@ def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
             f"{found.leak.hit_rate:.4f}",
             f"no model, ids after the history; NDCG@{ANSWERS} {found.leak.ndcg:.4f}; chance {found.leak.chance:.4f}",
         ),
+        ("candidates", str(manifest.candidates), found.candidates or "in every list, as asked"),
         (
             "options",
             "",

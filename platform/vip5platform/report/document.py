@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vip5core.data.candidates import explain_lists
 from vip5platform.analysis.results import StudyResults
 from vip5platform.report.blocks import Block, Drawings, Section, Text
 from vip5platform.report.formatting import dataset_name, pluralize
@@ -61,7 +62,9 @@ def _about(study: StudyResults) -> str:
     for group in study.groups:
         size = ""
         if group.dataset is not None:
-            size = f" ({group.dataset.n_users:,} users, {group.dataset.n_items:,} items)"
+            manifest = group.dataset.manifest
+            told = explain_lists(manifest.counts, manifest.candidates, manifest.drops)
+            size = f" ({group.dataset.n_users:,} users, {group.dataset.n_items:,} items{f'; {told}' if told else ''})"
         parts.append(f"{dataset_name(group)}{size}")
     trials = pluralize(len(study.record.trials), "trial")
     missing = sum(len(cell.failures) for cell in study.cells)

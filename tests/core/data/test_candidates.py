@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from support.raw import raw_histories
 
 from vip5core.data.build import BuildOptions, build_dataset
-from vip5core.data.candidates import draw_candidates
+from vip5core.data.candidates import NEGATIVE, draw_candidates
 from vip5core.data.dataset import Dataset
+from vip5core.data.describe import describe
+from vip5core.data.raw import Provided
 from vip5core.errors import UserError
 from vip5core.vocabulary import CANDIDATES
 
@@ -61,6 +64,41 @@ def test_a_prepared_dataset_stores_them(shop: Dataset) -> None:
             candidates = shop.candidates(user, split).tolist()
             assert shop.target(user, split) in candidates
             assert len(candidates) == len(set(candidates)) == shop.n_items - len(shop.history(user)) + 1
+
+
+def test_what_is_mended_in_the_lists_is_told(tmp_path: Path) -> None:
+    raw = raw_histories({"u": "abcdefgh", "v": "abcd"})
+    provided = {"u": ["h", "x", "a"], "v": ["e", "e", "d", "c", "f"], "nobody": ["a"]}
+    raw = replace(raw, provided=Provided(negatives=provided))
+    dataset = Dataset.load(build_dataset(raw, tmp_path / "out", BuildOptions(candidates=4)))
+    assert {
+        drop.reason: (drop.count, drop.examples[0]) for drop in dataset.manifest.drops if drop.what == NEGATIVE
+    } == {
+        "is the user's held-out item: left out": (3, "user u, item h"),
+        "is no item of the dataset: left out": (1, "user u, item x"),
+        "is in the user's history: left out": (1, "user u, item a"),
+        "is in its list before: left out": (1, "user v, item e"),
+    }
+    counts = dataset.manifest.counts
+    assert [counts[name] for name in ("lists_with_provided_negatives", "provided_lists_filled_by_drawing")] == [2, 2]
+    assert [counts[name] for name in ("candidate_lists", "short_candidate_lists", "shortest_candidate_list")] == [
+        4,
+        2,
+        1,
+    ]
+    raw_ids = dict(zip(dataset.items["item"], dataset.items["raw_id"], strict=True))
+    test_of_v = {raw_ids[item] for item in dataset.candidates(2, "test")}
+    assert test_of_v >= {"d", "e", "f"}
+    assert len(test_of_v) == 4
+    assert describe(dataset).candidates == (
+        "2 of 4 candidate lists are shorter than 4, the shortest has 1: too few items are left for them; "
+        "6 provided negatives were left out; 2 provided lists were filled up by drawing"
+    )
+
+
+def test_lists_as_asked_have_nothing_to_tell(tmp_path: Path) -> None:
+    raw = raw_histories({"u": "abcd", "v": "efgh"})
+    assert describe(Dataset.load(build_dataset(raw, tmp_path / "out", BuildOptions(candidates=5)))).candidates == ""
 
 
 def test_a_list_without_a_negative_is_rejected(tmp_path: Path) -> None:

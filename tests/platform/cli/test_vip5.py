@@ -50,6 +50,7 @@ def test_a_dump_becomes_a_dataset_with_images(tmp_path: Path, capsys: pytest.Cap
     assert code == 0
     for figure in ("with image 88.9%", "next ids, HR@5", "random leak-free", "users by history length"):
         assert figure in said
+    assert "16 of 16 candidate lists are shorter than 100" in said
     assert Image.open(out / "sheet.png").width > 500
     assert Dataset.load(out).manifest.k_core == 0
 

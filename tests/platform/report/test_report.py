@@ -17,6 +17,7 @@ from vip5platform.analysis.record import RecordedTrial, StudyRecord
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.analysis.significance import Comparison
 from vip5platform.declarations import Range, Search
+from vip5platform.report.document import document
 from vip5platform.report.files import content_of, summary, update_report, write_report
 from vip5platform.report.render.markdown import note
 from vip5platform.report.render.terminal import show
@@ -142,6 +143,12 @@ def written(results: StudyResults, home: Home) -> dict[str, str]:
     assert [file.name for file in files] == FILES
     assert {file.name for file in files[0].parent.iterdir()} == set(FILES)  # nothing half-written
     return {file.name: file.read_text("utf-8") for file in files if file.suffix != ".png"}
+
+
+def test_what_is_not_as_asked_about_candidate_lists_stands_beside_the_dataset(home: Home, shop: Dataset) -> None:
+    cells = [cell(home, {"encoder": "a"}, [{NDCG: 0.4}])]
+    told = document(study([DatasetResults("toy", shop, cells, [], [])])).about
+    assert re.search(r"40 users, \d+ items; 80 of 80 candidate lists are shorter than 100, the shortest has \d+", told)
 
 
 class Page(HTMLParser):

@@ -105,4 +105,9 @@ def _read_negatives(path: Path, held_out: dict[str, str], ledger: DropLedger) ->
             raise BadLine("not a list for the user's test pin")
         return user, [names.get(text) or names.setdefault(text, str(int(text))) for text in items[1:].split("\t")]
 
-    return dict(read_lines(path, parse, ledger, "negatives"))
+    negatives: dict[str, list[str]] = {}
+    for user, items in read_lines(path, parse, ledger, "negatives"):
+        if user in negatives:
+            ledger.add("negatives", "second list of its user: the last is used", f"user {user}")
+        negatives[user] = items
+    return negatives

@@ -75,7 +75,7 @@ def test_the_order_of_the_files_is_the_order_of_the_pins(source: Path) -> None:
     assert (counts["users"], counts["interactions"]) == (USERS, 5 * USERS)
     assert [raw_history(dataset, user) for user in range(USERS)] == [pins(user) for user in range(USERS)]
     assert dataset.interactions["timestamp"].tolist() == [0, 1, 2, 3, 4] * USERS
-    assert {drop.what for drop in dataset.manifest.drops} == {"title", "image"}
+    assert {drop.what for drop in dataset.manifest.drops} == {"title", "image", "negative"}
 
 
 def test_the_provided_negatives_are_what_the_test_pin_is_ranked_against(source: Path) -> None:

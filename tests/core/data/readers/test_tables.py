@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import decimal
 import gzip
@@ -282,6 +283,46 @@ def test_times_that_do_not_fit_the_column_are_dropped_counted_and_located(tmp_pa
     }
 
 
+def test_if_nobody_is_left_the_error_says_what_was_dropped_and_why(tmp_path: Path) -> None:
+    times = [NOON * 1000 ** (place % 5 > 2) for place in range(25)]
+    write(orders(time=times), tmp_path / "source" / "interactions.csv")
+    error = refusal(tmp_path / "source")
+    assert "10 interaction: time in another unit than most of the column (first interactions.csv line 5)" in error
+    assert "15 interaction: its user has too few interactions" in error
+    assert "check that it is the right file" in error
+    assert "k_core" not in error
+
+
+def test_a_stray_quote_takes_no_row_with_it(source: Path) -> None:
+    """One opens and one closes in the ids of interactions, and in the titles of items."""
+    (source / "interactions.csv").write_text(
+        'time,user,item\n1,a,"i1\n2,a,i2\n3,a,i3\n4,a,i4\n5,a,i5\n6,b,i6"\n7,a,i7\n8,a,i8\n9,b,i1\n'
+    )
+    (source / "items.csv").write_text('item,title\ni1,"Big\ni2,Lamp\ni3,Small"\ni4,x\ni5,x\ni7,x\ni8,x\n')
+    (source / "explanations.csv").unlink()
+    raw = read(source)
+    rows = [f"{user} {item}" for user, item in zip(raw.interactions["user"], raw.interactions["item"], strict=True)]
+    assert rows == ["a i2", "a i3", "a i4", "a i5", 'b i6"', "a i7", "a i8", "b i1"]
+    items = raw.details(raw.interactions).items.set_index("raw_id")
+    assert (items.loc["i2", "title"], items.loc["i3", "title"], items.loc["i1", "title"]) == ("Lamp", 'Small"', "")
+    told = {(drop.what, drop.reason): drop.examples for drop in raw.ledger.drops()}
+    assert told[("interaction", "unclosed quote")] == ['interactions.csv line 2: 1,a,"i1']
+    assert told[("item", "unclosed quote")] == ['items.csv line 2: i1,"Big']
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_an_id_with_a_line_break_is_none(ending: str, tmp_path: Path) -> None:
+    frame = orders()
+    frame.loc[25] = ["a\rb", "010", str(NOON), "4"]
+    path = write(frame, tmp_path / "source" / f"interactions{ending}")
+    if ending == ".csv":
+        frame.to_csv(path, index=False, quoting=csv.QUOTE_ALL)
+    dataset = build(tmp_path / "source")
+    assert histories(dataset) == expected()
+    place = {".csv": "interactions.csv line 27", ".parquet": "interactions.parquet row 26"}[ending]
+    assert drops(dataset, "interaction") == {"line break in column 'user'": (1, [place])}
+
+
 def test_ambiguous_dates_are_rejected(tmp_path: Path) -> None:
     write(orders(time="03/04/2021"), tmp_path / "source" / "interactions.csv")
     error = refusal(tmp_path / "source")
@@ -472,7 +513,6 @@ BAD_ROWS = {
     "a quote within": (f'"001,010,"{NOON},4', "2 fields, but the first row has 4"),
     "an old line end": (f"001,010\r,{NOON},4", "new-line character seen in unquoted field"),
     "a cell without end": (f"{'x' * 200_000},010,{NOON},4", "field larger than field limit"),
-    "a line end in quotes, and too few fields": ('001,"01\n0",5', "3 fields, but the first row has 4"),
 }
 
 
@@ -537,12 +577,14 @@ def test_files_that_are_not_tables_are_rejected(source: Path) -> None:
         "": "is empty",
         "\n\n": "does not name columns",
         "user,item\n": "has column names but no rows",
-        "user;item\n1;2\n": "but has no 'user': did you mean 'user;item'?: or is the separator",
+        "user;item\n1;2\n": "separated by ';'?; write 'interactions: {separator: \";\"}' in columns.yaml",
+        "user\titem\n1\t2\n": "separated by '\\t'?; write 'interactions: {separator: \"\\t\"}' in columns.yaml",
         "user,item,user\n1,2,3\n": "has 2 columns called 'user'",
         "user,item\n1\n2\n3\n": "3 of 3 rows cannot be read as interaction (line 2: 1 fields",
-        "user,item\n,1\n,2\n3,4\n": "2 of 3 rows cannot be used, mostly for: no user (interactions.csv line 2)",
+        "user,item\n,1\n,2\n3,4\n": "2 of 3 rows cannot be used (2 interaction: no user (first interactions.csv line 2",
         "user\0,item\n1,2\n": "does not name columns",
-        'user,"item\n1,2\n': "does not name columns",
+        'user,"item\n1,2\n': "does not name columns (unexpected end of data): is it a CSV file, with the names on one",
+        'user,"item\n1,a"\n': "does not name columns (unexpected end of data)",
         "user,item\r1,2\r": "does not name columns",
     }.items():
         path.write_text(text, newline="")
@@ -551,11 +593,20 @@ def test_files_that_are_not_tables_are_rejected(source: Path) -> None:
     assert "broken or truncated gzip file" in refusal(source)
 
 
-def test_a_separator_can_be_named(source: Path) -> None:
+@pytest.mark.parametrize(
+    ("separator", "said"), [(";", '";"'), ("\t", r'"\t"'), ("|", '"|"'), ("§", "§"), ("\x01", r'"\x01"')]
+)
+def test_a_separator_can_be_named(separator: str, said: str, source: Path) -> None:
     whole = build(source).fingerprint
-    orders().to_csv(source / "interactions.csv", sep=";", index=False)
-    (source / "columns.yaml").write_text('interactions: {separator: ";"}')
+    orders().to_csv(source / "interactions.csv", sep=separator, index=False)
+    (source / "columns.yaml").write_text(f"interactions: {{separator: {said}}}")
     assert build(source).fingerprint == whole
+
+
+def test_a_parquet_file_has_no_separator(tmp_path: Path) -> None:
+    write(orders(), tmp_path / "source" / "interactions.parquet")
+    (tmp_path / "source" / "columns.yaml").write_text('interactions: {separator: ";"}')
+    assert "separator=';': " in refusal(tmp_path / "source")
 
 
 def test_parquet_files_that_cannot_be_read_are_rejected(source: Path) -> None:
@@ -596,7 +647,8 @@ def test_a_folder_without_interactions_is_rejected_with_what_it_needs(source: Pa
         ("interactions: {user: }", "interactions.user='': String should have at least 1 character"),
         ("interactions: {user: [a]}", "interactions.user=['a']: Input should be a valid string"),
         ("interactions: orders.csv", "interactions='orders.csv': Input should be"),
-        ("interactions: {separator: ab}", "interactions.separator='ab'"),
+        *((f"interactions: {{separator: {bad}}}", "must be one character") for bad in ("ab", "x", "\\t", "'\"'", "1")),
+        ('interactions: {separator: ""}', "interactions.separator='': String should have at least 1 character"),
         ("name: my shop", "name='my shop': String should match"),
         ("interactions: {file: none.csv}", "interactions.file='none.csv': no such file: name a file in"),
         ("interactions: {file: ../out.csv}", "interactions.file='../out.csv': outside the source's folder"),

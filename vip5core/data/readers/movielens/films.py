@@ -49,7 +49,8 @@ def read_overviews(path: Path, ledger: DropLedger) -> dict[str, str]:
         ledger.add("explanation", "no overviews.csv: the explanation task has no rows")
         return {}
     table = CsvTable(path)
-    rows = table.rows(["movie_id", "overview"], lambda row: (row[0].strip(), row[1].strip()), ledger, "overview")
+    columns = ["movie_id", "overview"]
+    rows = table.rows(columns, lambda row: (row[0].strip(), row[1].strip()), ledger, "overview", columns[1:])
     return {movie: overview for _, (movie, overview) in rows if overview}
 
 

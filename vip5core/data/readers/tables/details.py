@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from vip5core.data.raw import EXPLANATION_COLUMNS, DropLedger
 from vip5core.data.readers.tables.files import Chunk, Table, add_places, as_numbers, as_text, require_ids
+from vip5core.data.readers.tables.mapping import ExplanationColumns, ItemColumns
 from vip5core.data.readers.tables.pictures import NamedPictures
 from vip5core.errors import UserError
 from vip5core.vocabulary import SPLITS
@@ -39,7 +40,7 @@ def read_items(
     wanted = set(kept["item"])
     known: dict[str, dict[str, object]] = {}
     unknown_id = None
-    for chunk in table.chunks(list(dict.fromkeys(columns.values())), ledger, "item"):
+    for chunk in table.chunks(list(dict.fromkeys(columns.values())), ledger, "item", ItemColumns.find_texts(columns)):
         chunk, found = require_ids(chunk, columns, ledger, "item")
         ids = found["item"]
         asked = ids.isin(wanted).to_numpy()
@@ -115,7 +116,8 @@ def read_explanations(table: Table, columns: dict[str, str], kept: pd.DataFrame,
     """
     pairs = _Pairs(kept)
     parts = [pd.DataFrame(columns=EXPLANATION_COLUMNS)]
-    for chunk in table.chunks(list(dict.fromkeys(columns.values())), ledger, "explanation"):
+    texts = ExplanationColumns.find_texts(columns)
+    for chunk in table.chunks(list(dict.fromkeys(columns.values())), ledger, "explanation", texts):
         chunk, ids = require_ids(chunk, columns, ledger, "explanation")
         rows = pairs.rows(ids["user"], ids["item"])
         chunk = chunk.drop(rows < 0, ledger, "explanation", "no kept interaction of its user with its item")

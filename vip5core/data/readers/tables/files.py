@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from vip5core.data.raw import EXAMPLES_PER_DROP, DropLedger
 from vip5core.data.readers.text_files.csv_rows import CsvTable, need_columns, no_rows
+from vip5core.data.readers.text_files.records import line_break
 from vip5core.errors import UserError
 
 #: Extensions of tables, with the column separator of text tables.
@@ -23,6 +25,7 @@ SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t", ".parq
 _CHUNK_ROWS = 50_000
 #: Larger than any rating on any scale.
 _MAX_NUMBER = 1e6
+_LINE_BREAK = re.compile("[\\n\\v\\f\\r\\x1c-\\x1e\\x85\\u2028\\u2029]")  # as for str.splitlines
 
 #: What pyarrow raises for a broken file; its own classes are also ValueErrors, KeyErrors, and so on.
 _BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
@@ -80,8 +83,12 @@ class Table(Protocol):
     path: Path
     columns: list[str]
 
-    def chunks(self, columns: Sequence[str], ledger: DropLedger, what: str) -> Iterator[Chunk]:
+    def chunks(
+        self, columns: Sequence[str], ledger: DropLedger, what: str, texts: Collection[str] = ()
+    ) -> Iterator[Chunk]:
         """Read `columns` of all rows; broken rows are recorded in the ledger as `what`.
+
+        A text table has line breaks in the cells of `texts` only; elsewhere they come from a stray quote.
 
         Raises:
             UserError: if a column is missing, the file does not have the format of its extension, or it has no rows.
@@ -97,19 +104,23 @@ def open_table(path: Path, separator: str | None = None) -> Table:
         separator: the column separator of a text table; None for that of the extension.
 
     Raises:
-        UserError: if the file is missing, empty or broken, or has another extension.
+        UserError: if the file is missing, empty or broken, has another extension, or is no text and has a separator.
     """
     ending = next((ending for ending in SEPARATORS if path.name.lower().endswith(ending)), None)
     if ending is None:
         raise UserError(f"{str(path)!r} is not a table: its name must end in {', '.join(SEPARATORS)}")
     if ending == ".parquet":
+        if separator is not None:
+            raise UserError(f"separator={separator!r}: {str(path)!r} is a Parquet file, which has none: leave it out")
         return _ParquetTable(path)
     return _TextTable(path, separator or SEPARATORS[ending] or ",")
 
 
 class _TextTable(CsvTable):
-    def chunks(self, columns: Sequence[str], ledger: DropLedger, what: str) -> Iterator[Chunk]:
-        rows = self.rows(columns, lambda row: row, ledger, what)
+    def chunks(
+        self, columns: Sequence[str], ledger: DropLedger, what: str, texts: Collection[str] = ()
+    ) -> Iterator[Chunk]:
+        rows = self.rows(columns, lambda row: row, ledger, what, texts)
         while True:
             numbers: list[int] = []
             cells: list[str] = []  # row by row in one list: lists of rows would slow down the garbage collector
@@ -136,7 +147,9 @@ class _ParquetTable:
         except _BROKEN as error:
             raise self._broken(error) from None
 
-    def chunks(self, columns: Sequence[str], ledger: DropLedger, what: str) -> Iterator[Chunk]:
+    def chunks(
+        self, columns: Sequence[str], ledger: DropLedger, what: str, texts: Collection[str] = ()
+    ) -> Iterator[Chunk]:
         need_columns(self.path, self.columns, columns)
         start = 1
         try:
@@ -191,11 +204,16 @@ def as_text(column: pa.Array, name: str) -> pd.Series:
 def require_ids(
     chunk: Chunk, columns: dict[str, str], ledger: DropLedger, what: str
 ) -> tuple[Chunk, dict[str, pd.Series]]:
-    """Drop the rows without a user or an item, where there are such columns; returns the rest, and its ids by role."""
+    """Drop the rows without a user or an item, where there are such columns; returns the rest, and its ids by role.
+
+    An id with a line break is none.
+    """
     roles = [role for role in ("user", "item") if role in columns]
     for role in roles:
         missing = as_text(chunk.columns[columns[role]], columns[role]).isna().to_numpy()
         chunk = chunk.drop(missing, ledger, what, f"no {role}")
+        broken = as_text(chunk.columns[columns[role]], columns[role]).str.contains(_LINE_BREAK).to_numpy()
+        chunk = chunk.drop(broken, ledger, what, line_break(columns[role]))
     return chunk, {role: as_text(chunk.columns[columns[role]], columns[role]) for role in roles}
 
 

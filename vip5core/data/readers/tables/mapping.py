@@ -7,7 +7,8 @@
     images: {root: /disk/photos}        # the folder of the pictures; without it, they lie in the source's folder
 
 The default of a key is its own name: the column of the user is `user`, the file of the items `items.csv` (or .tsv,
-.parquet, .csv.gz, .tsv.gz). Columns that are named must exist; of the others, only the required ones must.
+.parquet, .csv.gz, .tsv.gz). Columns that are named must exist; of the others, only the required ones must. The columns
+of a text table are separated as its extension says, or by the character `separator`: {separator: ";"}.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vip5core.errors import UserError, unknown_name
 
@@ -33,6 +34,7 @@ class TableColumns(BaseModel):
     Attributes:
         required: the roles that a table must have.
         roles: all roles that a table may have.
+        texts: those whose cells may hold line breaks.
         file: the name of the file; None for the default ones.
         separator: the column separator of a text table; None for that of the file's extension.
     """
@@ -40,9 +42,22 @@ class TableColumns(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_min_length=1)
     required: ClassVar[tuple[str, ...]]
     roles: ClassVar[tuple[str, ...]]
+    texts: ClassVar[tuple[str, ...]] = ()
 
     file: str | None = None
-    separator: str | None = Field(None, pattern=r"^[,;|:\t ]$")
+    separator: str | None = None
+
+    @field_validator("separator")
+    @classmethod
+    def _check_separator(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) != 1 or value.isalnum() or value in '"\r\n\0'):
+            raise ValueError("must be one character that is no letter, digit or quote: ';' or '|' or \"\\t\" (a tab)")
+        return value
+
+    @classmethod
+    def find_texts(cls, present: dict[str, str]) -> set[str]:
+        """Of the columns of each role, those whose cells may hold line breaks."""
+        return set(present.values()) - {name for role, name in present.items() if role not in cls.texts}
 
     def present(self, columns: list[str]) -> dict[str, str]:
         """The column of each role that a table with `columns` has or must have."""
@@ -82,6 +97,7 @@ class ItemColumns(TableColumns):
 
     required = ("item",)
     roles = ("item", "title", "image", "description", "categories")
+    texts = ("title", "description", "categories")
 
     item: str = "item"
     title: str = "title"
@@ -95,6 +111,7 @@ class ExplanationColumns(TableColumns):
 
     required = ("user", "item", "explanation")
     roles = ("user", "item", "explanation", "aspect", "rating", "summary", "split")
+    texts = ("explanation", "summary")
 
     user: str = "user"
     item: str = "item"

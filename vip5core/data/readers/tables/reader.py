@@ -17,6 +17,7 @@ stars; an interaction without a rating gets 5.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,11 @@ from vip5core.data.readers.tables.files import (
 from vip5core.data.readers.tables.mapping import MAPPING, InteractionColumns, TableColumns, read_mapping
 from vip5core.data.readers.tables.pictures import NamedPictures, picture_root
 from vip5core.data.readers.tables.times import UNREADABLE, may_be_day_or_month_first, read_times
-from vip5core.data.readers.text_files.csv_rows import need_columns
+from vip5core.data.readers.text_files.csv_rows import find_separator, need_columns
 from vip5core.errors import UserError
 
 #: The rating of an interaction that has none: implicit feedback counts as positive.
 NO_RATING = 5.0
-_WAY_OUT = f"name the columns in {MAPPING}"
 
 
 def read_tables(request: ReadRequest) -> RawData:
@@ -128,8 +128,16 @@ def _find_table(source: Path, kind: str, columns: TableColumns) -> Table | None:
             return None
         path = found[0]
     table = open_table(path, columns.separator)
-    need_columns(path, table.columns, list(columns.present(table.columns).values()), _WAY_OUT)
+    needed = list(columns.present(table.columns).values())
+    need_columns(path, table.columns, needed, _way_out(kind, find_separator(table.columns)))
     return table
+
+
+def _way_out(kind: str, separator: str) -> str:
+    """What to write in the mapping if columns are missing from a table, or if it seems to have another separator."""
+    if separator:
+        return f"write '{kind}: {{separator: {json.dumps(separator)}}}' in {MAPPING}"
+    return f"name the columns in {MAPPING}"
 
 
 def _read_interactions(table: Table, mapping: InteractionColumns, ledger: DropLedger) -> tuple[pd.DataFrame, str]:
@@ -162,11 +170,9 @@ def _read_interactions(table: Table, mapping: InteractionColumns, ledger: DropLe
     else:
         rows, order = _sort_by_time(rows, pa.chunked_array(times), columns["time"], mapping, places, ledger)
     if 2 * len(rows) < offered:
-        dropped = (drop for drop in ledger.drops() if not drop.reason.startswith(NOT_A_NUMBER))
-        worst = max(dropped, key=lambda drop: drop.count)
         raise UserError(
-            f"{str(table.path)!r}: {offered - len(rows)} of {offered} rows cannot be used, mostly for: {worst.reason} "
-            f"({worst.examples[0]}): is it the right file, with the right columns?"
+            f"{str(table.path)!r}: {offered - len(rows)} of {offered} rows cannot be used ({ledger.explain()}): "
+            "is it the right file, with the right columns?"
         )
     return rows[INTERACTION_COLUMNS], order
 

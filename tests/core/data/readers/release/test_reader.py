@@ -141,8 +141,14 @@ def test_negatives_that_are_unknown_or_of_the_history_or_too_few_are_replaced(tm
     count, places = lists["not numbers separated by spaces"]
     assert (count, places[0]) == (2, "negative_samples.txt line 4: three 1 2")
     assert lists["its user is unknown, or has a list already"] == (1, ["user 99"])
-    ((_, unknown, _),) = drops(dataset, "negative")
-    assert unknown == 2
+    assert [(reason, count) for reason, count, _ in drops(dataset, "negative")] == [
+        ("not in datamaps.json", 2),
+        ("is in the user's history: left out", 4),
+        ("is the user's held-out item: left out", 2),
+        ("is in its list before: left out", 3),
+    ]
+    counts = dataset.manifest.counts
+    assert (counts["lists_with_provided_negatives"], counts["provided_lists_filled_by_drawing"]) == (3, 2)
 
 
 def test_the_provided_features_are_feature_stores(tmp_path: Path, files: Files) -> None:
