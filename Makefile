@@ -8,7 +8,7 @@ TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 # Two processes, a file of tests at a time: one works while the other waits for Ray to start.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install ablation studies test test-fast lint ui bench clean
+.PHONY: install ablation studies test test-fast lint docs ui bench clean
 
 install: $(VENV)/.installed
 
@@ -35,6 +35,9 @@ lint: install  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install  ## the documentation as a site in site/, with its links checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 ui: install  ## compare the runs at http://localhost:5000
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --workers 1

@@ -9,8 +9,10 @@ import re
 import pytest
 from support.imports import ROOT, modules
 from vip5platform import Search, Study
+from vip5platform.cli.command_docs import commands_page
 
 from vip5core.config import TrialConfig
+from vip5core.metric_docs import metrics_page
 from vip5core.setting_docs import settings_page
 from vip5core.trial.run import run_trial
 
@@ -48,9 +50,17 @@ def test_the_architecture_tells_where_ten_next_things_go():
     assert all("`tests/" in row for row in rows)
 
 
-def test_the_page_of_settings_is_what_the_declarations_say():
-    written = (ROOT / "docs" / "settings.md").read_text("utf-8")
-    assert written == settings_page(), "write it again: python -m vip5core.setting_docs > docs/settings.md"
+@pytest.mark.parametrize(
+    ("page", "content", "module"),
+    [
+        ("settings.md", settings_page, "vip5core.setting_docs"),
+        ("metric-list.md", metrics_page, "vip5core.metric_docs"),
+        ("commands.md", commands_page, "vip5platform.cli.command_docs"),
+    ],
+)
+def test_a_page_of_reference_is_what_the_declarations_say(page, content, module):
+    written = (ROOT / "docs" / page).read_text("utf-8")
+    assert written == content(), f"write it again: python -m {module} > docs/{page}"
 
 
 @pytest.mark.parametrize("declared", [Study, Search, TrialConfig, run_trial], ids=lambda declared: declared.__name__)

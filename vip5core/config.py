@@ -231,13 +231,14 @@ class TrialConfig(TrainingOptions, EvaluationOptions, SamplingOptions, OptimOpti
 
     Unknown settings and impossible values are refused; `from_settings` names them, the rule and the nearest valid name.
 
-    >>> config = TrialConfig.from_settings({"reduction_factor": "4", "tasks": "sequential,direct"})
-    >>> config.reduction_factor, config.tasks, config.epochs
-    (4, ('sequential', 'direct'), 20)
-    >>> TrialConfig.from_settings({"reduction_facto": 4})
-    Traceback (most recent call last):
-    ...
-    vip5core.errors.UserError: unknown setting 'reduction_facto': did you mean 'reduction_factor'? known: ...
+    Examples:
+        >>> config = TrialConfig.from_settings({"reduction_factor": "4", "tasks": "sequential,direct"})
+        >>> config.reduction_factor, config.tasks, config.epochs
+        (4, ('sequential', 'direct'), 20)
+        >>> TrialConfig.from_settings({"reduction_facto": 4})
+        Traceback (most recent call last):
+        ...
+        vip5core.errors.UserError: unknown setting 'reduction_facto': did you mean 'reduction_factor'? known: ...
     """
 
     seed: int = Field(0, ge=0)

@@ -29,8 +29,9 @@ class Factor:
 def factor(setting: str, *values: Any) -> Factor:
     """A factor that varies one setting of `TrialConfig`, or `dataset`, `ids` or `backbone`, over these values.
 
-    >>> factor("reduction_factor", 2, 8).levels
-    {'2': {'reduction_factor': 2}, '8': {'reduction_factor': 8}}
+    Examples:
+        >>> factor("reduction_factor", 2, 8).levels
+        {'2': {'reduction_factor': 2}, '8': {'reduction_factor': 8}}
     """
     return Factor(setting, {label: {setting: value} for label, value in _labelled(setting, values).items()})
 
@@ -55,28 +56,29 @@ class Study:
         metrics: The metrics that answer the question; metrics that the trials do not have are ignored.
         leave_out: Combinations of levels, as {factor: level}, that are not cells.
 
-    A study of two factors that leaves out one combination:
+    Examples:
+        A study of two factors that leaves out one combination:
 
-    >>> study = Study(
-    ...     name="adapter-size",
-    ...     question="Do images need wider adapters?",
-    ...     factors=(
-    ...         Factor("images", {"none": {"image_tokens": 0}, "RN50": {"encoder": "RN50"}}),
-    ...         factor("reduction_factor", 2, 8),
-    ...     ),
-    ...     leave_out=({"images": "none", "reduction_factor": "2"},),
-    ... )
-    >>> for cell in study.cells():
-    ...     print(cell, study.settings_of(cell))
-    {'images': 'none', 'reduction_factor': '8'} {'image_tokens': 0, 'reduction_factor': 8}
-    {'images': 'RN50', 'reduction_factor': '2'} {'encoder': 'RN50', 'reduction_factor': 2}
-    {'images': 'RN50', 'reduction_factor': '8'} {'encoder': 'RN50', 'reduction_factor': 8}
+        >>> study = Study(
+        ...     name="adapter-size",
+        ...     question="Do images need wider adapters?",
+        ...     factors=(
+        ...         Factor("images", {"none": {"image_tokens": 0}, "RN50": {"encoder": "RN50"}}),
+        ...         factor("reduction_factor", 2, 8),
+        ...     ),
+        ...     leave_out=({"images": "none", "reduction_factor": "2"},),
+        ... )
+        >>> for cell in study.cells():
+        ...     print(cell, study.settings_of(cell))
+        {'images': 'none', 'reduction_factor': '8'} {'image_tokens': 0, 'reduction_factor': 8}
+        {'images': 'RN50', 'reduction_factor': '2'} {'encoder': 'RN50', 'reduction_factor': 2}
+        {'images': 'RN50', 'reduction_factor': '8'} {'encoder': 'RN50', 'reduction_factor': 8}
 
-    Other levels of one factor, as by `--levels reduction_factor=8,64`:
+        Other levels of one factor, as by `--levels reduction_factor=8,64`:
 
-    >>> other = study.with_levels("reduction_factor", ["8", "64"])
-    >>> [cell["reduction_factor"] for cell in other.cells()]
-    ['8', '64', '8', '64']
+        >>> other = study.with_levels("reduction_factor", ["8", "64"])
+        >>> [cell["reduction_factor"] for cell in other.cells()]
+        ['8', '64', '8', '64']
     """
 
     name: str
@@ -166,16 +168,17 @@ class Search:
         objectives: Metrics on validation, costs and sizes, the first on validation; several give a Pareto front.
         settings: Settings of all trials in which the search differs from the defaults.
 
-    >>> search = Search(
-    ...     name="adapter-search",
-    ...     question="Which adapters are best for their size?",
-    ...     space={"reduction_factor": choice(2, 8, 32), "learning_rate": Range(1e-3, 5e-2, log=True)},
-    ...     objectives=("valid/sequential/ndcg_at_10", "model/trainable_parameters"),
-    ... )
-    >>> search.space["reduction_factor"]
-    Choice(values=(2, 8, 32))
-    >>> search.space["learning_rate"]
-    Range(low=0.001, high=0.05, log=True)
+    Examples:
+        >>> search = Search(
+        ...     name="adapter-search",
+        ...     question="Which adapters are best for their size?",
+        ...     space={"reduction_factor": choice(2, 8, 32), "learning_rate": Range(1e-3, 5e-2, log=True)},
+        ...     objectives=("valid/sequential/ndcg_at_10", "model/trainable_parameters"),
+        ... )
+        >>> search.space["reduction_factor"]
+        Choice(values=(2, 8, 32))
+        >>> search.space["learning_rate"]
+        Range(low=0.001, high=0.05, log=True)
     """
 
     name: str

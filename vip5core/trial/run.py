@@ -37,24 +37,25 @@ def run_trial(
 
     A finished trial is not run again; one that was interrupted continues after its last complete epoch.
 
-    >>> import tempfile
-    >>> from vip5core.config import TrialConfig
-    >>> from vip5core.data.sources import prepare
-    >>> from vip5core.model import save_backbone
-    >>> from vip5core.trial.fresh_backbone import fresh_backbone
-    >>> from vip5core.trial.p5_spec import p5_config
-    >>> home = Home(Path(tempfile.mkdtemp()))
-    >>> dataset = prepare("minimart:40", None, home)
-    >>> backbone = save_backbone(fresh_backbone(open_dataset(dataset), p5_config()), home.backbones / "untrained")
-    >>> few = {"samples_per_user": (1, 0, 0, 0), "validation_users": 5, "test_users": 5, "num_beams": 10}
-    >>> config = TrialConfig(backbone="tiny", tasks=("sequential",), image_tokens=0, epochs=1, **few)
-    >>> spec = TrialSpec.of(config, dataset, backbone, features=None)
-    >>> folder = run_trial(spec, home, lambda metrics: print(f"epoch {metrics['epoch']:.0f}"))
-    epoch 1
-    >>> sorted(path.name for path in folder.iterdir())
-    ['per_user.parquet', 'result.json', 'trainable.safetensors']
-    >>> len(TrialResult.load(folder).per_user)
-    5
+    Examples:
+        >>> import tempfile
+        >>> from vip5core.config import TrialConfig
+        >>> from vip5core.data.sources import prepare
+        >>> from vip5core.model import save_backbone
+        >>> from vip5core.trial.fresh_backbone import fresh_backbone
+        >>> from vip5core.trial.p5_spec import p5_config
+        >>> home = Home(Path(tempfile.mkdtemp()))
+        >>> dataset = prepare("minimart:40", None, home)
+        >>> backbone = save_backbone(fresh_backbone(open_dataset(dataset), p5_config()), home.backbones / "untrained")
+        >>> few = {"samples_per_user": (1, 0, 0, 0), "validation_users": 5, "test_users": 5, "num_beams": 10}
+        >>> config = TrialConfig(backbone="tiny", tasks=("sequential",), image_tokens=0, epochs=1, **few)
+        >>> spec = TrialSpec.of(config, dataset, backbone, features=None)
+        >>> folder = run_trial(spec, home, lambda metrics: print(f"epoch {metrics['epoch']:.0f}"))
+        epoch 1
+        >>> sorted(path.name for path in folder.iterdir())
+        ['per_user.parquet', 'result.json', 'trainable.safetensors']
+        >>> len(TrialResult.load(folder).per_user)
+        5
 
     Args:
         spec: The trial and its inputs.

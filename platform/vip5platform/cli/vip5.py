@@ -10,7 +10,7 @@ from importlib import import_module
 from vip5platform.cli.exit import run_and_exit
 
 #: Every command with its help and the module that adds its arguments by `add_<command>`.
-_COMMANDS = {
+COMMANDS = {
     "prepare": ("prepare a dataset from raw files", "datasets"),
     "describe": ("print statistics of a dataset and draw a sheet of sample items", "datasets"),
     "images": ("download the images of a dataset's items", "datasets"),
@@ -26,7 +26,7 @@ def parser(given: str | None) -> argparse.ArgumentParser:
         prog="vip5", description="Prepare datasets, and report and compare studies of VIP5."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (text, module) in _COMMANDS.items():
+    for name, (text, module) in COMMANDS.items():
         command = commands.add_parser(name, help=text)
         if name == given:
             getattr(import_module(f"vip5platform.cli.{module}"), f"add_{name}")(command)
