@@ -37,7 +37,7 @@ from vip5core.data.split import find_targets
 from vip5core.data.ties import TieOrder
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint, sha256_file
-from vip5core.vocabulary import HELD_OUT, SPLITS, ItemImages
+from vip5core.vocabulary import HELD_OUT, SPLITS, ItemImages, SplitScheme, Ties
 
 SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
@@ -100,10 +100,10 @@ class Manifest(BaseModel):
     features: dict[str, str]  # features that came with the source: encoder -> fingerprint
     id_scheme: str
     ids_leak: bool  # whether the ids may reveal the held-out items
-    split: str
+    split: SplitScheme
     held_out: float  # the share of each held-out split, if split by time
     held_out_splits: dict[str, HeldOutSplit]
-    ties: str
+    ties: Ties
     tie_order: TieOrder  # as the ties came from the source
     has_times: bool  # whether timestamps are times; otherwise they are places in a user's history
     k_core: int

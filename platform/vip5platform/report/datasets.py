@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from vip5core.data.dataset import Dataset
-from vip5core.data.held_out import HeldOutSplit
 from vip5core.data.leak import ANSWERS
 from vip5platform.console import console, say, warn
+from vip5platform.report.sections.data import describe_split, describe_ties
 
 if TYPE_CHECKING:  # these imports take seconds and `prepare` does not need them
     from vip5core.data.describe import Ascent, Description
@@ -108,39 +107,21 @@ def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
 def _time_rows(dataset: Dataset, found: Description) -> Iterable[tuple[str, str, str]]:
     """What is held out, what of it training has not seen, and how ties came from the source."""
     manifest = dataset.manifest
+    yield "split", manifest.split, ""
     for split, held_out in manifest.held_out_splits.items():
-        yield split, f"{held_out.asked:,}", describe_split(held_out)
-    yield (
-        "in training",
-        f"{manifest.counts['items_in_training']:,}",
-        f"of the items, and {manifest.counts['users_in_training']:,} of the users",
-    )
-    tied = sum(held_out.tied for held_out in manifest.held_out_splits.values())
-    asked = sum(held_out.asked for held_out in manifest.held_out_splits.values())
-    ties = {"shuffle": f"ties are shuffled, seed {manifest.seed}", "file": "ties are in the order of the file"}
-    same = "share their time with a neighbour" if manifest.has_times else "no times: nothing to shuffle"
-    yield "tied targets", f"{tied / asked:.1%}", f"{same}; {ties[manifest.ties]}" if manifest.has_times else same
+        yield split, "", describe_split(held_out)
+    users, items = (manifest.counts[f"{what}_in_training"] for what in ("users", "items"))
+    yield "in training", f"{users:,}", f"users, and {items:,} items"
+    yield "ties", manifest.ties if manifest.has_times else "–", describe_ties(manifest)
     kind = "tied" if manifest.has_times else "neighbouring"
     for name, ascent in ((f"{kind} pairs", found.tied_pairs), (f"{kind} last pairs", found.tied_ends)):
         if ascent.pairs:
             yield name, f"{ascent.ascending / ascent.pairs:.1%}", _describe_ascent(ascent)
 
 
-def describe_split(held_out: HeldOutSplit) -> str:
-    """Who is asked in a held-out split, since when it lasts, and what of it training has not seen."""
-    parts = [f"users asked; {held_out.new_users:,} of them and {held_out.new_items:,} of their items not in training"]
-    if held_out.begins is not None:
-        parts.insert(0, f"since {datetime.fromtimestamp(held_out.begins, UTC):%Y-%m-%d %H:%M:%S}")
-    if held_out.without_history:
-        parts.append(f"{held_out.without_history:,} without a history not asked")
-    return "; ".join(parts)
-
-
 def _describe_ascent(ascent: Ascent) -> str:
     p = f"p = {ascent.p_value:.2g}" if ascent.p_value >= _LEAST_P else f"p < {_LEAST_P:g}"
-    return (
-        f"came in ascending order of raw ids: {ascent.ascending:,} of {ascent.pairs:,}; {p} if the order says nothing"
-    )
+    return f"{ascent.ascending:,} of {ascent.pairs:,} came in ascending order of raw ids (by chance 50 %, {p})"
 
 
 def _histogram(found: Description) -> Table:

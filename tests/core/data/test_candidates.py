@@ -47,9 +47,8 @@ def test_a_list_holds_the_target_and_items_the_user_does_not_have(
 
 def test_the_same_seed_draws_the_same_lists_and_another_seed_others() -> None:
     histories = [np.arange(1, 9), np.arange(5, 15)]
-    first, again, other = (
-        draw_candidates(histories, ends(histories), 500, seed)["candidates"].tolist() for seed in (3, 3, 4)
-    )
+    draws = [draw_candidates(histories, ends(histories), 500, seed) for seed in (3, 3, 4)]
+    first, again, other = (lists["candidates"].tolist() for lists in draws)
     assert [row.tolist() for row in first] == [row.tolist() for row in again]
     assert all(len(row) == CANDIDATES == 100 for row in first)
     assert [row.tolist() for row in first] != [row.tolist() for row in other]

@@ -45,8 +45,8 @@ def test_points_in_time_part_all_interactions_by_their_share(times: list[int], h
     table = pd.Series(times)
     try:
         points = time_points(table, held_out)
-    except UserError as error:
-        assert f"held_out={held_out:g}" in str(error)
+    except UserError:
+        assert table.value_counts().max() >= len(times) * min(held_out, 1 - 2 * held_out)
         return
     split = split_at(table, points)
     assert {"train", "valid", "test"} == set(split)
@@ -125,8 +125,8 @@ def test_the_same_source_split_otherwise_is_another_dataset(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("times", "message"),
     [
-        ({"u": {item: 7 for item in "abcdef"}}, "at 1 different times cannot be parted"),
-        ({f"u{n}": {item: n for item in "ab"} for n in range(10)}, "no user with an interaction in the valid split"),
+        ({"u": dict.fromkeys("abcdef", 7)}, "at 1 different times cannot be parted"),
+        ({f"u{n}": dict.fromkeys("ab", n) for n in range(10)}, "no user with an interaction in the valid split"),
         ({f"u{n}": {"a": n, "b": 50 if n < 6 else 60} for n in range(10)}, "no user has two interactions in training"),
     ],
 )
