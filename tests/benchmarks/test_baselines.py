@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.baselines import METRICS, measure
 
+from benchmarks.baselines import METRICS, measure
 from vip5core.baselines.identity import SasrecOptions
 from vip5core.data.dataset import Dataset
 
