@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from vip5core.data.dataset import Dataset
-from vip5core.data.sources import prepare
+from vip5core.data.sources import options_of, prepare
 from vip5core.home import Home
 
 # A busy machine is no failure, and examples that failed are not kept in files.
@@ -29,6 +29,12 @@ def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 def shop(shop_home: Home) -> Dataset:
     """minimart with 40 users and 60 items, prepared once per session. Read only."""
     return Dataset.load(prepare("minimart:40", None, shop_home))
+
+
+@pytest.fixture(scope="session")
+def shop_by_time(shop_home: Home) -> Dataset:
+    """The same users and items, split by time: some users have no target, others nothing to train on. Read only."""
+    return Dataset.load(prepare("minimart:40", None, shop_home, options_of("minimart:40", split="time")))
 
 
 @pytest.fixture(scope="session")

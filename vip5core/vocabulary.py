@@ -14,6 +14,16 @@ TASKS: tuple[Task, ...] = get_args(Task)
 RANKING_TASKS: tuple[Task, ...] = ("sequential", "direct")
 
 SPLITS = ("train", "valid", "test")
+#: The splits whose items are asked for.
+HELD_OUT = ("valid", "test")
+
+#: What is held out: the last two interactions of each user, or all after two points in time.
+SplitScheme = Literal["leave-one-out", "time"]
+SPLIT_SCHEMES: tuple[SplitScheme, ...] = get_args(SplitScheme)
+
+#: The order of a user's interactions at the same time: seeded, or that of the source's file.
+Ties = Literal["shuffle", "file"]
+TIES: tuple[Ties, ...] = get_args(Ties)
 
 #: The choice of the paper's authors, wherever a setting offers it beside our own.
 PAPER = "paper"

@@ -13,7 +13,7 @@ from typing import Any
 from vip5core.backbones import short_name
 from vip5core.errors import UserError
 from vip5core.presets import PRESETS, preset
-from vip5core.vocabulary import BASELINES, BUILT_IN, ID_SCHEMES, SAMPLERS, TINY, Sampler
+from vip5core.vocabulary import BASELINES, BUILT_IN, ID_SCHEMES, SAMPLERS, SPLIT_SCHEMES, TIES, TINY, Sampler
 
 #: Options that select inputs of a trial rather than settings; a study may vary them like settings.
 INPUT_SETTINGS = ("dataset", "ids", "backbone")
@@ -71,6 +71,17 @@ class Options:
         "item id scheme: random (the default, except for vip5-release), sequential along the training histories, "
         "collaborative by clusters of items bought together, or provided by the source, which may leak the test items",
         choices=ID_SCHEMES,
+    )
+    ties: str | None = _option(
+        None,
+        "order of a user's interactions at the same time: shuffle (the default, seeded) or that of the file",
+        choices=TIES,
+    )
+    split: str | None = _option(
+        None,
+        "what is held out: leave-one-out (the default; the last two interactions of each user) or time (all after two "
+        "points in time)",
+        choices=SPLIT_SCHEMES,
     )
     source: Path | None = _option(
         None, "folder with the raw files of the dataset, if it needs any", type=Path, metavar="DIR"

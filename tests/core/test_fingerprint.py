@@ -113,7 +113,7 @@ def test_what_changes_no_number_keeps_the_identity(copy: Path, file: str, old: s
         ("vocabulary.py", "MAX_FIELD_TOKENS = 128", "MAX_FIELD_TOKENS = 127"),
         ("model/adapters.py", "return out + adapter(out)", "return out - adapter(out)"),
         ("evaluation/probe.py", "LogisticRegression(max_iter=_STEPS)", "LogisticRegression(max_iter=7)"),
-        ("data/dataset.py", '"valid": -2', '"valid": -3'),
+        ("data/dataset.py", "self._history_starts[user - 1]", "self._history_starts[user]"),
         ("data/vectors.py", "_DENSE = 2_000", "_DENSE = 1_000"),
         ("trial/p5_stage.py", "_explain_half(dataset, config.seed)", "dataset"),
         ("templates.yaml", "next choice :", "the next choice :"),

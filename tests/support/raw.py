@@ -44,6 +44,13 @@ def raw_histories(histories: Mapping[str, Sequence[str]], explanations: Sequence
     )
 
 
+def raw_times(times: Mapping[str, Mapping[str, int]]) -> RawData:
+    """A source in which each user bought the given items at the given times (unix seconds)."""
+    raw = raw_histories({user: list(of_user) for user, of_user in times.items()})
+    raw.interactions["timestamp"] = [time for of_user in times.values() for time in of_user.values()]
+    return raw
+
+
 def with_further_pictures(dataset: Dataset, further: Mapping[str, Mapping[str, str]]) -> Dataset:
     """The dataset, changed where it lies, with further pictures: raw id to paths and their sha256."""
     items = dataset.items.copy()

@@ -21,14 +21,25 @@ from vip5core.data.filters import (
     k_core,
     resolve_repeats,
 )
+from vip5core.data.held_out import describe_held_out
 from vip5core.data.ids import assign_item_ids
 from vip5core.data.imported_features import import_features
 from vip5core.data.raw import Details, DropLedger, RawData
-from vip5core.data.split import MIN_INTERACTIONS, leave_one_out, with_positions
+from vip5core.data.split import MIN_INTERACTIONS, find_targets, leave_one_out, split_at, time_points
+from vip5core.data.ties import measure_tie_order, tie_places, with_positions
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import sha256_bytes
 from vip5core.storage import atomic_folder
-from vip5core.vocabulary import CANDIDATES, LEAKY_ID_SCHEMES, SPLITS
+from vip5core.vocabulary import (
+    CANDIDATES,
+    HELD_OUT,
+    LEAKY_ID_SCHEMES,
+    SPLIT_SCHEMES,
+    SPLITS,
+    TIES,
+    SplitScheme,
+    Ties,
+)
 
 #: Text that a T5 tokenizer would treat as a control token: removed from titles and all other texts.
 _CONTROL_TOKENS = re.compile(r"</?\s*(s|pad|unk|extra_id_\d+)\s*>", re.IGNORECASE)
@@ -44,14 +55,21 @@ class BuildOptions:
         duplicates: whether to `drop` or to `keep` further rows of the same user, item and second.
         repeats: which of a user's interactions with one item at different times to keep: the `first`, the `last`, or
             all (`keep`).
+        ties: the order of a user's interactions at the same time: seeded (`shuffle`), or that of the `file`.
+        split: what is held out: the last two interactions of each user (`leave-one-out`), or all after two points in
+            time (`time`).
+        held_out: the share of all interactions in each held-out split, if these are split by time.
         candidates: the length of the stored candidate lists, with the target.
-        seed: the seed of the item ids and the candidate lists.
+        seed: the seed of the item ids, the order of ties and the candidate lists.
     """
 
     id_scheme: str = "random"
     k_core: int = 0
     duplicates: Duplicates = "drop"
     repeats: Repeats = "first"
+    ties: Ties = "shuffle"
+    split: SplitScheme = "leave-one-out"
+    held_out: float = 0.1
     candidates: int = CANDIDATES
     seed: int = 0
 
@@ -65,10 +83,16 @@ class BuildOptions:
             raise UserError(
                 f"k_core={self.k_core}: must be 0 (keep all) or a minimum number of interactions, such as 5"
             )
-        if self.duplicates not in DUPLICATES:
-            raise unknown_name("duplicates", self.duplicates, DUPLICATES)
-        if self.repeats not in REPEATS:
-            raise unknown_name("repeats", self.repeats, REPEATS)
+        if not 0 < self.held_out < 0.5:
+            raise UserError(f"held_out={self.held_out}: must be above 0 and below 0.5, such as 0.1")
+        for name, known in (
+            ("duplicates", DUPLICATES),
+            ("repeats", REPEATS),
+            ("ties", TIES),
+            ("split", SPLIT_SCHEMES),
+        ):
+            if getattr(self, name) not in known:
+                raise unknown_name(name, getattr(self, name), known)
 
 
 def clean_text(text: object) -> str:
@@ -98,14 +122,16 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     cannot be split.
 
     Raises:
-        UserError: if no interaction is left, or an option is invalid.
+        UserError: if no interaction is left, an option is invalid, or a source without times is to be split by time.
     """
     options = options or BuildOptions()
     options.check()
+    if options.split == "time" and not raw.has_times:
+        raise UserError(f"split=time: source {raw.source['name']!r} has an order but no times: use split=leave-one-out")
     ledger = raw.ledger
     interactions, details = _filter(raw, options, ledger)
-    interactions = with_positions(interactions)
-    interactions["split"] = leave_one_out(interactions)
+    tie_order = measure_tie_order(interactions, raw.has_times)
+    interactions = _split(interactions, options)
 
     items = details.items[details.items["raw_id"].isin(set(interactions["item"]))].reset_index(drop=True)
     if len(items) < len(details.items):
@@ -131,7 +157,8 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
 
     histories = [group.to_numpy() for _, group in interactions.groupby("user")["item"]]
     negatives = choose_negatives(raw.provided.negatives, user_of, item_of, interactions, ledger)
-    candidates = draw_candidates(histories, len(items), options.seed, options.candidates, negatives)
+    targets = _find_targets(interactions, len(users))
+    candidates = draw_candidates(histories, targets, len(items), options.seed, options.candidates, negatives)
 
     with atomic_folder(out) as folder:
         images = _copy_images(items, folder, ledger)
@@ -160,6 +187,8 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
                 "users": len(users),
                 "items": len(items),
                 "interactions": len(interactions),
+                "users_in_training": training["user"].nunique(),
+                "items_in_training": training["item"].nunique(),
                 "items_with_image": int(items["image"].notna().sum()),
                 "items_with_title": titled,
                 **count_lists(candidates, options.candidates, negatives),
@@ -170,7 +199,14 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
             features=features,
             id_scheme=options.id_scheme,
             ids_leak=options.id_scheme in LEAKY_ID_SCHEMES,
-            split="leave_one_out",
+            split=options.split,
+            held_out=options.held_out,
+            held_out_splits={
+                split: describe_held_out(interactions, split, options.split == "time") for split in HELD_OUT
+            },
+            ties=options.ties,
+            tie_order=tie_order,
+            has_times=raw.has_times,
             k_core=options.k_core,
             duplicates=options.duplicates,
             repeats=options.repeats,
@@ -185,11 +221,13 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
 def _filter(raw: RawData, options: BuildOptions, ledger: DropLedger) -> tuple[pd.DataFrame, Details]:
     """The interactions that the options keep, and what the source knows about their items and users."""
     interactions = raw.interactions.reset_index(drop=True)
+    interactions["fraction"] = interactions.get("fraction", 0)
+    interactions["place"] = tie_places(len(interactions), options.ties, options.seed)
     if options.duplicates == "drop":
         interactions = drop_duplicates(interactions, ledger)
     interactions = resolve_repeats(interactions, options.repeats, ledger)
     interactions = _filter_to_core(interactions, raw, options, ledger)
-    details = raw.details(interactions)
+    details = raw.details(_split(interactions, options))
     described = interactions["item"].isin(set(details.items["raw_id"]))
     if not described.all():
         ledger.add(
@@ -202,18 +240,40 @@ def _filter(raw: RawData, options: BuildOptions, ledger: DropLedger) -> tuple[pd
     return interactions, details
 
 
+def _split(interactions: pd.DataFrame, options: BuildOptions) -> pd.DataFrame:
+    """The interactions in order, with their splits.
+
+    Raises:
+        UserError: if nobody could be trained on, or asked for an item of a held-out split.
+    """
+    ordered = with_positions(interactions)
+    if options.split == "leave-one-out":
+        return ordered.assign(split=leave_one_out(ordered))
+    points = time_points(ordered["timestamp"], options.held_out)
+    ordered["split"] = split_at(ordered["timestamp"], points)
+    if not ((ordered["split"] == "train") & (ordered["position"] > 0)).any():
+        raise UserError("split=time: no user has two interactions in training: use split=leave-one-out")
+    for split in HELD_OUT:
+        if not len(find_targets(ordered, split)):
+            raise UserError(
+                f"split=time: no user with an interaction in the {split} split has an earlier one: change "
+                f"held_out={options.held_out:g}, or use split=leave-one-out"
+            )
+    return ordered
+
+
 def _filter_to_core(
     interactions: pd.DataFrame, raw: RawData, options: BuildOptions, ledger: DropLedger
 ) -> pd.DataFrame:
-    before = -1
+    before, fewest = -1, MIN_INTERACTIONS[options.split]
     while len(interactions) != before:  # dropping short users may leave items below the core
         before = len(interactions)
-        interactions = drop_short_users(k_core(interactions, options.k_core, ledger), ledger)
+        interactions = drop_short_users(k_core(interactions, options.k_core, ledger), fewest, ledger)
     if interactions.empty:
         core = f" in its {options.k_core}-core" if options.k_core > 1 else ""
         way_out = ", or keep more (k_core=0)" if core else ""
         raise UserError(
-            f"source {raw.source['name']!r} has no user with at least {MIN_INTERACTIONS} interactions{core}, so "
+            f"source {raw.source['name']!r} has no user with at least {fewest} interactions{core}, so "
             f"there is nothing to train on; dropped or repaired were: {ledger.explain()}: mend these rows, check that "
             f"it is the right file{way_out}"
         )
@@ -246,6 +306,16 @@ def _split_explanations(explanations: pd.DataFrame, interactions: pd.DataFrame, 
     if empty.any():
         ledger.add("explanation", "empty text", count=int(empty.sum()))
     return rows[~empty].drop(columns="pair_split").reset_index(drop=True)
+
+
+def _find_targets(interactions: pd.DataFrame, n_users: int) -> list[dict[str, int]]:
+    """The items that are asked for, by held-out split, of users 1, 2, …."""
+    targets: list[dict[str, int]] = [{} for _ in range(n_users)]
+    for split in HELD_OUT:
+        asked = interactions.iloc[find_targets(interactions, split)]
+        for user, item in zip(asked["user"], asked["item"], strict=True):
+            targets[user - 1][split] = item
+    return targets
 
 
 def _number_rows(frame: pd.DataFrame, user_of: dict[str, int], item_of: dict[str, int]) -> pd.DataFrame:

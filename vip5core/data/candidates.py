@@ -82,18 +82,19 @@ def explain_lists(counts: Mapping[str, int], size: int, drops: Sequence[Drop]) -
 
 def draw_candidates(
     histories: Sequence[np.ndarray],
+    targets: Sequence[Mapping[str, int]],
     n_items: int,
     seed: int,
     size: int = CANDIDATES,
     provided: Mapping[int, Sequence[int]] | None = None,
 ) -> pd.DataFrame:
-    """Draw `size` candidates for every user and held-out split: the target and negatives, shuffled.
+    """Draw `size` candidates for every target of a user: the target and negatives, shuffled.
 
     Negatives are items that are not in the user's history. If there are too few of them, the list has all of them.
 
     Args:
-        histories: the item ids of users 1, 2, … in time order; the last is the test item, the one before it the
-            validation item.
+        histories: the item ids of users 1, 2, …, held-out ones included.
+        targets: the items of users 1, 2, … that are asked for, by held-out split.
         n_items: the number of items; their ids are 1 … n_items.
         seed: the seed of the draws.
         size: the length of a list, with the target.
@@ -106,8 +107,8 @@ def draw_candidates(
     rng = np.random.default_rng([seed, n_items])
 
     def rows() -> Iterator[dict[str, object]]:
-        for user, history in enumerate(histories, start=1):
-            for split, target in (("valid", history[-2]), ("test", history[-1])):
+        for user, (history, of_user) in enumerate(zip(histories, targets, strict=True), start=1):
+            for split, target in of_user.items():
                 negatives = _negatives(rng, history, n_items, size - 1, (provided or {}).get(user, ()))
                 yield {
                     "user": user,

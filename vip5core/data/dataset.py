@@ -6,9 +6,11 @@
                           each address shows; empty if all show one), further_images and further_sha256 (those of its
                           pictures after the first)
     users.parquet         user (int32 from 1), raw_id, name
-    interactions.parquet  user, item, timestamp (unix seconds), rating, position (in the user's history), split
+    interactions.parquet  user, item, timestamp (unix seconds), rating, position (in the user's history), split (see
+                          `vip5core.data.split`)
     explanations.parquet  user, item, rating, summary, aspect, explanation, split
-    candidates.parquet    user, split (valid, test), candidates (item ids, the target among them)
+    candidates.parquet    user, split (valid, test), candidates (item ids, the target among them); only of users who
+                          are asked for an item of that split
     images/               the images, original bytes
     features/{encoder}/   features that came with the source, each a `FeatureStore` (optional)
     truth/                the ground truth of a synthetic source (optional)
@@ -29,12 +31,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vip5core.data.held_out import HeldOutSplit
 from vip5core.data.raw import Drop
+from vip5core.data.split import find_targets
+from vip5core.data.ties import TieOrder
 from vip5core.errors import UserError
 from vip5core.fingerprint import fingerprint, sha256_file
-from vip5core.vocabulary import ItemImages
+from vip5core.vocabulary import HELD_OUT, SPLITS, ItemImages, SplitScheme, Ties
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
 
 SCHEMAS = {
@@ -95,7 +100,12 @@ class Manifest(BaseModel):
     features: dict[str, str]  # features that came with the source: encoder -> fingerprint
     id_scheme: str
     ids_leak: bool  # whether the ids may reveal the held-out items
-    split: str
+    split: SplitScheme
+    held_out: float  # the share of each held-out split, if split by time
+    held_out_splits: dict[str, HeldOutSplit]
+    ties: Ties
+    tie_order: TieOrder  # as the ties came from the source
+    has_times: bool  # whether timestamps are times; otherwise they are places in a user's history
     k_core: int
     duplicates: str
     repeats: str
@@ -228,27 +238,48 @@ class Dataset:
         return self.interactions["item"].to_numpy()
 
     def history(self, user: int) -> np.ndarray:
-        """A user's item ids in time order, the two held-out ones at the end. Shape: [interactions of the user]."""
+        """A user's item ids in time order, the held-out ones at the end. Shape: [interactions of the user]."""
         return self._history_items[self._history_starts[user - 1] : self._history_starts[user]]
 
-    def before(self, user: int, split: str) -> np.ndarray:
-        """The history that a model may see when it predicts the item of `split`: everything before that item."""
-        return self.history(user)[: {"valid": -2, "test": -1}[split]]
+    @functools.cached_property
+    def training_lengths(self) -> np.ndarray:
+        """How many interactions of each user are in the training split. Shape: [users + 1], entry 0 unused."""
+        training = self.interactions["split"] == "train"
+        return np.bincount(self.interactions["user"][training], minlength=self.n_users + 1)
 
-    def target(self, user: int, split: str) -> int:
-        """The held-out item of `split` (valid or test)."""
-        return int(self.history(user)[{"valid": -2, "test": -1}[split]])
+    def training_history(self, user: int) -> np.ndarray:
+        """The part of a user's history that models are trained on. Shape: [training interactions of the user]."""
+        return self.history(user)[: self.training_lengths[user]]
 
     @functools.cached_property
-    def _candidates(self) -> dict[str, list[np.ndarray]]:
+    def _target_rows(self) -> dict[str, dict[int, int]]:
+        """The row of each target by split and user."""
+        users = self.interactions["user"].to_numpy()
+        rows = {split: find_targets(self.interactions, split) for split in HELD_OUT}
+        return {split: dict(zip(users[of].tolist(), of.tolist(), strict=True)) for split, of in rows.items()}
+
+    def asked_users(self, split: str) -> np.ndarray:
+        """The users who are asked for an item of `split` (valid or test), in order. Shape: [asked users]."""
+        return np.array(list(self._target_rows[split]), dtype=np.int64)
+
+    def before(self, user: int, split: str) -> np.ndarray:
+        """The history that a model may see when it predicts the target of `split`: everything before it."""
+        return self._history_items[self._history_starts[user - 1] : self._target_rows[split][user]]
+
+    def target(self, user: int, split: str) -> int:
+        """The item of `split` (valid or test) that one of its `asked_users` is asked for."""
+        return int(self._history_items[self._target_rows[split][user]])
+
+    @functools.cached_property
+    def _candidates(self) -> dict[str, dict[int, np.ndarray]]:
         return {
-            str(split): table.sort_values("user")["candidates"].tolist()
+            str(split): dict(zip(table["user"], table["candidates"], strict=True))
             for split, table in self.candidate_lists.groupby("split")
         }
 
     def candidates(self, user: int, split: str) -> np.ndarray:
-        """The stored candidate list of `user`, with the target. Shape: [candidates]."""
-        return self._candidates[split][user - 1]
+        """The stored candidate list of one of the `asked_users` of `split`, with the target. Shape: [candidates]."""
+        return self._candidates[split][user]
 
     def explanations_of(self, split: str) -> pd.DataFrame:
         return self.explanations[self.explanations["split"] == split].reset_index(drop=True)
@@ -326,11 +357,16 @@ def _find_inconsistency(dataset: Dataset) -> str | None:
         return "positions are not 0, 1, … within each user"
     if interactions["user"].nunique() != dataset.n_users:
         return "a user has no interactions"
-    for split in ("valid", "test"):
+    stages = interactions["split"].map({split: stage for stage, split in enumerate(SPLITS)})
+    if stages.isna().any() or (stages.groupby(interactions["user"]).diff() < 0).any():
+        return "a history is not in the order training, validation, test"
+    for split in HELD_OUT:
         lists = dataset.candidate_lists[dataset.candidate_lists["split"] == split].sort_values("user")
-        targets = interactions.loc[interactions["split"] == split, "item"].to_numpy()
-        if len(lists) != len(targets):
-            return f"not every user has {split} candidates"
-        if not all(target in candidates for target, candidates in zip(targets, lists["candidates"], strict=True)):
+        if not np.array_equal(lists["user"], dataset.asked_users(split)):
+            return f"not every user with a {split} item has {split} candidates"
+        if not all(
+            dataset.target(user, split) in candidates
+            for user, candidates in zip(lists["user"], lists["candidates"], strict=True)
+        ):
             return f"a {split} candidate list lacks its target"
     return None

@@ -6,13 +6,34 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from vip5core.data.candidates import explain_lists
 from vip5core.data.dataset import Dataset
 from vip5core.data.leak import Leak, measure_leak
+from vip5core.vocabulary import SPLITS
 
 #: Upper ends of the bins of history lengths.
 _LENGTHS = (4, 5, 7, 10, 15, 20, 30, 50, 100)
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How many of the pairs of a tie are in ascending order of the raw ids.
+
+    Attributes:
+        pairs: the number of pairs.
+        ascending: the number of those in ascending order.
+        p_value: of the two-sided binomial test that a pair is as likely to ascend as to descend.
+    """
+
+    pairs: int
+    ascending: int
+    p_value: float
+
+    @classmethod
+    def of(cls, pairs: int, ascending: int) -> Ascent:
+        return cls(pairs, ascending, float(binomtest(ascending, pairs).pvalue) if pairs else 1.0)
 
 
 @dataclass(frozen=True)
@@ -23,10 +44,10 @@ class Description:
         users, items, interactions: the number of each.
         density: the share of all user-item pairs that are interactions.
         history_lengths: the mean, median and maximum length of a history, with the held-out items.
-        length_classes: bins of history lengths (`4`, `5`, `6 to 7`, …), with the number of users in each.
+        length_classes: bins of history lengths (`up to 4`, `5`, `6 to 7`, …), with the number of users in each.
         first, last: the dates of the first and the last interaction; None if the source has no times.
-        tied_ends: the share of users whose last two interactions have the same time, so that only the source's order
-            decides which of them is the test item.
+        tied_pairs, tied_ends: how often ties came from the source in ascending order of the raw ids: of all, and of
+            those of a user's last two interactions; see `vip5core.data.ties`.
         top_decile: the share of training interactions with the most popular tenth of the items.
         with_further, with_further_url: the number of items with more than one picture, and with addresses of several.
         with_image, with_url, with_title, with_description: the share of items that have one.
@@ -46,7 +67,8 @@ class Description:
     length_classes: list[tuple[str, int]]
     first: str | None
     last: str | None
-    tied_ends: float
+    tied_pairs: Ascent
+    tied_ends: Ascent
     top_decile: float
     with_further: int
     with_further_url: int
@@ -67,14 +89,13 @@ def describe(dataset: Dataset) -> Description:
     interactions, items, explanations = dataset.interactions, dataset.items, dataset.explanations
     lengths = interactions.groupby("user").size().to_numpy()
     popularity = np.sort(dataset.training_popularity[1:])[::-1]
-    ends = interactions[interactions["split"] != "train"].groupby("user")["timestamp"].nunique()
+    order = dataset.manifest.tie_order
     aspects = explanations["aspect"].value_counts()
-    timed = interactions["timestamp"].max() >= 1e8  # positions in a history are not times
     first, last = (
         pd.to_datetime([interactions["timestamp"].min(), interactions["timestamp"].max()], unit="s")
         .strftime("%Y-%m-%d")
         .tolist()
-        if timed
+        if dataset.manifest.has_times
         else (None, None)
     )
     return Description(
@@ -86,7 +107,8 @@ def describe(dataset: Dataset) -> Description:
         length_classes=_count_lengths(lengths),
         first=first,
         last=last,
-        tied_ends=float((ends == 1).mean()),
+        tied_pairs=Ascent.of(order.pairs, order.ascending),
+        tied_ends=Ascent.of(order.ends, order.ends_ascending),
         top_decile=float(popularity[: max(1, len(popularity) // 10)].sum() / popularity.sum()),
         with_further=int((items["further_sha256"].map(len) > 0).sum()),
         with_further_url=int((items["url_pictures"].map(len) > 0).sum()),
@@ -95,7 +117,7 @@ def describe(dataset: Dataset) -> Description:
         with_title=dataset.manifest.counts["items_with_title"] / dataset.n_items,
         with_description=float((items["description"] != "").mean()),
         with_explanation=len(explanations[["user", "item"]].drop_duplicates()) / len(interactions),
-        explanations={split: int((explanations["split"] == split).sum()) for split in ("train", "valid", "test")},
+        explanations={split: int((explanations["split"] == split).sum()) for split in SPLITS},
         explanation_words=float(explanations["explanation"].str.split().map(len).median())
         if len(explanations)
         else 0.0,
@@ -110,6 +132,6 @@ def _count_lengths(lengths: np.ndarray) -> list[tuple[str, int]]:
     counts, _ = np.histogram(lengths, bins=[end + 0.5 for end in ends])
     rows = []
     for low, high, count in zip(ends, ends[1:], counts.tolist(), strict=False):
-        name = f"over {low}" if high == ends[-1] else str(high) if low + 1 == high else f"{low + 1} to {high}"
-        rows.append((name.replace("1 to 4", "4"), count))
+        several = f"{low + 1} to {high}" if low else f"up to {high}"
+        rows.append((f"over {low}" if high == ends[-1] else str(high) if low + 1 == high else several, count))
     return rows

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from vip5core.data.raw import DropLedger
-from vip5core.data.split import MIN_INTERACTIONS
 
 Repeats = Literal["first", "last", "keep"]
 Duplicates = Literal["drop", "keep"]
@@ -62,13 +61,13 @@ def k_core(interactions: pd.DataFrame, k: int, ledger: DropLedger) -> pd.DataFra
     )
 
 
-def drop_short_users(interactions: pd.DataFrame, ledger: DropLedger) -> pd.DataFrame:
-    """Drop the users whose history is too short to split."""
-    short = interactions.groupby("user")["item"].transform("size") < MIN_INTERACTIONS
+def drop_short_users(interactions: pd.DataFrame, fewest: int, ledger: DropLedger) -> pd.DataFrame:
+    """Drop the users with fewer than `fewest` interactions, who cannot be split."""
+    short = interactions.groupby("user")["item"].transform("size") < fewest
     if short.any():
         ledger.add(
             "user",
-            f"fewer than {MIN_INTERACTIONS} interactions: too few for training, validation and test",
+            f"fewer than {fewest} interactions: too few for training, validation and test",
             count=int(interactions.loc[short, "user"].nunique()),
         )
         ledger.add("interaction", "its user has too few interactions", count=int(short.sum()))

@@ -27,7 +27,7 @@ class Leak:
     """How well the detector predicts the held-out items of a split.
 
     Attributes:
-        hit_rate: the share of users whose held-out item is among the `ANSWERS` answers (HR@5).
+        hit_rate: the share of the users who are asked, whose held-out item is among the `ANSWERS` answers (HR@5).
         ndcg: the NDCG@5 of the answers.
         chance: the expected hit rate of as many items drawn at random from those not in the user's history.
     """
@@ -40,7 +40,7 @@ class Leak:
 def measure_leak(dataset: Dataset, split: str = "test") -> Leak:
     """Run the detector on the held-out items of `split` (valid or test)."""
     gains, chances = [], []
-    for user in range(1, dataset.n_users + 1):
+    for user in dataset.asked_users(split).tolist():
         history = dataset.before(user, split)
         answers = next_numbers(int(history.max()), int(history[-1]))
         target = dataset.target(user, split)

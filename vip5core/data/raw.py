@@ -111,11 +111,14 @@ class RawData:
 
     Attributes:
         source: the name of the source and what was read of it, for the manifest.
-        interactions: a table with `INTERACTION_COLUMNS`, raw ids and unix seconds, in the source's order.
-        details: gives what the source knows about the items and users of the interactions that are kept. It is called
-            once, after filtering, so that a reader never holds the texts of rows that are dropped.
+        interactions: a table with `INTERACTION_COLUMNS`, raw ids and unix seconds, in the source's order; where times
+            are finer than that, also `fraction`, what they have beyond the second, in any unit.
+        details: gives what the source knows about the items and users of the interactions that are kept, which have
+            the column `split`. It is called once, after filtering, so that a reader never holds the texts of rows that
+            are dropped.
         ledger: what was dropped or repaired while reading.
         provided: what came with the source, such as item ids.
+        has_times: whether the timestamps are times; otherwise they are places in a user's history.
     """
 
     source: dict[str, str]
@@ -123,6 +126,7 @@ class RawData:
     details: Callable[[pd.DataFrame], Details]
     ledger: DropLedger = field(default_factory=DropLedger)
     provided: Provided = field(default_factory=Provided)
+    has_times: bool = True
 
 
 def describe_items_and_users(

@@ -50,19 +50,16 @@ def item_vectors(dataset: Dataset, width: int, seed: int) -> np.ndarray:
     found[1:, : len(values)] = vectors * np.sqrt(np.maximum(values, 0))
     rotation, triangle = np.linalg.qr(rng.standard_normal((width, width)))
     found = found @ (rotation * np.sign(np.diag(triangle)))
-    known = found.any(axis=1)
-    found[known] /= np.sqrt(np.mean(found[known] ** 2)) if known.any() else 1
-    unknown = np.flatnonzero(~known)[1:]
-    found[unknown] = rng.standard_normal((len(unknown), width))
-    return found
+    return _scale_and_fill(found, rng)
 
 
-def user_vectors(dataset: Dataset, items: np.ndarray) -> np.ndarray:
+def user_vectors(dataset: Dataset, items: np.ndarray, seed: int) -> np.ndarray:
     """The mean vector of each user's training items, of which newer ones weigh more, with mean square 1 over all users.
 
     Args:
         dataset: The dataset, of whose interactions only the training part is read.
         items: The vectors of items. Shape: [items + 1, width].
+        seed: The seed of the vectors of users that the training part lacks: these are random.
 
     Returns:
         The vectors; row u is user u, row 0 is 0. Shape: [users + 1, width].
@@ -73,4 +70,13 @@ def user_vectors(dataset: Dataset, items: np.ndarray) -> np.ndarray:
     shape = (dataset.n_users + 1, dataset.n_items + 1)
     weights = csr_array((FADING**age, (users, training["item"].to_numpy())), shape=shape)
     means = (weights @ items) / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)[:, None]
-    return means / np.sqrt(np.mean(means[1:] ** 2))
+    return _scale_and_fill(means, np.random.default_rng([seed, dataset.n_users]))
+
+
+def _scale_and_fill(vectors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Scale the rows that are not 0 to mean square 1, and draw the others, but for row 0. Shape as given."""
+    known = vectors.any(axis=1)
+    vectors[known] /= np.sqrt(np.mean(vectors[known] ** 2)) if known.any() else 1
+    unknown = np.flatnonzero(~known)[1:]
+    vectors[unknown] = rng.standard_normal((len(unknown), vectors.shape[1]))
+    return vectors

@@ -39,7 +39,9 @@ _TOKENS_AT_A_TIME = {"cpu": 16_384, "cuda": 32_768}
 def questions(
     dataset: Dataset, templates: TemplateSet, config: TrialConfig, split: str, limit: int | None
 ) -> dict[str, list[Sample]]:
-    """The prompts of each task of `config`, for all users or for `limit` of them: the same in every trial and seed.
+    """The prompts of each task of `config`, the same in every trial and seed.
+
+    They are for all users with an item to be asked for (`Dataset.asked_users`), or for `limit` of them.
 
     Raises:
         UserError: if there are no prompts.
@@ -49,7 +51,7 @@ def questions(
         rng = np.random.default_rng([dataset.n_users, split == "test", TASKS.index(task)])
         template = templates[getattr(config, f"{task}_template")]
         if task in RANKING_TASKS:
-            subjects = np.arange(1, dataset.n_users + 1)
+            subjects = dataset.asked_users(split)
         else:
             subjects = np.flatnonzero(dataset.explanations["split"] == split)
         if limit is not None and len(subjects) > limit:

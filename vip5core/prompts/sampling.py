@@ -14,7 +14,9 @@ from vip5core.prompts.prompt import Sample
 from vip5core.templates import Template, TemplateSet
 from vip5core.vocabulary import FADING
 
-PER_USER_GROUPS = ("next_item", "next_check", "user_check", "choice")
+#: The groups that ask about users, and the fewest training items that a user needs for them: a target, and a history
+#: where one is shown.
+PER_USER_GROUPS = {"next_item": 2, "next_check": 2, "user_check": 1, "choice": 1}
 
 #: The share of prompts that have placeholders, if any have.
 _PLACEHOLDERS = 0.5
@@ -90,20 +92,21 @@ class TrainingSampler:
         rows = dataset.explanations
         self.explanation_users = rows["user"].to_numpy()
         self.explanation_items = rows["item"].to_numpy()
+        self.lengths = dataset.training_lengths
+        per_user = dict(zip(PER_USER_GROUPS, options.samples_per_user, strict=True))
         # Whom or what each group asks about in an epoch: users, or rows of the explanations.
         self.subjects = {
             group: np.repeat(np.flatnonzero(rows["split"] == "train"), options.samples_per_explanation)
             if group == "explanation"
-            else np.repeat(np.arange(1, dataset.n_users + 1), options.samples_per_user[PER_USER_GROUPS.index(group)])
+            else np.repeat(np.flatnonzero(self.lengths >= PER_USER_GROUPS[group]), per_user[group])
             for group in self.templates
         }
         self.window = WINDOWS[options.history_window]
-        users, positions = (dataset.interactions[column].to_numpy() for column in ("user", "position"))
+        users, splits = (dataset.interactions[column].to_numpy() for column in ("user", "split"))
         self.items = dataset.interactions["item"].to_numpy()
-        # Where each user's items begin, and how many there are to train on; users count from 1, entry 0 is not used.
+        # Where each user's items begin, which are those to train on at first; users count from 1, entry 0 is not used.
         self.begins = np.searchsorted(users, np.arange(dataset.n_users + 1))
-        self.lengths = np.bincount(users, minlength=dataset.n_users + 1) - 2
-        training = positions < self.lengths[users]
+        training = splits == "train"
         self.negatives = Negatives(users[training], self.items[training], dataset.n_users, dataset.n_items)
 
     def __len__(self) -> int:

@@ -46,7 +46,7 @@ def fresh_backbone(dataset: Dataset, config: P5Config) -> Backbone:
         model.decoder.final_layer_norm.weight.fill_(_LAST_NORM_START)
         if config.item_start == "cooccurrence":
             items = item_vectors(dataset, model.config.d_model, config.seed)
-            for piece_of, vectors in ((item_piece, items), (user_piece, user_vectors(dataset, items))):
+            for piece_of, vectors in ((item_piece, items), (user_piece, user_vectors(dataset, items, config.seed))):
                 pieces = tokenizer.convert_tokens_to_ids([piece_of(number) for number in range(1, len(vectors))])
                 model.shared.weight[pieces] = _TOKENS_START * torch.from_numpy(vectors[1:]).float()
     return Backbone(model, tokenizer, small)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from vip5core.data.images.options import MAX_PER_ITEM, DownloadOptions
 from vip5core.data.sources import SOURCES, options_of, read_source
 from vip5core.errors import UserError
 from vip5core.storage import writable_folder
-from vip5core.vocabulary import ID_SCHEMES
+from vip5core.vocabulary import ID_SCHEMES, SPLIT_SCHEMES, TIES
 
 
 def _sources() -> str:
@@ -57,12 +58,29 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
         help=f"what to do with further interactions of a user with an item (default: {_default('repeats')})",
     )
     add(
+        "--ties",
+        choices=TIES,
+        help=f"order of a user's interactions at the same time: seeded, or of the file (default: {_default('ties')})",
+    )
+    add(
+        "--split",
+        choices=SPLIT_SCHEMES,
+        help=f"hold out each user's last two interactions, or all after two points in time (default: "
+        f"{_default('split')})",
+    )
+    add(
+        "--held-out",
+        type=float,
+        metavar="SHARE",
+        help=f"share of interactions in each held-out split, if split by time (default: {_default('held_out')})",
+    )
+    add(
         "--candidates",
         type=int,
         metavar="N",
         help=f"number of candidates in direct recommendation (default: {_default('candidates')})",
     )
-    add("--seed", type=int, metavar="N", help=f"seed of item ids and candidates (default: {_default('seed')})")
+    add("--seed", type=int, metavar="N", help=f"seed of item ids, ties and candidates (default: {_default('seed')})")
     parser.set_defaults(run=_prepare)
 
 
@@ -82,7 +100,7 @@ def _prepare(given: argparse.Namespace) -> int:
     from vip5platform.console import say, stage
     from vip5platform.report.datasets import print_dataset_summary
 
-    names = ("id_scheme", "k_core", "duplicates", "repeats", "candidates", "seed")
+    names = [field.name for field in dataclasses.fields(BuildOptions)]
     options = options_of(given.dataset, **{name: getattr(given, name) for name in names})
     options.check()
     if given.out.exists():

@@ -13,10 +13,14 @@ from rich.table import Table
 from vip5core.data.dataset import Dataset
 from vip5core.data.leak import ANSWERS
 from vip5platform.console import console, say, warn
+from vip5platform.report.sections.data import describe_split, describe_ties
 
 if TYPE_CHECKING:  # these imports take seconds and `prepare` does not need them
-    from vip5core.data.describe import Description
+    from vip5core.data.describe import Ascent, Description
     from vip5core.data.images.dataset_images import AddedImages
+
+#: Smaller p-values are shown as smaller than this.
+_LEAST_P = 1e-99
 
 
 def print_dataset_summary(dataset: Dataset) -> None:
@@ -56,11 +60,7 @@ def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
             found.last or "–",
             f"since {found.first}" if found.first else "the source has an order but no timestamps",
         ),
-        (
-            "tied last items",
-            f"{found.tied_ends:.1%}",
-            "of users have the same timestamp on their last two interactions: row order decides the test item",
-        ),
+        *_time_rows(dataset, found),
         ("popularity", f"{found.top_decile:.1%}", "of training interactions are with the most popular 10 % of items"),
         ("with image", f"{found.with_image:.1%}", f"of items; {found.with_url:.1%} have an image URL"),
         (
@@ -93,6 +93,7 @@ def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
             "options",
             "",
             f"k_core={manifest.k_core}, duplicates={manifest.duplicates}, repeats={manifest.repeats}, "
+            f"ties={manifest.ties}, split={manifest.split}, held_out={manifest.held_out:g}, "
             f"candidates={manifest.candidates}, seed={manifest.seed}",
         ),
     ]
@@ -102,6 +103,26 @@ def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
     yield _histogram(found)
     if manifest.drops:
         yield _drops_table(dataset)
+
+
+def _time_rows(dataset: Dataset, found: Description) -> Iterable[tuple[str, str, str]]:
+    """What is held out, what of it training has not seen, and how ties came from the source."""
+    manifest = dataset.manifest
+    yield "split", manifest.split, ""
+    for split, held_out in manifest.held_out_splits.items():
+        yield split, "", describe_split(held_out)
+    users, items = (manifest.counts[f"{what}_in_training"] for what in ("users", "items"))
+    yield "in training", f"{users:,}", f"users, and {items:,} items"
+    yield "ties", manifest.ties if manifest.has_times else "–", describe_ties(manifest)
+    kind = "tied" if manifest.has_times else "neighbouring"
+    for name, ascent in ((f"{kind} pairs", found.tied_pairs), (f"{kind} last pairs", found.tied_ends)):
+        if ascent.pairs:
+            yield name, f"{ascent.ascending / ascent.pairs:.1%}", _describe_ascent(ascent)
+
+
+def _describe_ascent(ascent: Ascent) -> str:
+    p = f"p = {ascent.p_value:.2g}" if ascent.p_value >= _LEAST_P else f"p < {_LEAST_P:g}"
+    return f"{ascent.ascending:,} of {ascent.pairs:,} came in ascending order of raw ids (by chance 50 %, {p})"
 
 
 def _histogram(found: Description) -> Table:

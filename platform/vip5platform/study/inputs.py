@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vip5core.backbones import find_backbone, find_local_backbone, trained_t5
 from vip5core.config import TrialConfig
+from vip5core.data.build import BuildOptions
 from vip5core.data.dataset import MANIFEST, Dataset, open_dataset
 from vip5core.data.feature_choice import FeatureChoice
 from vip5core.data.sources import dataset_folder, options_of, prepare
@@ -128,17 +129,24 @@ def questions(
 
 
 def check_inputs(options: Options, datasets: Iterable[str]) -> None:
-    """Refuse `--ids` or `--source` with an already prepared dataset.
+    """Refuse options of preparation with an already prepared dataset.
 
     Raises:
         UserError: Naming the option and the dataset.
     """
     for dataset in datasets:
-        if (Path(dataset) / MANIFEST).is_file() and (options.ids or options.source):
-            given = f"--ids {options.ids}" if options.ids else f"--source {str(options.source)!r}"
-            raise UserError(
-                f"{given}: {dataset!r} is already prepared; omit the option, or prepare the dataset again with it"
-            )
+        for name in ("ids", "ties", "split", "source"):
+            if (given := getattr(options, name)) and (Path(dataset) / MANIFEST).is_file():
+                value = repr(str(given)) if name == "source" else given
+                raise UserError(
+                    f"--{name} {value}: {dataset!r} is already prepared; omit the option, or prepare the dataset again "
+                    "with it"
+                )
+
+
+def build_options(dataset: str, ids: str | None, options: Options) -> BuildOptions:
+    """How a dataset is prepared for a study or search: as given, and else as is usual for its source."""
+    return options_of(dataset, id_scheme=ids, ties=options.ties, split=options.split)
 
 
 def prepare_inputs(
@@ -160,8 +168,8 @@ def prepare_inputs(
         try:
             if key not in datasets:
                 with stage("dataset" if request.ids is None else f"dataset, {request.ids} ids"):
-                    build_options = options_of(request.dataset, id_scheme=request.ids)
-                    datasets[key] = open_dataset(prepare(request.dataset, options.source, home, build_options))
+                    chosen = build_options(request.dataset, request.ids, options)
+                    datasets[key] = open_dataset(prepare(request.dataset, options.source, home, chosen))
             with stage("backbone"):
                 prepared[request] = _find_backbone(request.backbone, datasets[key], options, home)
         except UserError as error:
@@ -240,8 +248,8 @@ def find_inputs(
     """The inputs that exist but for backbones that their P5 stages still have to train; nothing is downloaded."""
     found = {}
     for request in dict.fromkeys(requests):
-        build_options = options_of(request.dataset, id_scheme=request.ids)
-        folder = dataset_folder(request.dataset, options.source, home, build_options)
+        chosen = build_options(request.dataset, request.ids, options)
+        folder = dataset_folder(request.dataset, options.source, home, chosen)
         if not folder.is_dir():
             continue
         dataset = open_dataset(folder)

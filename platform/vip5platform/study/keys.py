@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vip5core.backbones import backbone_fingerprint
-from vip5core.data.sources import dataset_folder, options_of
+from vip5core.data.sources import dataset_folder
 from vip5core.fingerprint import canonical_json, code_version, fingerprint
 from vip5core.home import Home
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options
-from vip5platform.study.inputs import PreparedInputs
+from vip5platform.study.inputs import PreparedInputs, build_options
 from vip5platform.study.plan import InputRequest, common_settings
 
 
@@ -47,5 +47,6 @@ def _common_inputs(
     if "dataset" in varied:
         return []
     if "ids" in varied:  # the same data with several id schemes
-        return [dataset_folder(options.dataset, options.source, home, options_of(options.dataset)).name]
+        chosen = build_options(options.dataset, None, options)
+        return [dataset_folder(options.dataset, options.source, home, chosen).name]
     return [first.dataset.fingerprint, *([] if "backbone" in varied else [backbone_fingerprint(first.backbone)])]

@@ -157,6 +157,20 @@ def test_validation_items_select_the_epoch_and_are_not_trained_on(shop: Dataset)
         assert torch.equal(value, until_best.model.state_dict()[name])
 
 
+def test_split_by_time_it_is_trained_on_the_past_and_asked_about_the_future(shop_by_time: Dataset) -> None:
+    dataset, future = shop_by_time, shop_by_time.interactions.copy()
+    held_out = future["split"] == "test"
+    future.loc[held_out, "item"] = future.loc[held_out, "item"] % dataset.n_items + 1
+    fitted = train_sasrec(dataset, FEW)
+    blind = train_sasrec(dataclasses.replace(dataset, interactions=future), FEW)
+    assert blind.history == fitted.history
+    asked = small_components(dataset).evaluator(small_config()).questions("test", None)
+    _, rows = evaluate_sasrec(fitted, dataset, asked, small_config())
+    for _, part in rows.groupby("task"):
+        assert part["user"].tolist() == dataset.asked_users("test").tolist()
+        assert part["item"].tolist() == [dataset.target(user, "test") for user in part["user"]]
+
+
 def test_it_learns_a_sequence_that_popularity_cannot(shop: Dataset) -> None:
     """Each user goes through the catalogue from a random start: the next item is certain, and no item is popular."""
     rng = np.random.default_rng(0)

@@ -45,6 +45,18 @@ def test_popularity_ranks_by_frequency_in_the_training_split(shop: Dataset, ques
         assert 1 + (counts > mine).sum() <= row.rank <= (counts >= mine).sum()
 
 
+def test_split_by_time_the_past_is_what_is_popular(shop_by_time: Dataset) -> None:
+    asked = small_components(shop_by_time).evaluator(small_config()).questions("test", None)
+    _, rows = evaluate_baseline("popularity", shop_by_time, {"sequential": asked["sequential"]}, small_config())
+    assert rows["user"].tolist() == shop_by_time.asked_users("test").tolist()
+    begins = shop_by_time.manifest.held_out_splits["valid"].begins
+    past = shop_by_time.interactions[shop_by_time.interactions["timestamp"] < begins]["item"].value_counts()
+    for row in rows.itertuples():
+        others = set(range(1, shop_by_time.n_items + 1)) - set(shop_by_time.before(row.user, "test").tolist())
+        counts = past.reindex(sorted(others), fill_value=0)
+        assert 1 + (counts > counts[row.item]).sum() <= row.rank <= (counts >= counts[row.item]).sum()
+
+
 def test_popularity_writes_the_most_frequent_training_explanation(
     shop: Dataset, questions: dict[str, list[Sample]]
 ) -> None:

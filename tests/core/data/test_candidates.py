@@ -20,6 +20,11 @@ from vip5core.errors import UserError
 from vip5core.vocabulary import CANDIDATES
 
 
+def ends(histories: list[np.ndarray]) -> list[dict[str, int]]:
+    """The targets of leave-one-out."""
+    return [{"valid": history[-2], "test": history[-1]} for history in histories]
+
+
 @given(
     seed=st.integers(0, 10**6),
     n_items=st.integers(5, 400),
@@ -31,7 +36,7 @@ def test_a_list_holds_the_target_and_items_the_user_does_not_have(
 ) -> None:
     rng = np.random.default_rng(seed)
     histories = [rng.integers(1, n_items + 1, length) for length in lengths]
-    lists = draw_candidates(histories, n_items, seed, size)
+    lists = draw_candidates(histories, ends(histories), n_items, seed, size)
     assert len(lists) == 2 * len(histories)
     for row in lists.itertuples():
         history, candidates = histories[row.user - 1], row.candidates.tolist()
@@ -45,7 +50,8 @@ def test_a_list_holds_the_target_and_items_the_user_does_not_have(
 
 def test_the_same_seed_draws_the_same_lists_and_another_seed_others() -> None:
     histories = [np.arange(1, 9), np.arange(5, 15)]
-    first, again, other = (draw_candidates(histories, 500, seed)["candidates"].tolist() for seed in (3, 3, 4))
+    draws = [draw_candidates(histories, ends(histories), 500, seed) for seed in (3, 3, 4)]
+    first, again, other = (lists["candidates"].tolist() for lists in draws)
     assert [row.tolist() for row in first] == [row.tolist() for row in again]
     assert all(len(row) == CANDIDATES == 100 for row in first)
     assert [row.tolist() for row in first] != [row.tolist() for row in other]
@@ -53,7 +59,7 @@ def test_the_same_seed_draws_the_same_lists_and_another_seed_others() -> None:
 
 def test_the_place_of_the_target_says_nothing() -> None:
     histories = [np.array([1, 2, 3, 4])] * 3000
-    lists = draw_candidates(histories, 50, 0, 10)
+    lists = draw_candidates(histories, ends(histories), 50, 0, 10)
     places = [row.candidates.tolist().index(3 if row.split == "valid" else 4) for row in lists.itertuples()]
     assert np.bincount(places, minlength=10) / len(places) == pytest.approx(np.full(10, 0.1), abs=0.02)
 

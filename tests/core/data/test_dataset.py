@@ -85,7 +85,7 @@ def change_manifest(folder: Path, **values: object) -> None:
 
 def test_another_schema_version_is_rejected(folder: Path) -> None:
     change_manifest(folder, schema_version=7)
-    assert "schema version 7, this code reads 3" in refusal(folder)
+    assert "schema version 7, this code reads 4" in refusal(folder)
 
 
 def test_a_folder_without_a_manifest_is_rejected(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_folder_without_a_manifest_is_rejected(tmp_path: Path) -> None:
     assert "no manifest.json" in refusal(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 3}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 4}'])
 def test_an_invalid_manifest_is_rejected(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text, "utf-8")
     assert "is not a manifest" in refusal(folder)

@@ -10,7 +10,7 @@ from support.raw import raw_histories, with_further_pictures
 
 from vip5core.data.build import build_dataset
 from vip5core.data.dataset import Dataset
-from vip5core.data.describe import describe
+from vip5core.data.describe import Ascent, describe
 from vip5core.data.images.sheet import draw_sheet, sample_items
 from vip5core.errors import UserError
 
@@ -24,6 +24,7 @@ def dataset(tmp_path: Path) -> Dataset:
         ("v", "b", 4.0, "", "fit", "nice fit", None),
     ]
     raw = raw_histories(HISTORIES, explanations, title={"a": ""}, image_urls={"b": ["http://images.example/b.jpg"]})
+    raw.has_times = False
     return Dataset.load(build_dataset(raw, tmp_path / "out"))
 
 
@@ -32,9 +33,9 @@ def test_the_figures_are_those_of_the_tables(dataset: Dataset) -> None:
     assert (found.users, found.items, found.interactions) == (2, 11, 15)
     assert found.density == pytest.approx(15 / 22)
     assert found.history_lengths == (7.5, 7.5, 11)
-    assert [(name, count) for name, count in found.length_classes if count] == [("4", 1), ("11 to 15", 1)]
+    assert [(name, count) for name, count in found.length_classes if count] == [("up to 4", 1), ("11 to 15", 1)]
     assert (found.first, found.last) == (None, None)  # times are places in the history
-    assert (found.tied_ends, found.with_image, found.with_description) == (0, 0, 0)
+    assert (found.with_image, found.with_description) == (0, 0)
     assert found.with_title == pytest.approx(10 / 11)
     assert found.with_url == pytest.approx(1 / 11)
     assert found.with_explanation == pytest.approx(2 / 15)
@@ -60,9 +61,17 @@ def test_ties_and_dates_are_described(tmp_path: Path) -> None:
     raw.interactions["timestamp"] = [1_400_000_000, 1_400_086_400, 1_400_172_800, 1_400_172_800] + [
         1_400_000_000 + n for n in range(4)
     ]
-    found = describe(Dataset.load(build_dataset(raw, tmp_path / "out")))
-    assert found.tied_ends == 0.5
+    dataset = Dataset.load(build_dataset(raw, tmp_path / "out"))
+    found = describe(dataset)
+    assert found.tied_pairs == found.tied_ends == Ascent(1, 1, 1.0)
+    assert [held_out.tied for held_out in dataset.manifest.held_out_splits.values()] == [1, 1]
     assert (found.first, found.last) == ("2014-05-13", "2014-05-15")
+
+
+def test_an_order_that_follows_the_ids_is_found() -> None:
+    assert Ascent.of(292, 254).p_value < 1e-38
+    assert Ascent.of(4, 4).p_value == pytest.approx(2 / 16)
+    assert Ascent.of(10, 5).p_value == Ascent.of(0, 0).p_value == 1.0
 
 
 def test_the_sheet_shows_items_with_images_first(shop: Dataset, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_core_is_found_although_it_takes_many_rounds() -> None:
 def test_users_too_short_to_be_split_are_counted_as_users() -> None:
     rows = [("u", item, n) for n, item in enumerate("abcd")] + [("v", item, n) for n, item in enumerate("abc")]
     ledger = DropLedger()
-    assert set(drop_short_users(table(rows), ledger)["user"]) == {"u"}
+    assert set(drop_short_users(table(rows), 4, ledger)["user"]) == {"u"}
     users, interactions = ledger.drops()
     assert (users.what, users.count, interactions.what, interactions.count) == ("user", 1, "interaction", 3)
     assert "fewer than 4 interactions" in users.reason

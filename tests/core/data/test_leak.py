@@ -106,5 +106,17 @@ def test_random_ids_are_hit_by_chance(tmp_path: Path) -> None:
         assert expected / 3 < hits < expected + 4 * expected**0.5
 
 
+def test_split_by_time_the_users_who_are_asked_count(tmp_path: Path) -> None:
+    # Items are numbered in the order in which everybody buys them, one every ten seconds; the newest comes late.
+    histories = {f"u{n}": [f"i{step}" for step in range(10)] for n in range(5)} | {"late": ["i0", "i1"]}
+    raw = raw_histories(histories)
+    raw.interactions["timestamp"] = [10 * step for history in histories.values() for step in range(len(history))]
+    raw.provided = Provided(item_ids={f"i{step}": step + 1 for step in range(10)})
+    options = BuildOptions(candidates=5, id_scheme="provided", split="time", held_out=0.2)
+    dataset = Dataset.load(build_dataset(raw, tmp_path / "out", options))
+    assert (dataset.n_users, len(dataset.asked_users("test"))) == (6, 5)
+    assert measure_leak(dataset).hit_rate == measure_leak(dataset, "valid").hit_rate == 1.0
+
+
 def test_a_history_of_all_items_leaves_nothing_to_draw_from(tmp_path: Path) -> None:
     assert measure_leak(dataset_of(tmp_path, {"u": "abca", "v": "cabcb"})).chance == 0.0

@@ -33,7 +33,7 @@ def test_they_depend_on_the_training_part_alone(shop: Dataset) -> None:
     other = with_other_held_out_items(shop)
     items = item_vectors(shop, 16, seed=0)
     assert_array_equal(items, item_vectors(other, 16, seed=0))
-    assert_array_equal(user_vectors(shop, items), user_vectors(other, items))
+    assert_array_equal(user_vectors(shop, items, 0), user_vectors(other, items, 0))
 
 
 def test_products_of_vectors_are_the_best_approximation_of_the_scaled_co_occurrence(shop: Dataset) -> None:
@@ -80,9 +80,20 @@ def test_more_columns_than_items_and_items_that_nobody_has(shop: Dataset) -> Non
     assert not wide[0].any()
 
 
+def test_users_without_a_past_start_at_random(shop_by_time: Dataset) -> None:
+    items = item_vectors(shop_by_time, 16, seed=0)
+    one, again, other = (user_vectors(shop_by_time, items, seed) for seed in (0, 0, 1))
+    assert_array_equal(one, again)
+    new = np.flatnonzero(shop_by_time.training_lengths == 0)[1:]
+    assert len(new)
+    assert sorted(np.flatnonzero((one != other).any(axis=1))) == new.tolist()
+    assert one[1:].any(axis=1).all()
+    assert not one[0].any()
+
+
 def test_a_user_is_where_the_newest_items_are(shop: Dataset) -> None:
     items = item_vectors(shop, 16, seed=0)
-    users = user_vectors(shop, items)
+    users = user_vectors(shop, items, 0)
     assert users.shape == (shop.n_users + 1, 16)
     assert (users[1:] ** 2).mean() == pytest.approx(1)
     history = shop.before(7, "valid")

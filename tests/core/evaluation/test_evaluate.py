@@ -66,6 +66,18 @@ def test_the_same_users_are_asked_every_time(inputs: TrialComponents, shop: Data
     assert users(7, seed=1) == users(7)  # a seed changes the trial, not who is asked: results of seeds are paired
 
 
+def test_split_by_time_only_users_with_an_item_to_ask_for_are_asked(shop_by_time: Dataset) -> None:
+    inputs, config = small_components(shop_by_time), small_config(validation_users=100)
+    evaluator, model = inputs.evaluator(config), inputs.model(config)
+    _, rows = evaluator.test(model)
+    users = shop_by_time.asked_users("test").tolist()
+    assert 0 < len(users) < shop_by_time.n_users
+    for _, part in rows[rows["task"] != "explanation"].groupby("task"):
+        assert part["user"].tolist() == users
+        assert part["item"].tolist() == [shop_by_time.target(user, "test") for user in users]
+    assert 0 < evaluator.validate(model)["valid/loss"] < 20
+
+
 def test_rows_have_every_question_and_add_up_to_the_metrics(
     inputs: TrialComponents, model: VIP5, shop: Dataset
 ) -> None:

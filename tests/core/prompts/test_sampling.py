@@ -69,6 +69,23 @@ def epoch(shop: Dataset, options: SamplingOptions, number: int = 0, seed: int = 
 
 
 @pytest.mark.parametrize("window", WINDOWS)
+def test_split_by_time_users_are_trained_on_as_far_as_they_have_a_past(shop_by_time: Dataset, window: str) -> None:
+    options = SamplingOptions(history_window=window, samples_per_user=(2, 2, 2, 2), train_candidates=20)
+    sampler = TrainingSampler(shop_by_time, TEMPLATES, options, 0)
+    lengths = shop_by_time.training_lengths[1:]
+    assert {0} < set(lengths.tolist())  # somebody has no past
+    samples = sampler.draw(0)
+    for group, fewest in (("next_item", 2), ("next_check", 2), ("user_check", 1), ("choice", 1)):
+        asked = Counter(sample.user for sample in samples if sample.template.group == group)
+        assert asked == {user: 2 for user, length in enumerate(lengths, start=1) if length >= fewest}
+    for sample in samples:
+        training = set(shop_by_time.training_history(sample.user).tolist())
+        assert sample.history is None or set(sample.history.tolist()) <= training
+        if sample.answer and sample.template.group != "explanation":
+            assert sample.item in training
+
+
+@pytest.mark.parametrize("window", WINDOWS)
 def test_training_never_shows_a_held_out_item_nor_has_it_as_the_answer(shop: Dataset, window: str) -> None:
     for number in range(3):
         for sample in epoch(shop, SamplingOptions(history_window=window, train_candidates=20), number):
@@ -162,6 +179,7 @@ def test_a_catalogue_with_fewer_items_than_a_list_gives_all_that_a_user_has_not_
 def test_a_user_who_has_seen_every_item_is_only_asked_about_those(shop: Dataset) -> None:
     history = [*range(1, shop.n_items + 1), 1, 2]
     rows = pd.DataFrame({"user": 1, "item": history, "position": range(len(history))}).astype("int32")
+    rows["split"] = ["train"] * shop.n_items + ["valid", "test"]
     dataset = replace(shop, interactions=rows, users=shop.users.head(1), explanations=shop.explanations.head(0))
     samples = epoch(dataset, SamplingOptions(samples_per_user=(1, 20, 20, 1)))
     assert all(sample.answer for sample in samples)

@@ -34,7 +34,7 @@ def test_items_and_users_start_from_co_occurrence(shop: Dataset) -> None:
     assert {len(ids) for ids in encode(backbone.tokenizer, numbers)} == {1}
     assert_allclose(rows_of(backbone, numbers), 0.3 * items[1:], atol=1e-6)
     users = [f"user_{user}" for user in range(1, shop.n_users + 1)]
-    assert_allclose(rows_of(backbone, users), 0.3 * user_vectors(shop, items)[1:], atol=1e-6)
+    assert_allclose(rows_of(backbone, users), 0.3 * user_vectors(shop, items, 0)[1:], atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,14 @@ def test_a_dump_becomes_a_dataset_with_images(tmp_path: Path, capsys: pytest.Cap
     assert "HTTP 404" in said
     code, said, _ = run(capsys, "describe", out)
     assert code == 0
-    for figure in ("with image 88.9%", "next ids, HR@5", "random leak-free", "users by history length"):
+    for figure in (
+        "with image 88.9%",
+        "split leave-one-out",
+        "ties shuffle",
+        "next ids, HR@5",
+        "random leak-free",
+        "users by history length",
+    ):
         assert figure in said
     assert "16 of 16 candidate lists are shorter than 100" in said
     assert Image.open(out / "sheet.png").width > 500
@@ -82,10 +90,16 @@ def test_items_get_as_many_pictures_as_are_asked_for(tmp_path: Path, capsys: pyt
 def test_options_reach_the_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "shop"
     options = ("--ids", "collaborative", "--repeats", "keep", "--duplicates", "keep", "--candidates", 7, "--seed", 3)
+    options += ("--ties", "file", "--split", "time", "--held-out", 0.15)
     assert run(capsys, "prepare", "minimart:25", "--out", out, *options)[0] == 0
     manifest = Dataset.load(out).manifest
     kept = (manifest.id_scheme, manifest.repeats, manifest.duplicates, manifest.candidates, manifest.seed)
     assert kept == ("collaborative", "keep", "keep", 7, 3)
+    assert (manifest.ties, manifest.split, manifest.held_out) == ("file", "time", 0.15)
+    said = run(capsys, "describe", out)[1]
+    assert re.search(r"split time .* users are asked, from 202\d-.* \(UTC\); not in training: ", said)
+    assert "ties are in the order of the file" in said
+    assert "ties=file, split=time, held_out=0.15" in said
 
 
 @pytest.mark.parametrize(
@@ -96,6 +110,7 @@ def test_options_reach_the_manifest(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["prepare", "minimart:25", "--out", "there"], "exists: choose another folder"),
         (["prepare", "minimart:25", "--out", "new", "--candidates", "1"], "at least 2"),
         (["prepare", "minimart:25", "--out", "new", "--k-core", "-1"], "k_core=-1"),
+        (["prepare", "minimart:25", "--out", "new", "--held-out", "0.7"], "held_out=0.7: must be above 0"),
         (["prepare", "minimart:25", "--out", "new", "--seed", "-1"], "seed=-1: must be from 0"),
         (["images", "there", "--max-mb", "inf"], "--max-mb inf"),
         (["prepare", "minimart:25", "--out", "new", "--k-core", "999"], "nothing to train on"),

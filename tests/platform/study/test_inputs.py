@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 from support.trials import small
-from vip5platform.study.inputs import PreparedInputs, check_backbones, unfinished_requests
+from vip5platform.options import Options
+from vip5platform.study.inputs import (
+    PreparedInputs,
+    build_options,
+    check_backbones,
+    check_inputs,
+    unfinished_requests,
+)
 from vip5platform.study.plan import InputRequest, PlannedTrial
 
 from vip5core.data.dataset import Dataset
@@ -49,3 +56,25 @@ def test_the_backbone_of_finished_trials_is_not_read(shop: Dataset, unreadable: 
         (folder / "result.json").touch()
     assert unfinished_requests(planned, found, home) == set()
     assert check_backbones(found, set()) == found
+
+
+def test_ties_and_split_are_those_of_the_study() -> None:
+    chosen = build_options("amazon-2014", "sequential", Options(ties="file", split="time"))
+    assert (chosen.id_scheme, chosen.ties, chosen.split, chosen.k_core) == ("sequential", "file", "time", 5)
+    usual = build_options("amazon-2014", None, Options())
+    assert (usual.ties, usual.split) == ("shuffle", "leave-one-out")
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        (Options(ids="random"), "--ids random: "),
+        (Options(ties="file"), "--ties file: "),
+        (Options(split="time"), "--split time: "),
+        (Options(source=Path("raw")), "--source 'raw': "),
+    ],
+)
+def test_a_prepared_dataset_is_as_it_was_prepared(shop: Dataset, options: Options, given: str) -> None:
+    with pytest.raises(UserError, match=f"^{given}.*already prepared"):
+        check_inputs(options, [str(shop.folder)])
+    check_inputs(options, ["minimart:40"])

@@ -93,7 +93,8 @@ def train_sasrec(
         DivergedError: if the loss is not finite.
     """
     device, stopwatch = torch.device(device), Stopwatch()
-    training = [dataset.before(user, "valid")[-options.max_history - 1 :] for user in range(1, dataset.n_users + 1)]
+    users = np.flatnonzero(dataset.training_lengths >= 2).tolist()  # a history and a target
+    training = [dataset.training_history(user)[-options.max_history - 1 :] for user in users]
     rng = np.random.default_rng(options.seed)
     history: list[dict[str, float]] = []
     best_epoch, best_state = 0, {}
@@ -189,11 +190,12 @@ def _scores(model: SasrecModel, histories: Sequence[np.ndarray], max_history: in
 
 
 def _validate(model: SasrecModel, dataset: Dataset, options: SasrecOptions, exclude_history: bool) -> dict[str, float]:
-    """The metrics of the validation items of all users, ranked among all items."""
+    """The metrics of the validation items of all who are asked, ranked among all items."""
     rng = np.random.default_rng(options.seed)
     ranks = []
-    for start in range(1, dataset.n_users + 1, USERS_AT_A_TIME):
-        users = range(start, min(start + USERS_AT_A_TIME, dataset.n_users + 1))
+    asked = dataset.asked_users("valid").tolist()
+    for start in range(0, len(asked), USERS_AT_A_TIME):
+        users = asked[start : start + USERS_AT_A_TIME]
         histories = [dataset.before(user, "valid") for user in users]
         scores = _scores(model, histories, options.max_history).numpy()
         for user, history, mine in zip(users, histories, scores, strict=True):

@@ -61,7 +61,9 @@ def read_pinterest(request: ReadRequest) -> RawData:
         pictures.add_unused(ledger)
         return Details(*describe_items_and_users(kept, images))
 
-    return RawData({"name": request.name}, interactions, details, ledger, Provided(negatives=negatives))
+    return RawData(
+        {"name": request.name}, interactions, details, ledger, Provided(negatives=negatives), has_times=False
+    )
 
 
 def _find(source: Path, name: str) -> Path | None:

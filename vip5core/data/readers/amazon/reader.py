@@ -124,7 +124,7 @@ def _read_interactions(release: Release, path: Path, ledger: DropLedger) -> pd.D
     )
     if release.ticks > 1:
         table = table.sort_values("timestamp", kind="stable", ignore_index=True)
-        table["timestamp"] //= release.ticks
+        table["timestamp"], table["fraction"] = divmod(table["timestamp"], release.ticks)
     return table
 
 

@@ -14,7 +14,6 @@ from vip5core.data.readers.image_files import PictureFolder
 from vip5core.data.readers.text_files.csv_rows import CsvTable
 from vip5core.data.readers.text_files.lines import BadLine
 from vip5core.data.readers.text_files.numeric_rows import parse_number
-from vip5core.data.split import leave_one_out, with_positions
 
 #: Shares of the movies whose summaries are for training and validation; the others are for the test.
 _TRAIN, _VALID = 0.8, 0.1
@@ -86,9 +85,7 @@ def film_details(
 def _explanations(kept: pd.DataFrame, items: pd.DataFrame, seed: int) -> pd.DataFrame:
     """One row per movie with a summary, by one viewer who rated it in the training split."""
     rng = np.random.default_rng(seed)
-    known = kept[kept["item"].isin(items["raw_id"])]
-    positioned = with_positions(known)
-    training = positioned[leave_one_out(positioned) == "train"]
+    training = kept[(kept["split"] == "train") & kept["item"].isin(items["raw_id"])]
     chosen = training.iloc[rng.permutation(len(training))].drop_duplicates("item")
     rows = chosen.merge(items, left_on="item", right_on="raw_id")
     rows = rows[rows["description"] != ""].sort_values("item", key=lambda ids: ids.astype(int))

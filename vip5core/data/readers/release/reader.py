@@ -72,6 +72,7 @@ def read_release(request: ReadRequest) -> RawData:
         details=lambda kept: _read_details(folder, kept, user_of, ledger),
         ledger=ledger,
         provided=provided,
+        has_times=False,
     )
 
 

@@ -25,7 +25,6 @@ import pandas as pd
 import pyarrow as pa
 
 from vip5core.data.raw import (
-    INTERACTION_COLUMNS,
     Details,
     DropLedger,
     RawData,
@@ -93,7 +92,13 @@ def read_tables(request: ReadRequest) -> RawData:
         present = mapping.explanations.present(explanations.columns)
         return Details(described.items, described.users, read_explanations(explanations, present, kept, ledger))
 
-    return RawData({"name": mapping.name, "reader": request.name, "order": order}, interactions, details, ledger)
+    return RawData(
+        source={"name": mapping.name, "reader": request.name, "order": order},
+        interactions=interactions,
+        details=details,
+        ledger=ledger,
+        has_times="time" in mapping.interactions.present(table.columns),
+    )
 
 
 def _find_by_id(pictures: NamedPictures, raw_id: str, ledger: DropLedger) -> Path | None:
@@ -174,7 +179,7 @@ def _read_interactions(table: Table, mapping: InteractionColumns, ledger: DropLe
             f"{str(table.path)!r}: {offered - len(rows)} of {offered} rows cannot be used ({ledger.explain()}): "
             "is it the right file, with the right columns?"
         )
-    return rows[INTERACTION_COLUMNS], order
+    return rows.drop(columns="number"), order
 
 
 def _sort_by_time(
@@ -203,5 +208,5 @@ def _sort_by_time(
             way = "its day and month are ambiguous: write 2021-04-03, or set time_format: '%d/%m/%Y' in columns.yaml"
         raise UserError(f"column {name!r}, {places} {numbers[place]}: {text[:40]!r} cannot be read as a time: {way}")
     order = np.lexsort((times.nanoseconds[good], times.seconds[good]))
-    rows = rows.assign(timestamp=times.seconds)[good].iloc[order].reset_index(drop=True)
+    rows = rows.assign(timestamp=times.seconds, fraction=times.nanoseconds)[good].iloc[order].reset_index(drop=True)
     return rows, f"of column {name}: {times.read_as}"
