@@ -79,8 +79,10 @@ def summarise(rows: pd.DataFrame, beams: int) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for (split, task), part in rows.groupby(["split", "task"], sort=False):
         of_task = part.assign(beams=beams)
+        selected: dict[object, pd.DataFrame] = {}  # the metrics of a slice share its rows
         for known in metrics_of(str(task)):
-            own = known.own(of_task)
-            if known.can_be_computed(own):
-                metrics[f"{split}/{task}/{known.name}"] = known.value(own)
+            if known.only not in selected:
+                selected[known.only] = known.own(of_task)
+            if known.can_be_computed(selected[known.only]):
+                metrics[f"{split}/{task}/{known.name}"] = known.value(selected[known.only])
     return metrics

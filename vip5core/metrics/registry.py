@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vip5core.errors import UserError
 from vip5core.metrics import ranking, text
@@ -15,9 +15,6 @@ from vip5core.metrics.lists import LIST_CUTOFF
 from vip5core.metrics.metric import Metric
 from vip5core.metrics.slices import SLICES, Slice
 from vip5core.vocabulary import RANKING_TASKS, SPLITS, TASKS
-
-if TYPE_CHECKING:  # see vip5core.metrics.metric
-    import pandas as pd
 
 _HELD_OUT = ("valid", "test")
 #: All metrics by group and name, in the order in which tables show them.
@@ -123,7 +120,7 @@ def in_slice(known: Metric, part: Slice) -> Metric:
         label=f"{known.label}, {part.words}",
         splits=("test",),
         columns=(*known.columns, part.column),
-        only=lambda rows: _values_in(rows, part.column) == part.name,
+        only=part.holds,
         in_table=False,
         in_comparisons=False,
         in_answer=False,
@@ -144,13 +141,8 @@ def of_lists(
         columns=(own,),
         per_unit=None if of_all else lambda rows: rows[own].to_numpy(float),
         overall=(lambda rows: float(rows[own].iloc[0])) if of_all else None,
-        only=lambda rows: _values_in(rows, own).notna(),
+        only=lambda rows: rows.reindex(columns=[own])[own].notna(),
     )
-
-
-def _values_in(rows: pd.DataFrame, name: str) -> pd.Series:
-    """A column of rows; without values if they lack it."""
-    return rows.reindex(columns=[name])[name]
 
 
 for _task in RANKING_TASKS:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # see vip5core.metrics.ranking
     import numpy as np
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Slice:
     name: str
     column: str
     words: str
+
+    def holds(self, rows: pd.DataFrame) -> pd.Series:
+        """Is the user of each row in it? Nobody is if the rows do not say."""
+        return rows.reindex(columns=[self.column])[self.column] == self.name
 
 
 SLICES = {

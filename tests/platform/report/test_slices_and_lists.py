@@ -128,7 +128,7 @@ def test_what_is_recommended_is_described_by_the_same_features_for_all_levels(pl
     (table,) = beyond.blocks(planted)
     assert texts(table, "multimodal") == {
         "coverage@10": "0.500",
-        "popularity@10": "12.3",
+        "popularity@10": "12.3 ± 0.0",
         "novelty@10 (bits)": "7.00",
         "image similarity@10": "0.250",
     }
