@@ -26,13 +26,18 @@ class Slice:
 
     Attributes:
         name: The name of the slice, as in the names of metrics.
-        column: The column of the per-user rows that holds the name.
-        words: What the slice is about, in a table.
+        by: What it is about: the `target` or the `history`.
+        words: What it is called in a table.
     """
 
     name: str
-    column: str
+    by: str
     words: str
+
+    @property
+    def column(self) -> str:
+        """The column of the per-user rows that holds the name."""
+        return f"{self.by}_slice"
 
     def holds(self, rows: pd.DataFrame) -> pd.Series:
         """Is the user of each row in it? Nobody is if the rows do not say."""
@@ -42,11 +47,11 @@ class Slice:
 SLICES = {
     known.name: known
     for known in (
-        Slice("cold", "target_slice", "cold items"),
-        Slice("tail", "target_slice", "tail items"),
-        Slice("head", "target_slice", "head items"),
-        Slice("short", "history_slice", "short histories"),
-        Slice("long", "history_slice", "long histories"),
+        Slice("cold", "target", "cold items"),
+        Slice("tail", "target", "tail items"),
+        Slice("head", "target", "head items"),
+        Slice("short", "history", "short histories"),
+        Slice("long", "history", "long histories"),
     )
 }
 

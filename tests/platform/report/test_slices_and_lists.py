@@ -101,7 +101,10 @@ def texts(table: Table, row: str) -> dict[str, str]:
 
 def test_slices_show_where_images_help(planted):
     (table,) = slices.blocks(planted)
-    assert {column.group for column in table.columns} == {"sequential NDCG@10"}
+    assert {column.group for column in table.columns} == {
+        "sequential NDCG@10 by target",
+        "sequential NDCG@10 by history",
+    }
     assert texts(table, "users") == {
         "cold items": "1",
         "tail items": "40",
@@ -130,9 +133,9 @@ def test_what_is_recommended_is_described_by_the_same_features_for_all_levels(pl
         "coverage@10": "0.500",
         "popularity@10": "12.3 ± 0.0",
         "novelty@10 (bits)": "7.00",
-        "image similarity@10": "0.250",
+        "similarity@10": "0.250",
     }
-    assert texts(table, "popularity")["image similarity@10"] == "–"
+    assert texts(table, "popularity")["similarity@10"] == "–"
     assert "by the centred features of RN50 for all levels" in " ".join(table.notes)
 
 
@@ -141,7 +144,7 @@ def test_both_stand_in_every_format_and_in_the_table_for_other_programs(planted)
     show(planted, console)
     doc = document(planted)
     for text in (console.export_text(), markdown.render(doc), html.render(doc)):
-        for word in ("cold items", "long histories", "coverage@10", "image similarity@10", "†"):
+        for word in ("cold items", "long histories", "coverage@10", "similarity@10", "†"):
             assert word in text
     assert trial_rows(planted)["test/sequential/tail/ndcg_at_10"].tolist() == [0.0, 0.0, 1.0, 1.0]
 

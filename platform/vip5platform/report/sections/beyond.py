@@ -34,7 +34,7 @@ def _notes(study: StudyResults) -> list[str]:
     encoders = list(dict.fromkeys(group.similarity_by for group in study.groups if group.similarity_by))
     if encoders:
         notes.append(
-            "Image similarity: the mean cosine between the images of a list, by the centred features of "
+            "Similarity: the mean cosine between the images of a list, by the centred features of "
             f"{join_words(encoders)} for all levels; 0: as alike as items drawn at random."
         )
     return notes

@@ -23,7 +23,7 @@ def blocks(study: StudyResults) -> list[Block]:
     names = [_name(whole, part) for whole in main for part in SLICES]
     if not measured(study, names):
         return [Text("Not recorded: the code that ran these trials did not know slices.", "note")]
-    columns = [Column(part.words, metric(whole).title) for whole in main for part in SLICES.values()]
+    columns = [Column(part.words, f"{metric(whole).title} by {part.by}") for whole in main for part in SLICES.values()]
     table = PlainTable(columns, names, above=lambda group: [_users(group, names)], mark=_mark)
     return [table.of(study, _notes(study, names))]
 
