@@ -160,16 +160,8 @@ for _task in RANKING_TASKS:
     register(of_lists(_task, "popularity", False, ".1f"))
     register(of_lists(_task, "novelty", True, ".2f", "bits"))
     # Measured by a report, which has one set of features for all levels: see vip5platform.analysis.image_similarity.
-    register(
-        Metric(
-            _task,
-            f"image_similarity_at_{LIST_CUTOFF}",
-            f"image similarity@{LIST_CUTOFF}",
-            False,
-            ".3f",
-            splits=("test",),
-        )
-    )
+    _alike = (f"image_similarity_at_{LIST_CUTOFF}", f"similarity@{LIST_CUTOFF}", False, ".3f")
+    register(Metric(_task, *_alike, words=f"image similarity@{LIST_CUTOFF}", splits=("test",)))
     for _name, _column, _label in (
         ("invalid_share", "invalid", "invalid beams"),
         ("duplicate_share", "duplicates", "duplicate beams"),
