@@ -29,7 +29,7 @@ def train_in(group: WorkerGroup, dataset: Path) -> dict:
     model, evaluator = inputs.model(config), inputs.evaluator(config, group)
     reported: list[dict[str, float]] = []
     fitted = fit(model, inputs.training_data(config), evaluator, config, reported.append, group=group)
-    metrics, rows = evaluator.test(model)
+    metrics, rows, _ = evaluator.test(model)
     return {
         "state": state_of(model),
         "history": fitted.history,

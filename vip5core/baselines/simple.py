@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from vip5core.baselines.identity import simple_folder
+from vip5core.baselines.ranking import ScoreRanker
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.evaluation.evaluate import questions
+from vip5core.evaluation.finish import Evaluation, finish
 from vip5core.evaluation.rank import allowed_items
-from vip5core.evaluation.results import ranking_rows, summarise, text_rows
+from vip5core.evaluation.results import ranking_rows, text_rows
 from vip5core.fingerprint import SIMPLE_BASELINE_ROOTS, code_identity
 from vip5core.home import Home
-from vip5core.metrics import rank_by_score
 from vip5core.prompts import Sample
 from vip5core.templates import default_templates
 from vip5core.trial.result import Content, TrialRecord, TrialResult, package_versions
@@ -80,20 +81,20 @@ def run_baseline(name: str, dataset: Dataset, config: TrialConfig, home: Home) -
     if out.is_dir():
         return out
     asked = questions(dataset, default_templates(), config, "test", config.test_users)
-    metrics, rows = evaluate_baseline(name, dataset, asked, config)
+    answers = evaluate_baseline(name, dataset, asked, config)
     record = TrialRecord(
         fingerprint=out.name.removeprefix(f"{name}-"),
         code=code_identity(*SIMPLE_BASELINE_ROOTS),
         dataset=Content(name=dataset.name, fingerprint=dataset.fingerprint),
         versions=package_versions(),
     )
-    TrialResult(out, config, metrics, [], record).save(rows)
+    TrialResult(out, config, answers.metrics, [], record).save(answers.rows, lists=answers.lists)
     return out
 
 
 def evaluate_baseline(
     name: str, dataset: Dataset, questions: dict[str, list[Sample]], config: TrialConfig, split: str = "test"
-) -> tuple[dict[str, float], pd.DataFrame]:
+) -> Evaluation:
     """Answer the questions of an evaluator without a model.
 
     Args:
@@ -104,23 +105,23 @@ def evaluate_baseline(
         split: The split of the questions.
 
     Returns:
-        The metrics and the per-user rows, as from an evaluator.
+        The metrics, the per-user rows and the lists, as from an evaluator.
     """
     baseline = SIMPLE_BASELINES[name]
     rng = np.random.default_rng([config.seed, list(SIMPLE_BASELINES).index(name)])
-    frames = []
+    ranker, frames = ScoreRanker(rng), []
     for task, samples in questions.items():
         if task in RANKING_TASKS:
-            ranks = []
+            ranks, lists = [], []
             for sample in samples:
-                scores = baseline.score(dataset, rng)
-                allowed = np.flatnonzero(allowed_items(dataset, sample, split, config.exclude_history))
-                ranks.append(rank_by_score(sample.item, scores, allowed, rng) if sample.item in allowed else 0)
-            frames.append(ranking_rows(samples, split, ranks))
+                allowed = allowed_items(dataset, sample, split, config.exclude_history)
+                rank, ranked = ranker(sample.item, baseline.score(dataset, rng), allowed)
+                ranks.append(rank)
+                lists.append(ranked)
+            frames.append(ranking_rows(samples, split, ranks, lists=lists))
         else:
             frames.append(_explanations(samples, dataset, split, baseline, rng))
-    rows = pd.concat(frames, ignore_index=True)
-    return summarise(rows, config.num_beams), rows
+    return finish(pd.concat(frames, ignore_index=True), dataset, config.num_beams)
 
 
 def _explanations(

@@ -14,6 +14,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.decoding import StepDecoder, greedy
 from vip5core.distributed import WorkerGroup
 from vip5core.errors import UserError
+from vip5core.evaluation.finish import Evaluation, finish
 from vip5core.evaluation.rank import ConstrainedRanker, PaperRanker, item_trie
 from vip5core.evaluation.results import ranking_rows, summarise, text_rows
 from vip5core.metrics import rank_of, score
@@ -119,10 +120,10 @@ class Evaluator:
             **summary,
         }
 
-    def test(self, model: VIP5) -> tuple[dict[str, float], pd.DataFrame]:
-        """The `test/` metrics, and the per-user rows that they summarise."""
+    def test(self, model: VIP5) -> Evaluation:
+        """The `test/` metrics, the per-user rows that they summarise, and what is recommended."""
         rows, _ = self._answer(model, "test", self.config.test_users)
-        return summarise(rows, self.config.num_beams), rows
+        return finish(rows, self.dataset, self.config.num_beams)
 
     @torch.inference_mode()
     def _answer(self, model: VIP5, split: str, limit: int | None) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -157,9 +158,10 @@ class Evaluator:
     def _rank(self, decoder: StepDecoder, asked: list[Sample], split: str) -> pd.DataFrame:
         lists = self.ranker(decoder, asked, split)
         ranks = [rank_of(sample.item, ranked.items) for sample, ranked in zip(asked, lists, strict=True)]
+        kept = [ranked.first(self.config.num_beams) for ranked in lists] if split == "test" else None
         if isinstance(self.ranker, ConstrainedRanker):
-            return ranking_rows(asked, split, ranks)
-        return ranking_rows(asked, split, ranks, [r.invalid for r in lists], [r.duplicates for r in lists])
+            return ranking_rows(asked, split, ranks, lists=kept)
+        return ranking_rows(asked, split, ranks, [r.invalid for r in lists], [r.duplicates for r in lists], kept)
 
     def _explain(self, decoder: StepDecoder, asked: list[Sample], split: str) -> pd.DataFrame:
         ids = greedy(decoder, self.layout.max_target_tokens)

@@ -6,7 +6,7 @@ Shape letters: B users, K beams.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,13 +32,19 @@ class RankedList:
 
     Attributes:
         items: The ranked items, best first.
+        scores: Their scores, higher for better: log-probabilities.
         invalid: The number of beams that name no item of the catalogue.
         duplicates: The number of beams that name an item another beam has named.
     """
 
     items: list[int]
+    scores: list[float]
     invalid: int = 0
     duplicates: int = 0
+
+    def first(self, k: int) -> RankedList:
+        """The first k items."""
+        return replace(self, items=self.items[:k], scores=self.scores[:k])
 
 
 class ConstrainedRanker:
@@ -69,8 +75,9 @@ class ConstrainedRanker:
         if allowed is not None:
             nodes = self.trie.open_nodes(torch.from_numpy(allowed).to(decoder.device))
         found = beam_search(decoder, TrieExpansion(self.trie, nodes), self.options)
-        items = self.trie.item[found.nodes].tolist()
-        return [RankedList([item for item in row if item]) for row in items]
+        items, scores = self.trie.item[found.nodes].tolist(), found.scores.tolist()
+        lengths = (found.nodes > 0).sum(1).tolist()  # hypotheses that are missing come last
+        return [RankedList(row[:n], of[:n]) for row, of, n in zip(items, scores, lengths, strict=True)]
 
 
 class PaperRanker:
@@ -91,14 +98,15 @@ class PaperRanker:
         found = beam_search(decoder, FreeExpansion(), self.options)
         texts = self.tokenizer.batch_decode(found.tokens.flatten(0, 1), skip_special_tokens=True)
         K = self.options.num_beams
-        return [self._read(texts[row * K : (row + 1) * K]) for row in range(len(samples))]
+        return [self._read(texts[row * K : (row + 1) * K], scores) for row, scores in enumerate(found.scores.tolist())]
 
-    def _read(self, texts: list[str]) -> RankedList:
+    def _read(self, texts: list[str], scores: list[float]) -> RankedList:
         """The official ranking of one user's beams, with the numbers of invalid and duplicate ones."""
-        pairs = parse_item_list(texts)
-        ranked = [item for item, _ in sorted(pairs, key=lambda pair: -pair[1])]
+        pairs = sorted(parse_item_list(texts), key=lambda pair: -pair[1])
+        ranked = [item for item, _ in pairs]
         invalid = sum(not self._is_item(text) for text in texts)
-        return RankedList(ranked, invalid, len(texts) - invalid - sum(1 <= item <= self.n_items for item in ranked))
+        duplicates = len(texts) - invalid - sum(1 <= item <= self.n_items for item in ranked)
+        return RankedList(ranked, [scores[-place - 1] for _, place in pairs], invalid, duplicates)
 
     def _is_item(self, text: str) -> bool:
         try:

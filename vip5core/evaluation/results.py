@@ -5,6 +5,8 @@ One row per user and task:
     task, template, split, user, item
     rank, reciprocal_rank    of the target, for ranking tasks; rank 0 means that it is not in the list
     invalid, duplicates      numbers of invalid and duplicate beams, for ranking tasks under the paper's protocol
+    target_slice             cold, tail or head, and history_slice short or long, for ranking tasks of the test
+    popularity_at_10, …      a column for each metric of the lists, for ranking tasks of the test
     prediction, reference    for explanations, with a column for each metric that has a value per text
 """
 
@@ -15,8 +17,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from vip5core.evaluation.rank import RankedList
 from vip5core.metrics import UNRANKED, metrics_of
 from vip5core.prompts import Sample
+
+#: Columns of the rows of a test before its lists are told apart; see `vip5core.evaluation.finish`.
+LISTED, SCORES = "listed", "scores"
 
 
 def ranking_rows(
@@ -25,14 +31,17 @@ def ranking_rows(
     ranks: Sequence[int],
     invalid: Sequence[int] | None = None,
     duplicates: Sequence[int] | None = None,
+    lists: Sequence[RankedList] | None = None,
 ) -> pd.DataFrame:
-    """The rows of a ranking task."""
+    """The rows of a ranking task; `lists` adds what is recommended, until the test is finished."""
     place = np.asarray(ranks, dtype=np.int32)
     frame = _describe(samples, split)
     frame["rank"] = place
     frame["reciprocal_rank"] = np.where(place == UNRANKED, 0.0, 1.0 / np.maximum(place, 1)).astype(np.float32)
     if invalid is not None and duplicates is not None:
         frame["invalid"], frame["duplicates"] = np.asarray(invalid), np.asarray(duplicates)
+    if lists is not None:
+        frame[LISTED], frame[SCORES] = [ranked.items for ranked in lists], [ranked.scores for ranked in lists]
     return frame
 
 
@@ -70,7 +79,10 @@ def summarise(rows: pd.DataFrame, beams: int) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for (split, task), part in rows.groupby(["split", "task"], sort=False):
         of_task = part.assign(beams=beams)
+        selected: dict[object, pd.DataFrame] = {}  # the metrics of a slice share its rows
         for known in metrics_of(str(task)):
-            if known.can_be_computed(of_task):
-                metrics[f"{split}/{task}/{known.name}"] = known.value(of_task)
+            if known.only not in selected:
+                selected[known.only] = known.own(of_task)
+            if known.can_be_computed(selected[known.only]):
+                metrics[f"{split}/{task}/{known.name}"] = known.value(selected[known.only])
     return metrics

@@ -35,6 +35,7 @@ class Metric:
         columns: The columns of the per-user rows that it is computed from.
         per_unit: Gives the value of each unit from the rows of one task and split. Shape of the result: [units].
         overall: Gives the value where that is not the mean over units, such as BLEU of a corpus.
+        only: Tells which rows of one task and split it is about; None if it is about all of them.
         in_table: Whether every report's table has a column for it; other metrics have one if a study asks for them.
         in_comparisons: Whether `vip5 compare` tests it by default.
         in_answer: Whether it answers the question of a study that names no metrics.
@@ -52,6 +53,7 @@ class Metric:
     columns: tuple[str, ...] = ()
     per_unit: Callable[[pd.DataFrame], np.ndarray] | None = None
     overall: Callable[[pd.DataFrame], float] | None = None
+    only: Callable[[pd.DataFrame], pd.Series] | None = None
     in_table: bool = False
     in_comparisons: bool = False
     in_answer: bool = False
@@ -89,11 +91,15 @@ class Metric:
         """Those of a trial's rows that it is computed from."""
         if self.group == "probe":
             return rows[(rows["task"] == "probe") & (rows["template"] == self.name)]
-        return rows[(rows["split"] == self.split) & (rows["task"] == self.group)]
+        return self.own(rows[(rows["split"] == self.split) & (rows["task"] == self.group)])
+
+    def own(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Those of the rows of its task and one split that it is about."""
+        return rows if self.only is None else rows[self.only(rows)]
 
     def can_be_computed(self, rows: pd.DataFrame) -> bool:
         """Do these rows, of its task and one split, have the columns that it needs?"""
-        if self.per_unit is None and self.overall is None:
+        if (self.per_unit is None and self.overall is None) or not len(rows):
             return False
         return all(column in rows and bool(rows[column].notna().all()) for column in self.columns)
 

@@ -67,3 +67,30 @@ def rank_by_score(
     mine = scores[target]
     ties = int((values == mine).sum()) - 1
     return 1 + int((values > mine).sum()) + int(rng.integers(ties + 1))
+
+
+def first_by_score(
+    scores: np.ndarray, allowed: np.ndarray, k: int, target: int, rank: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The first k of the `allowed` items by descending score, the target at its rank, other ties broken at random.
+
+    Args:
+        scores: The score of each item. Shape: [items + 1].
+        allowed: The items that may be recommended.
+        k: The length of the list; a smaller catalogue gives a shorter one.
+        target: The item whose rank is known.
+        rank: The rank of the target, as `rank_by_score` gives it; `UNRANKED` if it is not among the allowed items.
+        rng: The source of randomness.
+
+    Returns:
+        Shape: [k] or shorter.
+    """
+    import numpy as np
+
+    others = allowed[allowed != target]
+    values = scores[others]
+    if len(others) > k:  # sorting the whole catalogue for each user would take long
+        top = values >= np.partition(values, -k)[-k]
+        others, values = others[top], values[top]
+    others = others[np.lexsort((rng.random(len(others)), -values))]
+    return (others if rank == UNRANKED else np.insert(others, min(rank - 1, len(others)), target))[:k]

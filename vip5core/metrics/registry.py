@@ -11,7 +11,9 @@ from typing import Any
 
 from vip5core.errors import UserError
 from vip5core.metrics import ranking, text
+from vip5core.metrics.lists import LIST_CUTOFF
 from vip5core.metrics.metric import Metric
+from vip5core.metrics.slices import SLICES, Slice
 from vip5core.vocabulary import RANKING_TASKS, SPLITS, TASKS
 
 _HELD_OUT = ("valid", "test")
@@ -110,12 +112,56 @@ def ndcg_at(k: int, group: str, **use: Any) -> Metric:
     )
 
 
+def in_slice(known: Metric, part: Slice) -> Metric:
+    """A metric of the test over the users of a slice: `<task>/<slice>/<name>`."""
+    return dataclasses.replace(
+        known,
+        name=f"{part.name}/{known.name}",
+        label=f"{known.label}, {part.words}",
+        splits=("test",),
+        columns=(*known.columns, part.column),
+        only=part.holds,
+        in_table=False,
+        in_comparisons=False,
+        in_answer=False,
+    )
+
+
+def of_lists(
+    group: str, name: str, higher_is_better: bool, format: str, unit: str = "", *, of_all: bool = False
+) -> Metric:
+    """A metric of what is recommended, for which the per-user rows have a column; see `vip5core.metrics.lists`.
+
+    With `of_all` it is one value of all lists together, the same in every row, instead of one per user.
+    """
+    own = f"{name}_at_{LIST_CUTOFF}"
+    return Metric(
+        *(group, own, f"{name}@{LIST_CUTOFF}", higher_is_better, format, unit),
+        splits=("test",),
+        columns=(own,),
+        per_unit=None if of_all else lambda rows: rows[own].to_numpy(float),
+        overall=(lambda rows: float(rows[own].iloc[0])) if of_all else None,
+        only=lambda rows: rows.reindex(columns=[own])[own].notna(),
+    )
+
+
 for _task in RANKING_TASKS:
-    register(hit_rate_at(1, _task, in_table=_task == "direct"))
-    register(hit_rate_at(5, _task, in_table=_task == "sequential"))
-    register(hit_rate_at(10, _task, in_table=True, in_comparisons=True))
-    register(ndcg_at(5, _task))
-    register(ndcg_at(10, _task, in_table=True, in_comparisons=True, in_answer=True))
+    for _metric in (
+        hit_rate_at(1, _task, in_table=_task == "direct"),
+        hit_rate_at(5, _task, in_table=_task == "sequential"),
+        hit_rate_at(10, _task, in_table=True, in_comparisons=True),
+        ndcg_at(5, _task),
+        ndcg_at(10, _task, in_table=True, in_comparisons=True, in_answer=True),
+    ):
+        register(_metric)
+        for _slice in SLICES.values():
+            register(in_slice(_metric, _slice))
+    register(of_lists(_task, "coverage", True, ".3f", of_all=True))
+    register(of_lists(_task, "popularity", False, ".1f"))
+    register(of_lists(_task, "novelty", True, ".2f", "bits"))
+    # Measured by a report, which has one set of features for all levels: see vip5platform.analysis.image_similarity.
+    _alike = (f"image_similarity_at_{LIST_CUTOFF}", f"similarity@{LIST_CUTOFF}", False, ".3f")
+    register(Metric(_task, *_alike, words=f"image similarity@{LIST_CUTOFF}", splits=("test",)))
     for _name, _column, _label in (
         ("invalid_share", "invalid", "invalid beams"),
         ("duplicate_share", "duplicates", "duplicate beams"),
@@ -212,7 +258,10 @@ _CUTOFF_FAMILIES: dict[str, Callable[..., Metric]] = {"hit_rate_at": hit_rate_at
 
 def _of_family(group: str, name: str) -> Metric | None:
     """A metric that is declared on demand, such as HR@3."""
-    if group in RANKING_TASKS and (found := re.fullmatch(r"(\w+_at)_([1-9]\d*)", name)):
-        family = _CUTOFF_FAMILIES.get(found[1])
-        return family(int(found[2]), group) if family else None
+    if group in RANKING_TASKS and (found := re.fullmatch(r"(?:(\w+)/)?(\w+_at)_([1-9]\d*)", name)):
+        part, family = SLICES.get(found[1] or ""), _CUTOFF_FAMILIES.get(found[2])
+        if family is None or (found[1] and part is None):
+            return None
+        made = family(int(found[3]), group)
+        return in_slice(made, part) if part else made
     return probe_of(name) if group == "probe" and re.fullmatch(r"\w+", name) else None

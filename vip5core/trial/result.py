@@ -3,6 +3,8 @@
     result.json             the config, the metrics and the history, and how they came about
     per_user.parquet        one row per user and task (see vip5core.evaluation.results), and in a probed trial one row
                             per item and probe, with task=probe (see vip5core.evaluation.probe)
+    recommendations.parquet what is recommended to each user (see vip5core.evaluation.finish); not in explanation-only
+                            trials, nor in those of older versions
     trainable.safetensors   the trained parameters of the best epoch
 
 The folder is written completely or not at all.
@@ -29,6 +31,7 @@ if TYPE_CHECKING:  # reading results needs no PyTorch
     from torch import Tensor
 
 RESULT, _PER_USER, _WEIGHTS = "result.json", "per_user.parquet", "trainable.safetensors"
+_LISTS = "recommendations.parquet"
 _PACKAGES = ("torch", "transformers", "open_clip_torch", "ray", "optuna", "mlflow", "numpy", "pandas")
 
 
@@ -89,18 +92,26 @@ class TrialResult:
     history: list[dict[str, float]]
     record: TrialRecord
 
-    def save(self, per_user: pd.DataFrame, weights: Mapping[str, Tensor] | None = None) -> None:
+    def save(
+        self,
+        per_user: pd.DataFrame,
+        weights: Mapping[str, Tensor] | None = None,
+        lists: pd.DataFrame | None = None,
+    ) -> None:
         """Write the folder.
 
         Args:
             per_user: The rows that the metrics summarise.
             weights: The trained parameters by name, if they are kept.
+            lists: What is recommended to each user, if items are ranked.
 
         Raises:
             DiskFullError: if there is no space for it.
         """
         with atomic_folder(self.folder) as folder:
             per_user.to_parquet(folder / _PER_USER, index=False)
+            if lists is not None:
+                lists.to_parquet(folder / _LISTS, index=False)
             if weights is not None:
                 from safetensors.torch import save_file
 
@@ -143,6 +154,19 @@ class TrialResult:
             raise UserError(
                 f"{str(self.folder)!r} has no per-user results to read ({reason}): run its study with --force"
             ) from None
+
+    @property
+    def lists(self) -> pd.DataFrame | None:
+        """What is recommended to each user; None if that was not recorded.
+
+        Raises:
+            UserError: if it cannot be read.
+        """
+        path = self.folder / _LISTS
+        try:
+            return pd.read_parquet(path) if path.is_file() else None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{str(path)!r} cannot be read ({first_line(error)}): run its study with --force") from None
 
 
 def has_result(folder: Path) -> bool:

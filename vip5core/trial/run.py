@@ -53,7 +53,7 @@ def run_trial(
         >>> folder = run_trial(spec, home, lambda metrics: print(f"epoch {metrics['epoch']:.0f}"))
         epoch 1
         >>> sorted(path.name for path in folder.iterdir())
-        ['per_user.parquet', 'result.json', 'trainable.safetensors']
+        ['per_user.parquet', 'recommendations.parquet', 'result.json', 'trainable.safetensors']
         >>> len(TrialResult.load(folder).per_user)
         5
 
@@ -88,7 +88,7 @@ def run_trial(
     fitted = fit(model, inputs.training_data(config), evaluator, config, report, group=group, checkpoint=checkpoint)
     load_trainable(model, fitted.best_state)
     with fitted.stopwatch.measure("test", device):
-        test, rows = evaluator.test(model)
+        test, rows, lists = evaluator.test(model)
     peaks = group.gather(fitted.peak_memory_mb)
     if group.rank == 0:
         if config.probe and inputs.features is not None:
@@ -97,7 +97,7 @@ def run_trial(
             test, rows = {**test, **probed}, pd.concat([rows, items], ignore_index=True)
         metrics = {**test, **best_validation(fitted), **measure_costs(fitted, max(peaks)), **measure_size(model)}
         result = TrialResult(out, config, metrics, fitted.history, _make_record(spec, device, group))
-        result.save(rows, fitted.best_state)
+        result.save(rows, fitted.best_state, lists)
         checkpoint.unlink(missing_ok=True)
     return out
 

@@ -31,11 +31,13 @@ class Baseline:
         name: The name of the baseline, one of `vip5core.vocabulary.BASELINES`.
         metrics: Its metrics, named as those of a trial, without tasks that it cannot do.
         rows: Its per-user rows, in the format of a trial's.
+        lists: What it recommends to each user; None if that was not recorded.
     """
 
     name: str
     metrics: dict[str, float]
     rows: pd.DataFrame
+    lists: pd.DataFrame | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -69,7 +71,7 @@ def find_baselines(
     """
     folders = {name: sasrec if name == SASREC else _answer(name, dataset, config, home) for name in names}
     results = {name: TrialResult.load(folder) for name, folder in folders.items() if folder and has_result(folder)}
-    return [Baseline(name, result.metrics, result.per_user) for name, result in results.items()]
+    return [Baseline(name, result.metrics, result.per_user, result.lists) for name, result in results.items()]
 
 
 def _answer(name: str, dataset: Dataset, config: TrialConfig, home: Home) -> Path:

@@ -20,6 +20,7 @@ from vip5core.home import Home
 from vip5core.metrics import metric
 from vip5core.trial.result import TrialResult
 from vip5platform.analysis.baselines import Baseline, find_baselines
+from vip5platform.analysis.image_similarity import ImageSpace, find_space
 from vip5platform.analysis.record import NOT_RUN, RecordedTrial, StudyRecord
 from vip5platform.analysis.significance import (
     Comparison,
@@ -95,6 +96,7 @@ class DatasetResults:
         cells: The cells in the order of the declaration.
         baselines: The baselines, evaluated on the same test questions.
         comparisons: Tests of all pairs of cells on all metrics of the study, and of the best cell against baselines.
+        similarity_by: The encoder of the features by which the images in lists are compared; empty if there are none.
     """
 
     name: str
@@ -102,6 +104,7 @@ class DatasetResults:
     cells: Sequence[CellResults]
     baselines: Sequence[Baseline]
     comparisons: Sequence[Comparison] = ()
+    similarity_by: str = ""
     _intervals: dict[tuple[str, str], Interval] = field(default_factory=dict)
 
     def best(self, name: str) -> CellResults | None:
@@ -127,10 +130,17 @@ class DatasetResults:
             if not values:
                 self._intervals[key] = Interval(float("nan"))
             elif metric(name).is_testable:
-                self._intervals[key] = Interval(*mean_interval(cell.units(name)))
+                self._intervals[key] = _units_interval(cell.units(name))
             else:
                 self._intervals[key] = Interval(*seeds_interval(values))
         return self._intervals[key]
+
+
+def _units_interval(units: dict[int, pd.Series]) -> Interval:
+    """The mean over units and seeds with its interval, for which one unit, as a slice may have, is too few."""
+    if min(map(len, units.values())) < 2:
+        return Interval(float(np.mean([series.mean() for series in units.values()])))
+    return Interval(*mean_interval(units))
 
 
 @dataclass(frozen=True)
@@ -190,7 +200,22 @@ def _dataset_results(name: str, trials: Sequence[RecordedTrial], record: StudyRe
         config = next(iter(first.results.values())).config
         trained = home.baselines / record.sasrec[name] if name in record.sasrec else None
         baselines = find_baselines(record.baselines, first.dataset, config, home, trained)
-    return DatasetResults(name, first.dataset if first else None, made, baselines)
+    space = find_space(((result, cell.dataset) for cell in made for result in cell.results.values()), home)
+    if space is not None:
+        made = [_with_similarity(cell, space) for cell in made]
+        baselines = [replace(one, metrics={**one.metrics, **space.similarities(one.lists)}) for one in baselines]
+    return DatasetResults(
+        *(name, first.dataset if first else None, made, baselines), similarity_by=space.encoder if space else ""
+    )
+
+
+def _with_similarity(cell: CellResults, space: ImageSpace) -> CellResults:
+    """The cell with the similarity of the images in its lists."""
+    results = {
+        seed: replace(result, metrics={**result.metrics, **space.similarities(result.lists)})
+        for seed, result in cell.results.items()
+    }
+    return replace(cell, results=results)
 
 
 def _open_dataset(folder: str, home: Home) -> Dataset | None:

@@ -234,9 +234,8 @@ def unit_values(rows: pd.DataFrame, metric: str) -> pd.Series:
         raise UserError(f"metric {metric!r} has no value per {known.unit_name}")
     part, keys = known.rows(rows), ["item"] if known.unit_name == "item" else ["user", "item"]
     if part.empty:
-        raise UserError(
-            f"{metric}: no rows of its task; these results have {', '.join(sorted(rows['task'].unique())) or 'none'}"
-        )
+        tasks = ", ".join(sorted(rows["task"].unique())) or "none"
+        raise UserError(f"{metric}: no rows of its task or slice; these results have {tasks}")
     # Several texts of one user and item are in no fixed order, so they are sorted by their reference.
     part = part.sort_values([*keys, "reference"] if "reference" in part else keys, kind="stable")
     if part.duplicated(keys).any():

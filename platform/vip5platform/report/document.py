@@ -8,7 +8,7 @@ from vip5core.data.candidates import explain_lists
 from vip5platform.analysis.results import StudyResults
 from vip5platform.report.blocks import Block, Drawings, Section, Text
 from vip5platform.report.formatting import dataset_name, pluralize
-from vip5platform.report.sections import cost, data, pairs, paper, reproduce, search
+from vip5platform.report.sections import beyond, cost, data, pairs, paper, reproduce, search, slices
 from vip5platform.report.sections.answer import sentences
 from vip5platform.report.sections.details import details
 from vip5platform.report.sections.level_table import level_table
@@ -44,6 +44,8 @@ def document(study: StudyResults, found: StoredSearch | None = None) -> Document
         Section("search", "Best trials", search.blocks(study, found or StoredSearch())),
         Section("table", "Results", _table(study)),
         Section("plots", "Plots", _plots(study, found) if found is not None else []),
+        Section("slices", slices.TITLE, slices.blocks(study)),
+        Section("beyond", beyond.TITLE, beyond.blocks(study)),
         Section("pairs", "Pairwise comparisons", pairs.blocks(study)),
         Section("data", "Data", data.blocks(study)),
         Section("paper", "Compared with the paper", paper.blocks(study)),

@@ -186,8 +186,8 @@ def test_it_learns_a_sequence_that_popularity_cannot(shop: Dataset) -> None:
     options = SasrecOptions(
         width=32, layers=1, batch_size=8, epochs=10, learning_rate=1e-2, dropout=0.0, max_history=20
     )
-    mine, _ = evaluate_sasrec(train_sasrec(planted, options), planted, asked, small_config())
-    popular, _ = evaluate_baseline("popularity", planted, asked, small_config())
+    mine, *_ = evaluate_sasrec(train_sasrec(planted, options), planted, asked, small_config())
+    popular, *_ = evaluate_baseline("popularity", planted, asked, small_config())
     assert mine["test/sequential/hit_rate_at_1"] > 0.8
     assert popular["test/sequential/hit_rate_at_10"] < 0.6
 
@@ -195,10 +195,10 @@ def test_it_learns_a_sequence_that_popularity_cannot(shop: Dataset) -> None:
 def test_it_answers_the_same_questions_as_models(
     shop: Dataset, fitted: FittedSasrec, questions: dict[str, list[Sample]]
 ) -> None:
-    metrics, rows = evaluate_sasrec(fitted, shop, questions, small_config())
+    metrics, rows, _ = evaluate_sasrec(fitted, shop, questions, small_config())
     assert rows.groupby("task").size().to_dict() == dict.fromkeys(("sequential", "direct"), shop.n_users)
     assert all(key.startswith("test/") and metric(key).label for key in metrics)
-    _, simple = evaluate_baseline(
+    _, simple, _ = evaluate_baseline(
         "popularity", shop, {task: questions[task] for task in ("sequential", "direct")}, small_config()
     )
     assert list(rows.columns) == list(simple.columns)
@@ -219,8 +219,9 @@ def test_a_run_answers_an_evaluators_questions_and_is_not_repeated(
     assert out == sasrec_folder(shop, config, Home(tmp_path), FEW)
     result = TrialResult.load(out)
     expected = small_components(shop).evaluator(config).questions("test", test_users)
-    _, rows = evaluate_sasrec(train_sasrec(shop, FEW), shop, expected, config)
+    _, rows, lists = evaluate_sasrec(train_sasrec(shop, FEW), shop, expected, config)
     pd.testing.assert_frame_equal(result.per_user, rows)
+    pd.testing.assert_frame_equal(result.lists, lists)
     assert result.record.options == dataclasses.asdict(FEW)
     assert len(result.history) == FEW.epochs
     assert all(metric(key).label for key in result.metrics)
@@ -267,5 +268,5 @@ def test_on_movielens_it_is_clearly_above_popularity(real_data: Path, tmp_path: 
     config = small_config(tasks=("sequential",))
     result = TrialResult.load(run_sasrec(dataset, config, Home(tmp_path), SasrecOptions(epochs=10, batch_size=16)))
     asked = small_components(dataset).evaluator(config).questions("test", None)
-    popular, _ = evaluate_baseline("popularity", dataset, asked, config)
+    popular, *_ = evaluate_baseline("popularity", dataset, asked, config)
     assert result.metrics["test/sequential/hit_rate_at_10"] > 1.4 * popular["test/sequential/hit_rate_at_10"]

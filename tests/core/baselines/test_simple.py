@@ -37,7 +37,7 @@ def test_random_hits_the_target_as_often_as_expected(shop: Dataset, questions: d
 
 def test_popularity_ranks_by_frequency_in_the_training_split(shop: Dataset, questions: dict[str, list[Sample]]) -> None:
     training = shop.interactions[shop.interactions["split"] == "train"]["item"].value_counts()
-    _, rows = evaluate_baseline("popularity", shop, {"sequential": questions["sequential"]}, small_config())
+    _, rows, _ = evaluate_baseline("popularity", shop, {"sequential": questions["sequential"]}, small_config())
     for row, sample in zip(rows.itertuples(), questions["sequential"], strict=True):
         others = set(range(1, shop.n_items + 1)) - set(shop.before(sample.user, "test").tolist())
         counts = training.reindex(sorted(others), fill_value=0)
@@ -60,7 +60,7 @@ def test_split_by_time_the_past_is_what_is_popular(shop_by_time: Dataset) -> Non
 def test_popularity_writes_the_most_frequent_training_explanation(
     shop: Dataset, questions: dict[str, list[Sample]]
 ) -> None:
-    _, rows = evaluate_baseline("popularity", shop, {"explanation": questions["explanation"]}, small_config())
+    _, rows, _ = evaluate_baseline("popularity", shop, {"explanation": questions["explanation"]}, small_config())
     known = shop.explanations_of("train")["explanation"]
     assert len(set(rows["prediction"])) == 1
     assert known.value_counts()[rows["prediction"][0]] == known.value_counts().max()
@@ -72,16 +72,17 @@ def test_popularity_writes_the_most_frequent_training_explanation(
 def test_a_baseline_is_deterministic_and_its_metrics_are_declared(
     shop: Dataset, questions: dict[str, list[Sample]], name: str
 ) -> None:
-    metrics, rows = evaluate_baseline(name, shop, questions, small_config())
-    again, rows_again = evaluate_baseline(name, shop, questions, small_config())
+    metrics, rows, lists = evaluate_baseline(name, shop, questions, small_config())
+    again, rows_again, lists_again = evaluate_baseline(name, shop, questions, small_config())
     assert metrics == again
     pd.testing.assert_frame_equal(rows, rows_again)
+    pd.testing.assert_frame_equal(lists, lists_again)
     assert all(key.startswith("test/") and metric(key).label for key in metrics)
     assert rows.groupby("task").size().to_dict() == {task: len(samples) for task, samples in questions.items()}
 
 
 def test_random_writes_training_explanations(shop: Dataset, questions: dict[str, list[Sample]]) -> None:
-    _, rows = evaluate_baseline("random", shop, {"explanation": questions["explanation"]}, small_config())
+    _, rows, _ = evaluate_baseline("random", shop, {"explanation": questions["explanation"]}, small_config())
     assert set(rows["prediction"]) <= set(shop.explanations_of("train")["explanation"])
     assert len(set(rows["prediction"])) > 1
 
@@ -95,10 +96,11 @@ def test_stored_answers_are_those_that_would_be_computed_and_are_not_computed_ag
     out = run_baseline(name, shop, config, Home(tmp_path))
     assert out == simple_folder(name, shop, config, Home(tmp_path))
     asked = small_components(shop).evaluator(config).questions("test", test_users)
-    metrics, rows = evaluate_baseline(name, shop, asked, config)
+    metrics, rows, lists = evaluate_baseline(name, shop, asked, config)
     stored = TrialResult.load(out)
     assert stored.metrics == metrics
     pd.testing.assert_frame_equal(stored.per_user, rows)
+    pd.testing.assert_frame_equal(stored.lists, lists)
     monkeypatch.setattr(simple, "evaluate_baseline", None)  # would fail if called
     assert run_baseline(name, shop, config, Home(tmp_path)) == out
 

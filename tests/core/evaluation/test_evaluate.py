@@ -83,7 +83,7 @@ def test_rows_have_every_question_and_add_up_to_the_metrics(
 ) -> None:
     config = small_config(test_users=9)
     evaluator = inputs.evaluator(config)
-    metrics, rows = evaluator.test(model)
+    metrics, rows, _ = evaluator.test(model)
     assert not rows.duplicated(["task", "user", "item"]).any()
     assert rows.groupby("task").size().to_dict() == {"direct": 9, "explanation": 9, "sequential": 9}
     assert set(rows["split"]) == {"test"}
@@ -94,7 +94,7 @@ def test_rows_have_every_question_and_add_up_to_the_metrics(
     assert metrics["test/direct/hit_rate_at_5"] == pytest.approx(hits)
     assert metrics == summarise(rows, config.num_beams)
     assert rows.loc[rows["task"] == "explanation", ["prediction", "reference", "rouge_l"]].notna().all(axis=None)
-    again, rows_again = evaluator.test(model)
+    again, rows_again, _ = evaluator.test(model)
     assert again == metrics
     pd.testing.assert_frame_equal(rows, rows_again)
 
@@ -118,16 +118,19 @@ def test_batching_does_not_change_the_answers(
 
 def test_the_papers_protocol_counts_invalid_and_duplicate_beams(inputs: TrialComponents, model: VIP5) -> None:
     config = small_config(protocol="paper", exclude_history=False, test_users=3, tasks=("sequential",))
-    metrics, rows = inputs.evaluator(config).test(model)
+    metrics, rows, _ = inputs.evaluator(config).test(model)
     assert {"test/sequential/invalid_share", "test/sequential/duplicate_share"} <= set(metrics)
     assert rows["invalid"].between(0, config.num_beams).all()
     assert metrics["test/sequential/invalid_share"] == pytest.approx(rows["invalid"].mean() / config.num_beams)
 
 
 def test_free_beams_are_items_invalid_or_duplicates(inputs: TrialComponents) -> None:
-    ranked = PaperRanker(inputs.backbone.tokenizer, n_items=60, num_beams=5)._read(["7", "x", "9", "7", "61"])
+    ranked = PaperRanker(inputs.backbone.tokenizer, n_items=60, num_beams=5)._read(
+        ["7", "x", "9", "7", "61"], [-1.0, -2.0, -3.0, -4.0, -5.0]
+    )
     assert (ranked.invalid, ranked.duplicates) == (2, 1)
-    assert [item for item in ranked.items if item <= 60] == [9, 7]  # a repeated item keeps its last place
+    assert ranked.items == [9, 7, 61]  # a repeated item keeps its last place
+    assert ranked.scores == [-3.0, -4.0, -5.0]
 
 
 def test_a_target_that_is_not_ranked_counts_as_a_miss() -> None:

@@ -13,8 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.golden import GOLDEN
 
+from vip5core.errors import UserError
 from vip5core.evaluation.rank import parse_item_list
-from vip5core.metrics import metric, pareto_front, ranking, score, text
+from vip5core.metrics import (
+    answer_names,
+    compared_names,
+    mean_cosine,
+    metric,
+    pareto_front,
+    ranking,
+    score,
+    slice_targets,
+    text,
+)
 from vip5core.parity import metrics as official
 
 CASES = json.loads((GOLDEN / "metrics.json").read_text("utf-8"))
@@ -104,6 +115,46 @@ def test_ties_are_broken_at_random_and_evenly() -> None:
     ranks = [ranking.rank_by_score(3, scores, np.arange(1, 11), rng) for _ in range(2000)]
     assert set(ranks) == set(range(1, 11))
     assert np.mean(ranks) == pytest.approx(5.5, abs=0.3)
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=30), st.integers(1, 12), st.integers(0, 10_000))
+def test_the_first_items_are_those_of_the_highest_scores_with_the_target_at_its_rank(
+    values: list[int], k: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    scores = np.array([99, *values])
+    allowed = np.flatnonzero(rng.random(len(scores)) < 0.7)
+    allowed = allowed[allowed > 0]
+    target = int(rng.integers(1, len(scores)))
+    rank = ranking.rank_by_score(target, scores, allowed, rng) if target in allowed else ranking.UNRANKED
+    first = ranking.first_by_score(scores, allowed, k, target, rank, rng)
+    assert len(first) == len(set(first)) == min(k, len(allowed))
+    assert set(first) <= set(allowed)
+    assert scores[first].tolist() == sorted(scores[allowed], reverse=True)[:k]
+    assert ranking.rank_of(target, first) == (rank if rank <= k else ranking.UNRANKED)
+
+
+def test_a_metric_of_a_slice_is_found_for_any_cutoff_and_only_on_the_test() -> None:
+    assert metric("test/sequential/cold/ndcg_at_10").title == "sequential NDCG@10, cold items"
+    assert metric("test/direct/long/hit_rate_at_3").label == "HR@3, long histories"
+    for unknown in ("test/direct/lukewarm/hit_rate_at_3", "valid/direct/cold/hit_rate_at_10"):
+        with pytest.raises(UserError, match="unknown metric"):
+            metric(unknown)
+    assert not any(metric(name).name.startswith("cold/") for name in (*compared_names(), *answer_names()))
+
+
+def test_the_head_holds_half_of_the_interactions_and_every_item_as_frequent_as_its_last() -> None:
+    counts = np.array([0, 4, 3, 3, 3, 1, 0])  # 14 interactions; 4 + 3 are half, and two more items are as frequent
+    assert slice_targets(np.arange(1, 7), counts).tolist() == ["head"] * 4 + ["tail", "cold"]
+
+
+def test_without_two_images_a_list_has_no_similarity() -> None:
+    assert math.isnan(mean_cosine(np.zeros((3, 2))))
+    assert math.isnan(mean_cosine(np.array([[1.0, 0.0], [0.0, 0.0]])))
+    vectors = np.random.default_rng(0).normal(size=(7, 3))
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    pairs = [units[i] @ units[j] for i in range(7) for j in range(i)]
+    assert mean_cosine(np.vstack([vectors, np.zeros(3)])) == pytest.approx(np.mean(pairs))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -40,6 +41,25 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(loaded.per_user, ROWS)
     assert torch.equal(load_file(folder / "trainable.safetensors")["w"], weight)
     assert [path.name for path in tmp_path.iterdir()] == ["trial"]
+
+
+def test_lists_are_kept_with_the_result_and_one_without_them_stays_readable(tmp_path: Path) -> None:
+    saved = save_result(tmp_path / "trial")
+    assert saved.lists is None
+    lists = pd.DataFrame({"user": [1, 1], "rank": [1, 2], "item": [7, 3]})
+    other = replace(saved, folder=tmp_path / "other")
+    other.save(ROWS, lists=lists)
+    assert {path.name for path in other.folder.iterdir()} == {
+        "result.json",
+        "per_user.parquet",
+        "recommendations.parquet",
+    }
+    found = TrialResult.load(other.folder).lists
+    assert found is not None
+    pd.testing.assert_frame_equal(found, lists)
+    (other.folder / "recommendations.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"recommendations.parquet' cannot be read .*: run its study with --force"):
+        _ = other.lists
 
 
 def test_a_result_without_weights_has_none(tmp_path: Path) -> None:

@@ -13,16 +13,17 @@ import pandas as pd
 import torch
 
 from vip5core.baselines.identity import SasrecOptions, ranking_tasks, sasrec_folder
+from vip5core.baselines.ranking import ScoreRanker
 from vip5core.baselines.sasrec.training import USERS_AT_A_TIME, FittedSasrec, train_sasrec
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
 from vip5core.evaluation.evaluate import questions
+from vip5core.evaluation.finish import Evaluation, finish
 from vip5core.evaluation.rank import allowed_items
-from vip5core.evaluation.results import ranking_rows, summarise
+from vip5core.evaluation.results import ranking_rows
 from vip5core.fingerprint import SASREC_ROOTS, code_identity
 from vip5core.home import Home
-from vip5core.metrics import UNRANKED, rank_by_score
 from vip5core.progress import Progress, no_progress
 from vip5core.prompts import Sample
 from vip5core.templates import default_templates
@@ -34,7 +35,7 @@ _DEFAULTS = SasrecOptions()
 
 def evaluate_sasrec(
     fitted: FittedSasrec, dataset: Dataset, questions: dict[str, list[Sample]], config: TrialConfig, split: str = "test"
-) -> tuple[dict[str, float], pd.DataFrame]:
+) -> Evaluation:
     """Answer the questions of an evaluator; explanations are left out.
 
     All items that may be offered are ranked, so no target is missing, as it may be from a beam search. Both tasks are
@@ -48,24 +49,24 @@ def evaluate_sasrec(
         split: The split of the questions.
 
     Returns:
-        The metrics and the per-user rows, as from an evaluator.
+        The metrics, the per-user rows and the lists, as from an evaluator.
 
     Raises:
         ValueError: if no question is one of ranking.
     """
-    rng = np.random.default_rng(fitted.options.seed)
-    frames = []
+    ranker, frames = ScoreRanker(np.random.default_rng(fitted.options.seed)), []
     for task in [task for task in questions if task in RANKING_TASKS]:
-        samples, ranks = questions[task], []
+        samples, ranks, lists = questions[task], [], []
         for start in range(0, len(samples), USERS_AT_A_TIME):
             asked = samples[start : start + USERS_AT_A_TIME]
             scores = fitted.scores([dataset.before(sample.user, split) for sample in asked]).numpy()
             for sample, mine in zip(asked, scores, strict=True):
-                allowed = np.flatnonzero(allowed_items(dataset, sample, split, config.exclude_history))
-                ranks.append(rank_by_score(sample.item, mine, allowed, rng) if sample.item in allowed else UNRANKED)
-        frames.append(ranking_rows(samples, split, ranks))
-    rows = pd.concat(frames, ignore_index=True)
-    return summarise(rows, config.num_beams), rows
+                allowed = allowed_items(dataset, sample, split, config.exclude_history)
+                rank, ranked = ranker(sample.item, mine, allowed)
+                ranks.append(rank)
+                lists.append(ranked)
+        frames.append(ranking_rows(samples, split, ranks, lists=lists))
+    return finish(pd.concat(frames, ignore_index=True), dataset, config.num_beams)
 
 
 def run_sasrec(
@@ -100,7 +101,7 @@ def run_sasrec(
     questions = _test_questions(dataset, config)
     fitted = train_sasrec(dataset, options, device, progress, exclude_history=config.exclude_history)
     with fitted.stopwatch.measure("test", torch.device(device)):
-        test, rows = evaluate_sasrec(fitted, dataset, questions, config)
+        test = evaluate_sasrec(fitted, dataset, questions, config)
     record = TrialRecord(
         fingerprint=out.name.removeprefix("sasrec-"),
         code=code_identity(*SASREC_ROOTS),
@@ -110,7 +111,8 @@ def run_sasrec(
         threads=torch.get_num_threads(),
         versions=package_versions(),
     )
-    TrialResult(out, config, {**test, **_summarise_training(fitted)}, fitted.history, record).save(rows)
+    result = TrialResult(out, config, {**test.metrics, **_summarise_training(fitted)}, fitted.history, record)
+    result.save(test.rows, lists=test.lists)
     return out
 
 

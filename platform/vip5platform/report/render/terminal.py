@@ -10,17 +10,17 @@ from rich.table import Table as RichTable
 
 from vip5platform.analysis.results import StudyResults
 from vip5platform.report.blocks import Row, Table
-from vip5platform.report.sections import search
+from vip5platform.report.sections import beyond, search, slices
 from vip5platform.report.sections.answer import answer
 from vip5platform.report.sections.level_table import level_table, missing_trials
 from vip5platform.report.sections.search import StoredSearch
 
 
 def show(study: StudyResults, console: Console) -> None:
-    """Print the table (one per group of columns if the terminal is too narrow), warnings and the answer."""
+    """Print the tables (one per group of columns if the terminal is too narrow), warnings and the answer."""
     missing = missing_trials(study)
-    for table in _tables(study):
-        for drawn in _fit(table, study.record.question, console):
+    for title, table in _tables(study):
+        for drawn in _fit(table, title, console):
             console.print(drawn)
         for note in table.notes:
             if note not in missing:
@@ -31,15 +31,20 @@ def show(study: StudyResults, console: Console) -> None:
     console.print(f"\n[bold]{escape(answer(study))}[/]", highlight=False, soft_wrap=True)
 
 
-def _tables(study: StudyResults) -> list[Table]:
+def _tables(study: StudyResults) -> list[tuple[str, Table]]:
+    """The tables, each with its title."""
+    question = study.record.question
     if study.record.kind == "search":
-        return [block for block in search.blocks(study, StoredSearch()) if isinstance(block, Table)]
-    return [level_table(study)]
+        titled = [(question, search.blocks(study, StoredSearch()))]
+    else:
+        further = [(slices.TITLE, slices.blocks(study)), (beyond.TITLE, beyond.blocks(study))]
+        titled = [(question, [level_table(study)]), *further]
+    return [(title, block) for title, blocks in titled for block in blocks if isinstance(block, Table)]
 
 
-def _fit(table: Table, question: str, console: Console) -> list[RichTable]:
+def _fit(table: Table, title: str, console: Console) -> list[RichTable]:
     """The table as it fits on the console: whole or in parts."""
-    whole = _draw(table, question)
+    whole = _draw(table, title)
     if Measurement.get(console, console.options.update(max_width=10_000), whole).maximum <= console.width:
         return [whole]
     return [_draw(part, part.columns[0].group) for part in table.split_by_group()]
