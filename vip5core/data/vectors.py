@@ -74,3 +74,22 @@ def user_vectors(dataset: Dataset, items: np.ndarray) -> np.ndarray:
     weights = csr_array((FADING**age, (users, training["item"].to_numpy())), shape=shape)
     means = (weights @ items) / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)[:, None]
     return means / np.sqrt(np.mean(means[1:] ** 2))
+
+
+def id_token_vectors(dataset: Dataset, items: np.ndarray) -> np.ndarray:
+    """The mean vector of the items whose ids have a token, for each token that ids are made of.
+
+    A token that one item has alone is its vector, so that ids of one token each start as numbers of one piece do.
+
+    Args:
+        dataset: The dataset, whose ids are made of tokens.
+        items: The vectors of items. Shape: [items + 1, width].
+
+    Returns:
+        Shape: [tokens, width].
+    """
+    ids = dataset.items["id_tokens"]
+    tokens, of_item = np.concatenate(ids.tolist()), np.repeat(dataset.items["item"].to_numpy(), ids.map(len))
+    has = csr_array((np.ones(len(tokens)), (tokens, of_item)), shape=(dataset.n_id_tokens, len(items)))
+    means: np.ndarray = (has @ items) / has.sum(axis=1)[:, None]
+    return means

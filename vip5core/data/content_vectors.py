@@ -1,0 +1,118 @@
+"""Vectors of items from what they say or look like, for ids that are made of it; no interaction is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from threadpoolctl import threadpool_limits
+
+from vip5core.data.own_features import read_by_raw_id
+from vip5core.encoders.choice import EncoderChoice, load_encoder
+from vip5core.encoders.images import UnreadableImage, decode_image
+from vip5core.encoders.own_features import OwnFeatures
+from vip5core.encoders.preparation import Preparation
+from vip5core.encoders.texts import encode_texts
+from vip5core.id_scheme_names import IdSchemeName
+
+#: The width of the vectors of texts without a model.
+_TEXT_WIDTH = 128
+_IMAGES_AT_A_TIME = 64
+
+
+def content_vectors(scheme: IdSchemeName, items: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors of the items that have content, each of length 1 after subtracting the mean.
+
+    Args:
+        scheme: which content, and what reads it.
+        items: a table with `vip5core.data.raw.ITEM_COLUMNS`.
+        seed: the seed of the decomposition of texts.
+
+    Returns:
+        Which items have content (shape: [items], bool), and their vectors (shape: [those items, width]).
+
+    Raises:
+        UserError: if an encoder cannot be loaded.
+    """
+    found = _READERS[scheme.base](scheme, items, seed)
+    rows = [vector for vector in found if vector is not None]
+    vectors = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+    if len(rows):
+        vectors -= vectors.mean(axis=0)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.array([vector is not None for vector in found], dtype=bool), vectors
+
+
+def _read_texts(scheme: IdSchemeName, items: pd.DataFrame, seed: int) -> list[np.ndarray | None]:
+    """Title, categories and description of each item, by a model or by the words in them."""
+    texts = [
+        " ".join([title, *categories, description])
+        for title, categories, description in zip(
+            items["title"], items["categories"], items["description"], strict=True
+        )
+    ]
+    rows = [row for row, text in enumerate(texts) if re.search(r"\w", text)]
+    written = [texts[row] for row in rows]
+    found: list[np.ndarray | None] = [None] * len(items)
+    if not written:
+        return found
+    vectors = encode_texts(scheme.encoder.removeprefix("hf:"), written) if scheme.encoder else _weigh(written, seed)
+    for row, vector in zip(rows, vectors, strict=True):
+        found[row] = vector
+    return found
+
+
+def _weigh(texts: list[str], seed: int) -> np.ndarray:
+    """Words weighted by TF-IDF, and the main directions of these weights: latent semantic analysis.
+
+    Shape: [texts, width].
+    """
+    weights = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+").fit_transform(texts)
+    width = min(_TEXT_WIDTH, *(size - 1 for size in weights.shape))
+    if width < 1:
+        return weights.toarray()
+    with threadpool_limits(1):  # splitting sums over threads changes their last digits
+        reduced: np.ndarray = TruncatedSVD(width, random_state=seed).fit_transform(weights)
+    return reduced
+
+
+def _read_images(scheme: IdSchemeName, items: pd.DataFrame, seed: int) -> list[np.ndarray | None]:
+    """The feature of each item's first picture, or what the user's own files have for it."""
+    del seed
+    choice = EncoderChoice(scheme.encoder, scheme.weights)
+    if isinstance(choice.source, OwnFeatures):
+        vectors = read_by_raw_id(choice.source)
+        return [vectors.get(raw_id) for raw_id in items["raw_id"]]
+    found: list[np.ndarray | None] = [None] * len(items)
+    if not items["image"].notna().any():
+        return found
+    encoder, prepare = load_encoder(choice), Preparation.of(choice)
+    for start in range(0, len(items), _IMAGES_AT_A_TIME):
+        images = items["image"].iloc[start : start + _IMAGES_AT_A_TIME]
+        pixels = {row: made for row, image in enumerate(images, start) if (made := _pixels(image, prepare)) is not None}
+        if pixels:
+            features = encoder.encode(np.stack(list(pixels.values())))
+            for row, feature in zip(pixels, features, strict=True):
+                found[row] = feature
+    return found
+
+
+def _pixels(image: object, prepare: Preparation) -> np.ndarray | None:
+    """The pixels of a file's path or bytes, as the encoder reads them; None if there is no image that can be read."""
+    if not isinstance(image, Path | bytes):
+        return None
+    try:
+        return prepare(decode_image(image if isinstance(image, bytes) else image.read_bytes()))
+    except (OSError, UnreadableImage):  # the ledger of features says why
+        return None
+
+
+_READERS: dict[str, Callable[[IdSchemeName, pd.DataFrame, int], list[np.ndarray | None]]] = {
+    "semantic:text": _read_texts,
+    "semantic:image": _read_images,
+}
