@@ -1,9 +1,9 @@
 """The names of item id schemes, of which some name an encoder: `random`, `semantic:image@RN50`.
 
-    semantic:text                    words weighted by TF-IDF, without a model
-    semantic:text@hf:NAME            a text model of the hub, or in a folder
-    semantic:image@ENCODER           any encoder that the setting `encoder` takes
-    semantic:image@ENCODER=WEIGHTS   one of the paper's encoders with other `encoder_weights`
+- `semantic:text`: words weighted by TF-IDF, without a model.
+- `semantic:text@hf:NAME`: a text model of the hub, or in a folder.
+- `semantic:image@ENCODER`: any encoder that the setting `encoder` takes.
+- `semantic:image@ENCODER=WEIGHTS`: one of the paper's encoders with other `encoder_weights`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from vip5core.encoders.images import UnreadableImage, decode_image
 from vip5core.encoders.own_features import OwnFeatures
 from vip5core.encoders.preparation import Preparation
 from vip5core.encoders.texts import encode_texts
+from vip5core.errors import UserError
 from vip5core.id_scheme_names import IdSchemeName
 
 #: The width of the vectors of texts without a model.
@@ -91,7 +92,10 @@ def _read_images(scheme: IdSchemeName, items: pd.DataFrame, seed: int) -> list[n
     found: list[np.ndarray | None] = [None] * len(items)
     if not items["image"].notna().any():
         return found
-    encoder, prepare = load_encoder(choice), Preparation.of(choice)
+    try:
+        encoder, prepare = load_encoder(choice), Preparation.of(choice)
+    except UserError as error:
+        raise UserError(f"id scheme {str(scheme)!r}, which is semantic:image@ENCODER=WEIGHTS: {error}") from None
     for start in range(0, len(items), _IMAGES_AT_A_TIME):
         images = items["image"].iloc[start : start + _IMAGES_AT_A_TIME]
         pixels = {row: made for row, image in enumerate(images, start) if (made := _pixels(image, prepare)) is not None}

@@ -337,8 +337,7 @@ def _find_inconsistency(dataset: Dataset) -> str | None:
     if not np.array_equal(dataset.users["user"], np.arange(1, dataset.n_users + 1)):
         return "users are not numbered 1, 2, … in order"
     urls, of_urls, further, hashes = (
-        dataset.items[column].map(len)
-        for column in ("image_urls", "url_pictures", "further_images", "further_sha256")
+        dataset.items[column].map(len) for column in ("image_urls", "url_pictures", "further_images", "further_sha256")
     )
     if not (of_urls.isin([0]) | (of_urls == urls)).all():
         return "an item's addresses and the numbers of their pictures differ in number"

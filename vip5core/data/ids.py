@@ -117,9 +117,7 @@ def collaborative_independent_ids(catalogue: Catalogue) -> ItemIds:
     paths = order_by_clusters(catalogue.names, catalogue.training, catalogue.seed)
     above = {raw: [path[:depth] for depth in range(1, len(path) + 1)] for raw, path in paths.items()}
     clusters = {cluster: token for token, cluster in enumerate(dict.fromkeys(itertools.chain(*above.values())))}
-    tokens = {
-        raw: [*map(clusters.__getitem__, above[raw]), len(clusters) + place] for place, raw in enumerate(above)
-    }
+    tokens = {raw: [*map(clusters.__getitem__, above[raw]), len(clusters) + place] for place, raw in enumerate(above)}
     longest = max(map(len, tokens.values()))
     record = IdTokens(tokens=len(clusters) + len(tokens), longest=longest)
     return ItemIds(ItemIds.along(list(paths)).numbers, tokens, record)

@@ -22,7 +22,7 @@ PAPER_BEAMS = {"length_penalty": 1.0, "early_stopping": True, "max_new_tokens": 
 
 
 def item_trie(tables: PromptTables) -> Trie:
-    """The trie of all item ids of a dataset. Ids that are tokens of their own need no `</s>`, for none begins another."""
+    """The trie of all item ids of a dataset; those of tokens of their own need no `</s>`, for none begins another."""
     return Trie.build(tables.item_ids, range(1, tables.n_items + 1), None if tables.n_id_tokens else tables.eos)
 
 
