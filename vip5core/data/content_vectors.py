@@ -41,12 +41,12 @@ def content_vectors(scheme: IdSchemeName, items: pd.DataFrame, seed: int) -> tup
         UserError: if an encoder cannot be loaded.
     """
     found = _READERS[scheme.base](scheme, items, seed)
-    rows = [vector for vector in found if vector is not None]
-    vectors = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
-    if len(rows):
-        vectors -= vectors.mean(axis=0)
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return np.array([vector is not None for vector in found], dtype=bool), vectors
+    has = np.array([vector is not None for vector in found])
+    if not has.any():
+        return has, np.zeros((0, 1))
+    vectors = np.array([vector for vector in found if vector is not None], dtype=np.float64)
+    vectors -= vectors.mean(axis=0)
+    return has, vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def _read_texts(scheme: IdSchemeName, items: pd.DataFrame, seed: int) -> list[np.ndarray | None]:

@@ -2,7 +2,8 @@
 
 At each step the 2K best continuations of a user are considered. Those that end (in `</s>`, or in an id that needs
 none) and are among the first K join the finished hypotheses, scored by
-sum of log-probabilities / (generated tokens) ** length penalty; the best K others continue. `tests/core/decoding/test_beam.py` compares the results with `generate` of transformers and the official code.
+sum of log-probabilities / (generated tokens) ** length penalty; the best K others continue.
+`tests/core/decoding/test_beam.py` compares the results with `generate` of transformers and the official code.
 
 Shape letters: B users, K beams, C continuations of a beam, V vocabulary.
 """

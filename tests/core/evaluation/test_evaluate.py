@@ -113,7 +113,7 @@ def test_the_papers_protocol_counts_invalid_and_duplicate_beams(inputs: TrialCom
 
 
 def test_free_beams_are_items_invalid_or_duplicates(inputs: TrialComponents) -> None:
-    ranked = PaperRanker(inputs.backbone.tokenizer, n_items=60, num_beams=5)._read(["7", "x", "9", "7", "61"])
+    ranked = PaperRanker(inputs.backbone.tokenizer, inputs.tables, num_beams=5)._read(["7", "x", "9", "7", "61"])
     assert (ranked.invalid, ranked.duplicates) == (2, 1)
     assert [item for item in ranked.items if item <= 60] == [9, 7]  # a repeated item keeps its last place
 
