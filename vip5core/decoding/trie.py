@@ -52,9 +52,9 @@ class Trie:
         Raises:
             ValueError: if two items have the same tokens, which no decoding could distinguish, or if an end is needed.
         """
-        end = () if eos is None else (eos,)
-        order = sorted(range(len(items)), key=lambda i: (*sequences[i].tolist(), *end))
-        rows = [(*sequences[i].tolist(), *end) for i in order]
+        ending: tuple[int, ...] = () if eos is None else (eos,)
+        order = sorted(range(len(items)), key=lambda i: (*sequences[i].tolist(), *ending))
+        rows = [(*sequences[i].tolist(), *ending) for i in order]
         leaf_items = [int(items[i]) for i in order]
         for row, after, item in zip(rows, rows[1:], leaf_items, strict=False):
             if row == after[: len(row)]:

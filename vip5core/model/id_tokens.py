@@ -75,8 +75,7 @@ def add_id_tokens(backbone: T5ForConditionalGeneration, rows: Mapping[str, Tenso
         first: The id of the first of these tokens, which the T5's own may not reach.
     """
     given = {name: nn.Embedding.from_pretrained(tensor, freeze=False) for name, tensor in rows.items()}
-    embedding = ExtendedEmbedding(backbone.get_input_embeddings(), given[ID_TOKENS], first)
-    backbone.shared = backbone.encoder.embed_tokens = backbone.decoder.embed_tokens = embedding
+    _set_table(backbone, ExtendedEmbedding(backbone.get_input_embeddings(), given[ID_TOKENS], first))
     backbone.lm_head = ExtendedHead(backbone.lm_head, given.get(ID_TOKEN_HEADS, given[ID_TOKENS]), first)
 
 
@@ -85,10 +84,16 @@ def remove_id_tokens(backbone: T5ForConditionalGeneration) -> dict[str, Tensor]:
     head, embedding = backbone.lm_head, backbone.shared
     if not isinstance(head, ExtendedHead) or not isinstance(embedding, ExtendedEmbedding):
         return {}
-    backbone.shared = backbone.encoder.embed_tokens = backbone.decoder.embed_tokens = embedding.table
+    _set_table(backbone, embedding.table)
     backbone.lm_head = head.head
     rows = {ID_TOKENS: embedding.rows.weight.detach()}
     return rows if head.rows is embedding.rows else {**rows, ID_TOKEN_HEADS: head.rows.weight.detach()}
+
+
+def _set_table(backbone: T5ForConditionalGeneration, table: nn.Module) -> None:
+    """Give a T5 another table of token embeddings, which it has in three places."""
+    for owner, name in ((backbone, "shared"), (backbone.encoder, "embed_tokens"), (backbone.decoder, "embed_tokens")):
+        setattr(owner, name, table)
 
 
 def _is_tied(backbone: T5ForConditionalGeneration) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from transformers import T5ForConditionalGeneration
 
@@ -48,7 +50,7 @@ def fresh_backbone(dataset: Dataset, config: P5Config) -> Backbone:
         model.decoder.final_layer_norm.weight.fill_(_LAST_NORM_START)
         if config.item_start == "cooccurrence":
             items = item_vectors(dataset, model.config.d_model, config.seed)
-            named = [(user_piece, user_vectors(dataset, items))]
+            named: list[tuple[Callable[[int], str], np.ndarray]] = [(user_piece, user_vectors(dataset, items))]
             if dataset.n_id_tokens:
                 id_tokens = torch.from_numpy(id_token_vectors(dataset, items)).float()
             else:
