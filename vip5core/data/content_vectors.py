@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
@@ -21,18 +22,19 @@ from vip5core.encoders.texts import encode_texts
 from vip5core.errors import UserError
 from vip5core.id_scheme_names import IdSchemeName
 
-#: The width of the vectors of texts without a model.
-_TEXT_WIDTH = 128
+#: The most directions that are kept. Of wide vectors, which lie about equally far from one another, k-means puts nearly
+#: all into one cluster after the first level: of MovieLens-100K's texts, 70 % of the items shared all codes with 128.
+_WIDTH = 32
 _IMAGES_AT_A_TIME = 64
 
 
 def content_vectors(scheme: IdSchemeName, items: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors of the items that have content, each of length 1 after subtracting the mean.
+    """The vectors of the items that have content: their main directions about the mean, each of length 1.
 
     Args:
         scheme: which content, and what reads it.
         items: a table with `vip5core.data.raw.ITEM_COLUMNS`.
-        seed: the seed of the decomposition of texts.
+        seed: the seed of the decomposition into directions.
 
     Returns:
         Which items have content (shape: [items], bool), and their vectors (shape: [those items, width]).
@@ -45,7 +47,7 @@ def content_vectors(scheme: IdSchemeName, items: pd.DataFrame, seed: int) -> tup
     if not has.any():
         return has, np.zeros((0, 1))
     vectors = np.array([vector for vector in found if vector is not None], dtype=np.float64)
-    vectors -= vectors.mean(axis=0)
+    vectors = _reduce(vectors - vectors.mean(axis=0), seed)
     return has, vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
@@ -74,11 +76,15 @@ def _weigh(texts: list[str], seed: int) -> np.ndarray:
     Shape: [texts, width].
     """
     weights = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+").fit_transform(texts)
-    width = min(_TEXT_WIDTH, *(size - 1 for size in weights.shape))
-    if width < 1:
-        return weights.toarray()
+    return _reduce(weights, seed) if weights.shape[1] > _WIDTH else weights.toarray()
+
+
+def _reduce(rows: np.ndarray | csr_array, seed: int) -> np.ndarray:
+    """The main directions of wide vectors; others as they are. Shape: [rows, width] to [rows, at most `_WIDTH`]."""
+    if isinstance(rows, np.ndarray) and rows.shape[1] <= _WIDTH:
+        return rows
     with threadpool_limits(1):  # splitting sums over threads changes their last digits
-        reduced: np.ndarray = TruncatedSVD(width, random_state=seed).fit_transform(weights)
+        reduced: np.ndarray = TruncatedSVD(_WIDTH, random_state=seed).fit_transform(rows)
     return reduced
 
 
