@@ -14,11 +14,15 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
 from vip5core.data.own_features import read_by_raw_id
-from vip5core.encoders.choice import EncoderChoice, load_encoder
-from vip5core.encoders.images import UnreadableImage, decode_image
-from vip5core.encoders.own_features import OwnFeatures
-from vip5core.encoders.preparation import Preparation
-from vip5core.encoders.texts import encode_texts
+from vip5core.encoders import (
+    EncoderChoice,
+    OwnFeatures,
+    Preparation,
+    UnreadableImage,
+    decode_image,
+    encode_texts,
+    load_encoder,
+)
 from vip5core.errors import UserError
 from vip5core.id_scheme_names import IdSchemeName
 

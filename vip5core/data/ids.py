@@ -18,8 +18,7 @@ import numpy as np
 import pandas as pd
 
 from vip5core.data.dataset import IdTokens
-from vip5core.encoders.choice import EncoderChoice
-from vip5core.encoders.texts import text_model_identity
+from vip5core.encoders import EncoderChoice, text_model_identity
 from vip5core.errors import UserError
 from vip5core.id_scheme_names import IdSchemeName, parse_id_scheme
 from vip5core.vocabulary import ID_SCHEMES, PROVIDED

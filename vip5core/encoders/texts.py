@@ -8,7 +8,7 @@ import numpy as np
 
 from vip5core.encoders.files import digests, files_in, unloadable
 from vip5core.encoders.transformers_models import TransformersModel
-from vip5core.fingerprint import fingerprint
+from vip5core.fingerprint import code_identity, fingerprint
 
 _TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json")
 _TEXTS_AT_A_TIME = 64
@@ -17,13 +17,14 @@ _MOST_TOKENS = 256
 
 
 def text_model_identity(reference: str) -> str:
-    """The identity of a text model, with its tokenizer if it is in a folder.
+    """The identity of a text model, with its tokenizer if it is in a folder, and of the code that calls it.
 
     Raises:
         UserError: if there is no such model.
     """
     folder = Path(reference).expanduser()
-    return fingerprint(TransformersModel(reference).fingerprint(), digests(files_in(folder, _TOKENIZER)))
+    tokenizer = digests(files_in(folder, _TOKENIZER))
+    return fingerprint(TransformersModel(reference).fingerprint(), tokenizer, code_identity(__name__))
 
 
 def encode_texts(reference: str, texts: list[str]) -> np.ndarray:
