@@ -18,6 +18,8 @@ from vip5core.templates import default_templates
 from vip5core.vocabulary import (
     ADAPTER_POSITIONS,
     CANDIDATES,
+    DEFAULT_ENCODER,
+    DEFAULT_ENCODER_WEIGHTS,
     MAX_FIELD_TOKENS,
     SHARED,
     TASKS,
@@ -44,12 +46,12 @@ class ImageOptions(BaseModel):
 
     model_config = TaskOptions.model_config
 
-    encoder: str = "ViT-B/32"
+    encoder: str = DEFAULT_ENCODER
     """The visual encoder: RN50, RN101, ViT-B/32, ViT-B/16 or ViT-L/14 of the paper; open_clip:ARCHITECTURE/TAG,
     timm:NAME, hf:ORG/NAME or a local folder of these libraries; or features:PATH, features of your own
     (`vip5 encoders` lists names)."""
 
-    encoder_weights: str = "openai"
+    encoder_weights: str = DEFAULT_ENCODER_WEIGHTS
     """The weights of the paper's encoders (the others name theirs themselves): openai, a weights file or a folder of
     them, provided (features that came with the dataset), or tiny (a small encoder of the same family with fixed random
     weights)."""

@@ -30,8 +30,19 @@ PAPER = "paper"
 #: Item ids and image features that came with a source, instead of being made here.
 PROVIDED: Literal["provided"] = "provided"
 
-IdScheme = Literal["random", "sequential", "collaborative", "provided"]
+IdScheme = Literal[
+    "random",
+    "sequential",
+    "collaborative",
+    "independent",
+    "collaborative+independent",
+    "semantic:text",
+    "semantic:image",
+    "provided",
+]
 ID_SCHEMES: tuple[IdScheme, ...] = get_args(IdScheme)
+#: Schemes whose ids are made of what an item looks like or says; an encoder may follow their names.
+SEMANTIC_ID_SCHEMES: tuple[IdScheme, ...] = ("semantic:text", "semantic:image")
 #: Schemes whose numbers may reveal the held-out items.
 LEAKY_ID_SCHEMES: tuple[IdScheme, ...] = (PROVIDED,)
 
@@ -40,6 +51,9 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 Sampler = Literal["tpe", "random", "grid"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+
+#: The visual encoder and its weights, where none is named.
+DEFAULT_ENCODER, DEFAULT_ENCODER_WEIGHTS = "ViT-B/32", "openai"
 
 #: What of an item's pictures makes its feature.
 ItemImages = Literal["first", "mean"]

@@ -13,7 +13,7 @@ from typing import Any
 from vip5core.backbones import short_name
 from vip5core.errors import UserError
 from vip5core.presets import PRESETS, preset
-from vip5core.vocabulary import BASELINES, BUILT_IN, ID_SCHEMES, SAMPLERS, SPLIT_SCHEMES, TIES, TINY, Sampler
+from vip5core.vocabulary import BASELINES, BUILT_IN, SAMPLERS, SPLIT_SCHEMES, TIES, TINY, Sampler
 
 #: Options that select inputs of a trial rather than settings; a study may vary them like settings.
 INPUT_SETTINGS = ("dataset", "ids", "backbone")
@@ -68,9 +68,11 @@ class Options:
     )
     ids: str | None = _option(
         None,
-        "item id scheme: random (the default, except for vip5-release), sequential along the training histories, "
-        "collaborative by clusters of items bought together, or provided by the source, which may leak the test items",
-        choices=ID_SCHEMES,
+        "item id scheme: numbers that are random (the default, except for vip5-release), sequential along the training "
+        "histories, collaborative by clusters of items bought together, or provided by the source, which may leak the "
+        "test items; or tokens: independent (one for each item), collaborative+independent, semantic:text or "
+        "semantic:image by content, of which @ENCODER may follow",
+        metavar="SCHEME",
     )
     ties: str | None = _option(
         None,

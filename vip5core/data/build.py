@@ -29,6 +29,7 @@ from vip5core.data.split import MIN_INTERACTIONS, find_targets, leave_one_out, s
 from vip5core.data.ties import measure_tie_order, tie_places, with_positions
 from vip5core.errors import UserError, unknown_name
 from vip5core.fingerprint import sha256_bytes
+from vip5core.id_scheme_names import parse_id_scheme
 from vip5core.storage import atomic_folder
 from vip5core.vocabulary import (
     CANDIDATES,
@@ -50,7 +51,7 @@ class BuildOptions:
     """How a dataset is prepared; recorded in its manifest.
 
     Attributes:
-        id_scheme: the scheme that numbers the items, see `vip5core.data.ids`.
+        id_scheme: the scheme of the item ids, see `vip5core.data.ids` and `vip5core.id_scheme_names`.
         k_core: the minimum number of interactions that every user and item must have among those kept; 0 keeps all.
         duplicates: whether to `drop` or to `keep` further rows of the same user, item and second.
         repeats: which of a user's interactions with one item at different times to keep: the `first`, the `last`, or
@@ -75,6 +76,7 @@ class BuildOptions:
 
     def check(self) -> None:
         """Raises: UserError if a value is invalid."""
+        parse_id_scheme(self.id_scheme)
         if self.candidates < 2:
             raise UserError(f"candidates={self.candidates}: must be at least 2, the target and one negative")
         if not 0 <= self.seed < 2**32:
@@ -139,16 +141,18 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
     users = details.users[details.users["raw_id"].isin(set(interactions["user"]))].reset_index(drop=True)
 
     training = interactions[interactions["split"] == "train"]
-    item_of = assign_item_ids(options.id_scheme, items["raw_id"], training, options.seed, raw.provided.item_ids)
+    items["title"], items["description"] = items["title"].map(clean_text), items["description"].map(clean_text)
+    items["categories"] = items["categories"].map(lambda names: [clean_text(name) for name in names])
+    item_ids = assign_item_ids(options.id_scheme, items, training, options.seed, raw.provided.item_ids)
+    item_of = item_ids.numbers
     user_of = {raw_id: number for number, raw_id in enumerate(users["raw_id"], start=1)}
 
     items = items.assign(item=items["raw_id"].map(item_of)).sort_values("item").reset_index(drop=True)
-    titled = int((items["title"].map(clean_text) != "").sum())
+    items["id_tokens"] = [item_ids.tokens.get(raw_id, []) for raw_id in items["raw_id"]]
+    titled = int((items["title"] != "").sum())
     items["title"] = _fill_titles(items, ledger)
-    items["description"] = items["description"].map(clean_text)
     if "url_pictures" in items:
         items["url_pictures"] = [shown if len(set(shown)) > 1 else [] for shown in items["url_pictures"]]
-    items["categories"] = items["categories"].map(lambda names: [clean_text(name) for name in names])
     names = users["name"].map(clean_text)
     users = users.assign(user=users["raw_id"].map(user_of), name=names.where(names != "", users["raw_id"]))
     explanations = _split_explanations(details.explanations, interactions, ledger)
@@ -197,8 +201,9 @@ def build_dataset(raw: RawData, out: Path, options: BuildOptions | None = None) 
             tables=tables,
             images=images_fingerprint(items),
             features=features,
-            id_scheme=options.id_scheme,
+            id_scheme=str(parse_id_scheme(options.id_scheme)),
             ids_leak=options.id_scheme in LEAKY_ID_SCHEMES,
+            id_tokens=item_ids.record,
             split=options.split,
             held_out=options.held_out,
             held_out_splits={
@@ -281,8 +286,8 @@ def _filter_to_core(
 
 
 def _fill_titles(items: pd.DataFrame, ledger: DropLedger) -> pd.Series:
-    """Clean the titles; an item without one gets a title with its number, which still distinguishes it in prompts."""
-    titles = items["title"].map(clean_text)
+    """The titles; an item without one gets a title with its number, which still distinguishes it in prompts."""
+    titles = items["title"]
     missing = titles == ""
     for raw_id in items.loc[missing, "raw_id"]:
         ledger.add("title", "missing: replaced by the item's number", f"item {raw_id}")

@@ -2,7 +2,8 @@
 
 The collaborative indexing of Hua et al., "How to Index Item IDs for Recommendation Foundation Models" (2023): spectral
 clustering of the graph of co-occurrences, repeated inside each cluster until clusters are small. In the paper an id is
-the path through that tree; here, where an id is a number, items are numbered along its leaves.
+the path through that tree. So it is here for `collaborative+independent`; for `collaborative`, whose ids are numbers,
+items are numbered along its leaves.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ LEAF = 10
 _DENSE = 400
 
 
-def order_by_clusters(items: pd.Series, training: pd.DataFrame, seed: int) -> list[str]:
+#: The place of an item's cluster among those of its parent, level by level.
+Path = tuple[int, ...]
+
+
+def order_by_clusters(items: pd.Series, training: pd.DataFrame, seed: int) -> dict[str, Path]:
     """Order all of `items` along the tree of clusters; those without training interactions come last, in seeded order.
 
     The same input gives the same order with any number of threads. Another processor or another version of the
@@ -33,6 +38,9 @@ def order_by_clusters(items: pd.Series, training: pd.DataFrame, seed: int) -> li
         items: the raw item ids.
         training: the training interactions (user, item), with raw ids.
         seed: the seed of the clustering and of the order within a leaf.
+
+    Returns:
+        The path of each item, in that order; that of an item without training interactions is empty.
     """
     rng = np.random.default_rng(seed)
     names = items.to_numpy()
@@ -41,14 +49,15 @@ def order_by_clusters(items: pd.Series, training: pd.DataFrame, seed: int) -> li
     seen = np.unique(places)
     unseen = np.setdiff1d(np.arange(len(names)), seen)
     with threadpool_limits(1):  # splitting sums over threads changes their last digits, and so near-ties
-        order = [*_leaves(graph, rng.permutation(seen), seed), *rng.permutation(unseen)]
-    return names[order].tolist()
+        leaves = _leaves(graph, rng.permutation(seen), seed)
+        leaves += [(item, ()) for item in rng.permutation(unseen)]
+    return {names[item]: path for item, path in leaves}
 
 
-def _leaves(graph: csr_array, members: np.ndarray, seed: int) -> list[int]:
-    """`members` (rows of `graph`) along the leaves of their tree."""
+def _leaves(graph: csr_array, members: np.ndarray, seed: int, path: Path = ()) -> list[tuple[int, Path]]:
+    """`members` (rows of `graph`) along the leaves of their tree, whose root is at `path`, each with its own path."""
     if len(members) <= LEAF:
-        return members.tolist()
+        return [(item, path) for item in members.tolist()]
     within = graph[members][:, members]
     pieces, piece_of = connected_components(within, directed=False)
     if pieces > 1:  # a disconnected graph has no single spectrum; its largest component comes first
@@ -59,8 +68,8 @@ def _leaves(graph: csr_array, members: np.ndarray, seed: int) -> list[int]:
         parts = [members[label_of == label] for label in range(BRANCHES)]
     parts = [part for part in parts if len(part)]
     if len(parts) == 1:
-        return members.tolist()
-    return [item for part in parts for item in _leaves(graph, part, seed)]
+        return [(item, path) for item in members.tolist()]
+    return [leaf for place, part in enumerate(parts) for leaf in _leaves(graph, part, seed, (*path, place))]
 
 
 def _spectral(affinity: csr_array, seed: int) -> np.ndarray:

@@ -4,7 +4,7 @@
                           null), image_sha256 (or null), image_urls (the addresses of its pictures, best first);
                           and, only where an item has several pictures: url_pictures (the number of the picture that
                           each address shows; empty if all show one), further_images and further_sha256 (those of its
-                          pictures after the first)
+                          pictures after the first); and, only where the ids are tokens: id_tokens (see `IdTokens`)
     users.parquet         user (int32 from 1), raw_id, name
     interactions.parquet  user, item, timestamp (unix seconds), rating, position (in the user's history), split (see
                           `vip5core.data.split`)
@@ -56,6 +56,7 @@ SCHEMAS = {
             ("url_pictures", pa.list_(pa.int32())),
             ("further_images", pa.list_(pa.string())),
             ("further_sha256", pa.list_(pa.string())),
+            ("id_tokens", pa.list_(pa.int32())),
         ]
     ),
     "users": pa.schema([("user", pa.int32()), ("raw_id", pa.string()), ("name", pa.string())]),
@@ -84,7 +85,27 @@ SCHEMAS = {
 }
 
 #: Columns of lists that a file lacks if all lists are empty: datasets without further pictures keep their identity.
-OPTIONAL_COLUMNS = {"items": ("url_pictures", "further_images", "further_sha256")}
+OPTIONAL_COLUMNS = {"items": ("url_pictures", "further_images", "further_sha256", "id_tokens")}
+
+
+class IdTokens(BaseModel):
+    """Item ids that are made of tokens of their own, numbered from 0, instead of being numbers.
+
+    Attributes:
+        tokens: how many there are.
+        longest: how many the longest id has.
+        code_use: of ids that are codes, the share of each level's codes that any item has.
+        collisions: the share of items whose codes another item has, too, before the last token tells them apart.
+        without_content: how many items have nothing that codes could be made of.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokens: int
+    longest: int
+    code_use: list[float] = []
+    collisions: float | None = None
+    without_content: int = 0
 
 
 class Manifest(BaseModel):
@@ -100,6 +121,7 @@ class Manifest(BaseModel):
     features: dict[str, str]  # features that came with the source: encoder -> fingerprint
     id_scheme: str
     ids_leak: bool  # whether the ids may reveal the held-out items
+    id_tokens: IdTokens | None = None  # None if the ids are numbers
     split: SplitScheme
     held_out: float  # the share of each held-out split, if split by time
     held_out_splits: dict[str, HeldOutSplit]
@@ -218,6 +240,11 @@ class Dataset:
         further = self.items[["item", "further_images", "further_sha256"]].set_axis(columns, axis=1)
         further = further[further["image"].map(len) > 0].explode(["image", "image_sha256"])
         return pd.concat([first, further]).sort_values("item", kind="stable", ignore_index=True)
+
+    @property
+    def n_id_tokens(self) -> int:
+        """The number of tokens that item ids are made of; 0 if they are numbers."""
+        return self.manifest.id_tokens.tokens if self.manifest.id_tokens is not None else 0
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -341,10 +368,12 @@ def _find_inconsistency(dataset: Dataset) -> str | None:
     if not np.array_equal(dataset.users["user"], np.arange(1, dataset.n_users + 1)):
         return "users are not numbered 1, 2, … in order"
     urls, of_urls, further, hashes = (
-        dataset.items[column].map(len) for column in ("image_urls", *OPTIONAL_COLUMNS["items"])
+        dataset.items[column].map(len) for column in ("image_urls", "url_pictures", "further_images", "further_sha256")
     )
     if not (of_urls.isin([0]) | (of_urls == urls)).all():
         return "an item's addresses and the numbers of their pictures differ in number"
+    if problem := _find_problem_of_ids(dataset):
+        return problem
     if not (further == hashes).all() or dataset.items.loc[further > 0, "image"].isna().any():
         return "further pictures lack their sha256, or their item a first picture"
     for table, frame in (("interactions", interactions), ("explanations", dataset.explanations)):
@@ -369,4 +398,15 @@ def _find_inconsistency(dataset: Dataset) -> str | None:
             for user, candidates in zip(lists["user"], lists["candidates"], strict=True)
         ):
             return f"a {split} candidate list lacks its target"
+    return None
+
+
+def _find_problem_of_ids(dataset: Dataset) -> str | None:
+    ids = [tuple(tokens) for tokens in dataset.items["id_tokens"]]
+    if not dataset.n_id_tokens:
+        return "ids have tokens of which the manifest does not know" if any(ids) else None
+    if len(set(ids)) < len(ids) or not all(ids):
+        return "two items have the same id, or one has none"
+    if set().union(*ids) != set(range(dataset.n_id_tokens)):
+        return f"ids are not made of the tokens 0…{dataset.n_id_tokens - 1}"
     return None

@@ -119,6 +119,22 @@ def build_own_features(dataset: Dataset, own: OwnFeatures, encoder: dict[str, st
     return out
 
 
+def read_by_raw_id(own: OwnFeatures) -> dict[str, np.ndarray]:
+    """The vectors that can be used, of the width that most of them have, by raw id; of a repeated id the first row.
+
+    Raises:
+        UserError: if the files cannot be read.
+    """
+    rows = _read(own)
+    vectors: dict[str, np.ndarray] = {}
+    for row, raw_id in enumerate(rows.ids):
+        if isinstance(vector := _finite(rows.vector(row)), np.ndarray):
+            vectors.setdefault(raw_id, vector)
+    widths = Counter(map(len, vectors.values()))
+    usual = max(widths, key=lambda width: (widths[width], width), default=0)
+    return {raw_id: vector for raw_id, vector in vectors.items() if len(vector) == usual}
+
+
 def _no_vector(own: OwnFeatures, rows: _Rows, dataset: Dataset) -> UserError:
     return UserError(
         f"encoder {own.name!r}: none of its {len(rows.ids)} rows is a vector of an item of {dataset.name!r}: "

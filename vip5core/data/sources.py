@@ -10,6 +10,7 @@ from typing import Any
 
 from vip5core.data.build import BuildOptions, build_dataset
 from vip5core.data.dataset import MANIFEST
+from vip5core.data.ids import models_of_ids
 from vip5core.data.raw import RawData, ReadRequest
 from vip5core.data.readers.amazon import read_amazon
 from vip5core.data.readers.minimart import read_minimart
@@ -147,7 +148,8 @@ def dataset_folder(dataset: str, source: Path | None, home: Home, options: Build
     files = _list_files(source, home.root)
     if source is not None and name in SOURCES:
         files += _list_files(SOURCES[name].elsewhere(source.expanduser().resolve()), home.root)
-    key = fingerprint(dataset, files, vars(options), code_identity(*PREPARATION_ROOTS))
+    models = models_of_ids(options.id_scheme)
+    key = fingerprint(dataset, files, vars(options), code_identity(*PREPARATION_ROOTS), *models)
     return home.datasets / f"{name}-{key}"
 
 

@@ -80,3 +80,22 @@ def _scale_and_fill(vectors: np.ndarray, rng: np.random.Generator) -> np.ndarray
     unknown = np.flatnonzero(~known)[1:]
     vectors[unknown] = rng.standard_normal((len(unknown), vectors.shape[1]))
     return vectors
+
+
+def id_token_vectors(dataset: Dataset, items: np.ndarray) -> np.ndarray:
+    """The mean vector of the items whose ids have a token, for each token that ids are made of.
+
+    A token that one item has alone is its vector, so that ids of one token each start as numbers of one piece do.
+
+    Args:
+        dataset: The dataset, whose ids are made of tokens.
+        items: The vectors of items. Shape: [items + 1, width].
+
+    Returns:
+        Shape: [tokens, width].
+    """
+    ids = dataset.items["id_tokens"]
+    tokens, of_item = np.concatenate(ids.tolist()), np.repeat(dataset.items["item"].to_numpy(), ids.map(len))
+    has = csr_array((np.ones(len(tokens)), (tokens, of_item)), shape=(dataset.n_id_tokens, len(items)))
+    means: np.ndarray = (has @ items) / has.sum(axis=1)[:, None]
+    return means

@@ -1,8 +1,9 @@
 """Beam search, as `transformers` defines it, over a trie or over the whole vocabulary.
 
-At each step the 2K best continuations of a user are considered. Those that end in `</s>` and are among the first K join
-the finished hypotheses, scored by  sum of log-probabilities / (generated tokens) ** length penalty; the best K others
-continue. `tests/core/decoding/test_beam.py` compares the results with `generate` of transformers and the official code.
+At each step the 2K best continuations of a user are considered. Those that end (in `</s>`, or in an id that needs
+none) and are among the first K join the finished hypotheses, scored by
+sum of log-probabilities / (generated tokens) ** length penalty; the best K others continue.
+`tests/core/decoding/test_beam.py` compares the results with `generate` of transformers and the official code.
 
 Shape letters: B users, K beams, C continuations of a beam, V vocabulary.
 """
@@ -10,7 +11,7 @@ Shape letters: B users, K beams, C continuations of a beam, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -53,19 +54,32 @@ class Hypotheses:
     nodes: Tensor
 
 
+class Continuations(NamedTuple):
+    """What may follow each beam. Shape of each: [B, K, C].
+
+    Attributes:
+        tokens: The next token.
+        scores: Its log-probability.
+        nodes: The expansion's state after it.
+        ends: Whether nothing may follow it.
+    """
+
+    tokens: Tensor
+    scores: Tensor
+    nodes: Tensor
+    ends: Tensor
+
+
 class Expansion(Protocol):
     """The tokens that may follow, and their probabilities."""
 
-    def __call__(self, decoder: StepDecoder, states: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, decoder: StepDecoder, states: Tensor, nodes: Tensor) -> Continuations:
         """The continuations of each beam.
 
         Args:
             decoder: The decoder, for the output head and the position.
             states: The decoder states. Shape: [B, K, D].
             nodes: The expansion's state of each beam. Shape: [B, K].
-
-        Returns:
-            The token, the log-probability and the next state of each continuation. Shape of each: [B, K, C].
         """
         ...
 
@@ -82,7 +96,7 @@ class TrieExpansion:
         self.trie = trie
         self.open_nodes = open_nodes
 
-    def __call__(self, decoder: StepDecoder, states: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, decoder: StepDecoder, states: Tensor, nodes: Tensor) -> Continuations:
         trie = self.trie
         width = trie.widths[min(decoder.position, len(trie.widths)) - 1]
         places = torch.arange(width, device=nodes.device)
@@ -92,16 +106,16 @@ class TrieExpansion:
             exists &= self.open_nodes.gather(1, children.flatten(1)).view_as(children)
         tokens = trie.token[children]
         scores = decoder.log_probabilities_of(states, tokens)
-        return tokens, scores.masked_fill(~exists, IMPOSSIBLE), children
+        return Continuations(tokens, scores.masked_fill(~exists, IMPOSSIBLE), children, trie.item[children] > 0)
 
 
 class FreeExpansion:
     """Any token, as in the official protocol, whose hypotheses need not be items."""
 
-    def __call__(self, decoder: StepDecoder, states: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, decoder: StepDecoder, states: Tensor, nodes: Tensor) -> Continuations:
         scores = decoder.logits(states).log_softmax(-1)  # [B, K, V]
         tokens = torch.arange(scores.shape[-1], device=scores.device).expand_as(scores)
-        return tokens, scores, torch.zeros_like(tokens)
+        return Continuations(tokens, scores, torch.zeros_like(tokens), tokens == decoder.eos_id)
 
 
 @torch.inference_mode()
@@ -129,15 +143,15 @@ def beam_search(decoder: StepDecoder, expansion: Expansion, options: BeamOptions
 
     for length in range(1, options.max_new_tokens + 1):
         states = decoder.step(tokens)
-        choice, scores, below = expansion(decoder, states, nodes)  # [B, k, C] each
-        width = choice.shape[-1]
-        total = (running[..., None] + scores).flatten(1)  # [B, k * C]
+        found = expansion(decoder, states, nodes)  # [B, k, C] each
+        width = found.tokens.shape[-1]
+        total = (running[..., None] + found.scores).flatten(1)  # [B, k * C]
         best, places = total.topk(min(2 * K, total.shape[1]))  # [B, 2K]
         beams = places // width
-        choice, below = choice.flatten(1).gather(1, places), below.flatten(1).gather(1, places)
+        choice, below, ends = (each.flatten(1).gather(1, places) for each in (found.tokens, found.nodes, found.ends))
         sequences = torch.cat([past.gather(1, beams[..., None].expand(-1, -1, past.shape[2])), choice[..., None]], 2)
 
-        ends = (choice == decoder.eos_id) | (length == options.max_new_tokens)
+        ends |= length == options.max_new_tokens
         among_first = torch.arange(best.shape[1], device=device) < K
         finished = torch.where(ends & among_first & open_users, best / length**penalty, IMPOSSIBLE)
         _merge(done, sequences, finished, below)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Block, T5LayerCrossAttention, T5LayerFF, T5LayerSelfAttention
@@ -140,7 +139,7 @@ class StepDecoder:
         """Shape: states [..., D] to [..., V], float32."""
         # Outside autocast: bfloat16 cannot separate logits closer than 0.06, and would rank similar items by chance.
         with torch.autocast(states.device.type, enabled=False):
-            return F.linear(states.float(), self.backbone.lm_head.weight)
+            return self.backbone.lm_head(states.float())
 
     def log_probabilities_of(self, states: Tensor, tokens: Tensor) -> Tensor:
         """Log-probabilities of a few tokens under the softmax over the whole vocabulary.

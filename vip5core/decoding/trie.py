@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Trie:
-    """A prefix tree over item token sequences, each ended by `</s>`; node 0 is the root.
+    """A prefix tree over item token sequences, each ended by `</s>` if one may begin another; node 0 is the root.
 
     The children of a node are numbered consecutively, in ascending token order: those of node v are
     `first_child[v]` … `first_child[v] + n_children[v] - 1`. An edge has the number of the node that it leads to.
@@ -24,7 +24,7 @@ class Trie:
         token: The token on the edge into each node. Shape: [nodes].
         first_child: The first child of each node. Shape: [nodes].
         n_children: The number of children of each node. Shape: [nodes].
-        item: The item that ends at each node (after `</s>`), 0 elsewhere. Shape: [nodes].
+        item: The item that ends at each node, 0 elsewhere. Shape: [nodes].
         first_leaf: The items below a node are `leaf_items[first_leaf : last_leaf]`. Shape: [nodes].
         last_leaf: See `first_leaf`. Shape: [nodes].
         leaf_items: All items in the order of the tree. Shape: [items].
@@ -41,22 +41,23 @@ class Trie:
     widths: tuple[int, ...]
 
     @classmethod
-    def build(cls, sequences: Sequence[np.ndarray], items: Sequence[int], eos: int) -> Trie:
+    def build(cls, sequences: Sequence[np.ndarray], items: Sequence[int], eos: int | None) -> Trie:
         """Build the trie of items from their token ids.
 
         Args:
             sequences: The token ids of each item, without `</s>`.
             items: The items, in the same order.
-            eos: The id of `</s>`.
+            eos: The id of `</s>`; None if no item's tokens begin another's, so that none needs an end.
 
         Raises:
-            ValueError: if two items have the same tokens, which no decoding could distinguish.
+            ValueError: if two items have the same tokens, which no decoding could distinguish, or if an end is needed.
         """
-        order = sorted(range(len(items)), key=lambda i: (*sequences[i].tolist(), eos))
-        rows = [(*sequences[i].tolist(), eos) for i in order]
+        ending: tuple[int, ...] = () if eos is None else (eos,)
+        order = sorted(range(len(items)), key=lambda i: (*sequences[i].tolist(), *ending))
+        rows = [(*sequences[i].tolist(), *ending) for i in order]
         leaf_items = [int(items[i]) for i in order]
         for row, after, item in zip(rows, rows[1:], leaf_items, strict=False):
-            if row == after:
+            if row == after[: len(row)]:
                 raise ValueError(f"item {item} and another have the same tokens {row}")
         token, first_child, n_children, item_at = [0], [0], [0], [0]
         first_leaf, last_leaf = [0], [len(rows)]

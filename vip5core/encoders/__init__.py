@@ -7,6 +7,7 @@ from vip5core.encoders.own_features import OwnFeatures
 from vip5core.encoders.preparation import Preparation
 from vip5core.encoders.preprocessing import Geometry, Preprocessing
 from vip5core.encoders.source import Outline
+from vip5core.encoders.texts import encode_texts, text_model_identity
 from vip5core.encoders.timm_models import timm_names
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "Preprocessing",
     "UnreadableImage",
     "decode_image",
+    "encode_texts",
     "load_encoder",
     "open_clip_names",
     "open_image",
+    "text_model_identity",
     "timm_names",
 ]

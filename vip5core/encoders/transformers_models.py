@@ -70,7 +70,7 @@ class TransformersModel:
             return fingerprint("hf", self.reference.partition("@")[0], commit_of(self._config()), version)
         return fingerprint("hf", digests(files_in(folder, _CONTENT)), version)
 
-    def _located(self) -> tuple[str, str | None]:
+    def located(self) -> tuple[str, str | None]:
         """The arguments of `from_pretrained`: the folder or the repository, and its revision."""
         folder = self._folder()
         if folder is not None:
@@ -79,7 +79,7 @@ class TransformersModel:
 
     def revision(self) -> str | None:
         """The commit of a repository of the hub; None of a folder."""
-        return self._located()[1]
+        return self.located()[1]
 
     def preprocessing(self) -> Preprocessing:
         """What its image processor does.
@@ -90,7 +90,7 @@ class TransformersModel:
         libraries.folder("transformers")
         from transformers import AutoImageProcessor
 
-        where, revision = self._located()
+        where, revision = self.located()
         try:
             processor = AutoImageProcessor.from_pretrained(where, revision=revision, trust_remote_code=False)
         except Exception as error:
@@ -123,7 +123,7 @@ class TransformersModel:
 
         self.check()
         preprocessing = self.preprocessing()
-        where, revision = self._located()
+        where, revision = self.located()
         try:
             with quiet():
                 model, found = self._model_class().from_pretrained(
@@ -146,7 +146,7 @@ class TransformersModel:
     def _read_config(self) -> Any:
         from transformers import AutoConfig
 
-        where, revision = self._located()
+        where, revision = self.located()
         config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
         if getattr(config, "mask_ratio", None):  # a masked autoencoder would hide parts of the image at random
             config.mask_ratio = 0.0

@@ -96,7 +96,7 @@ class Evaluator:
         self.group = group or WorkerGroup()
         self.ranker: ConstrainedRanker | PaperRanker
         if config.protocol == "paper":
-            self.ranker = PaperRanker(tokenizer, dataset.n_items, config.num_beams)
+            self.ranker = PaperRanker(tokenizer, tables, config.num_beams)
         else:  # with as many beams as items none is left out: the whole catalogue is ranked by likelihood
             beams = config.num_beams if config.protocol == "constrained" else dataset.n_items
             self.ranker = ConstrainedRanker(item_trie(tables), dataset, beams, config.exclude_history)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from vip5core.data.dataset import Dataset
@@ -21,9 +22,8 @@ PAPER_BEAMS = {"length_penalty": 1.0, "early_stopping": True, "max_new_tokens": 
 
 
 def item_trie(tables: PromptTables) -> Trie:
-    """The trie of all item numbers of a dataset."""
-    items = range(1, tables.n_items + 1)
-    return Trie.build([tables.ids(tables.segment("item", item)) for item in items], items, tables.eos)
+    """The trie of all item ids of a dataset; those of tokens of their own need no `</s>`, for none begins another."""
+    return Trie.build(tables.item_ids, range(1, tables.n_items + 1), None if tables.n_id_tokens else tables.eos)
 
 
 @dataclass(frozen=True)
@@ -83,22 +83,34 @@ class ConstrainedRanker:
 class PaperRanker:
     """The official protocol: free beams, read as numbers; invalid and duplicate ones are counted.
 
+    Ids that are tokens of their own are read as the numbers of their items.
+
     Args:
         tokenizer: The tokenizer that decodes the beams.
-        n_items: The number of items, which are numbered 1 … n_items.
+        tables: The dataset's ids.
         num_beams: The number of beams, K.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, n_items: int, num_beams: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, tables: PromptTables, num_beams: int) -> None:
         self.tokenizer = tokenizer
-        self.n_items = n_items
+        self.n_items = tables.n_items
+        named = tables.item_ids if tables.n_id_tokens else []
+        self._numbers = {tuple(ids.tolist()): str(item) for item, ids in enumerate(named, start=1)}
         self.options = BeamOptions(num_beams, **PAPER_BEAMS)  # type: ignore[arg-type]
 
     def __call__(self, decoder: StepDecoder, samples: Sequence[Sample], split: str) -> list[RankedList]:
         found = beam_search(decoder, FreeExpansion(), self.options)
-        texts = self.tokenizer.batch_decode(found.tokens.flatten(0, 1), skip_special_tokens=True)
+        texts = self._as_texts(found.tokens.flatten(0, 1))
         K = self.options.num_beams
         return [self._read(texts[row * K : (row + 1) * K], scores) for row, scores in enumerate(found.scores.tolist())]
+
+    def _as_texts(self, tokens: Tensor) -> list[str]:
+        """The numbers of beams; of others their text, or nothing where ids are tokens. Shape: [beams, length]."""
+        if not self._numbers:
+            return self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        special = set(self.tokenizer.all_special_ids)
+        beams = (tuple(token for token in row if token not in special) for row in tokens.tolist())
+        return [self._numbers.get(beam, "") for beam in beams]
 
     def _read(self, texts: list[str], scores: list[float]) -> RankedList:
         """The official ranking of one user's beams, with the numbers of invalid and duplicate ones."""

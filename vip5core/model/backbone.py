@@ -2,8 +2,8 @@
 
 A backbone is a folder as `transformers` saves one; `vip5core.backbones` finds it. The built-in ones start from random
 weights, with a tokenizer made from the dataset's words; the P5 stage (`vip5core.trial.p5_stage`) teaches them the
-language of the prompts. The whole-word and category embeddings that they learn outside the T5 are stored beside it, as
-are the adapters and the mapping network of an official VIP5 (`vip5core.official`).
+language of the prompts. The embeddings that they learn outside the T5 (of whole words, categories, and tokens of item
+ids) are stored beside it, as are the adapters and the mapping network of an official VIP5 (`vip5core.official`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Backbone:
     Attributes:
         model: The T5.
         tokenizer: The tokenizer of the T5.
-        extra_embeddings: Trained whole-word and category embeddings; None if the backbone has none.
+        extra_embeddings: Trained whole-word and category embeddings, and those of the tokens of item ids if these are
+            tokens of their own; None if the backbone has none.
         adapters: Trained adapters and mapping network, from which those of a trial can start; None if it has none.
     """
 

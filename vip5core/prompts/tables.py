@@ -30,6 +30,9 @@ class PromptTables:
         literals: segment of each literal of the templates and of each separator.
         templates: the templates these tables were made for.
         n_items: items are 1 … n_items.
+        n_id_tokens: the number of tokens that item ids are made of, which have the ids `first_id_token`, …: those that
+            follow the tokenizer's; 0 if item ids are numbers, which the tokenizer splits like any text.
+        first_id_token: see `n_id_tokens`.
         explanation_ratings: stars of each row of the dataset's explanations.
         placeholder, eos, pad: the token ids for image tokens, the end of a text, and padding.
     """
@@ -41,6 +44,8 @@ class PromptTables:
     literals: dict[str, int]
     templates: TemplateSet
     n_items: int
+    n_id_tokens: int
+    first_id_token: int
     explanation_ratings: np.ndarray
     placeholder: int
     eos: int
@@ -67,20 +72,28 @@ class PromptTables:
         segments: list[np.ndarray] = []
         for section, rows in texts.items():
             sections[section] = len(segments)
-            segments += [ids[:MAX_FIELD_TOKENS] for ids in encode(tokenizer, rows)]
+            if section == "item" and dataset.n_id_tokens:
+                segments += [(len(tokenizer) + ids).astype(np.int32) for ids in dataset.items["id_tokens"]]
+            else:
+                segments += [ids[:MAX_FIELD_TOKENS] for ids in encode(tokenizer, rows)]
         sections["eos"] = len(segments)
         segments.append(np.array([tokenizer.eos_token_id], dtype=np.int32))
         tokens = np.concatenate(segments)
+        offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in segments])])
         pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-        begins = np.array([piece.startswith("▁") for piece in pieces])
+        begins = np.array([piece.startswith("▁") for piece in pieces] + [False] * dataset.n_id_tokens)[tokens]
+        if dataset.n_id_tokens:  # an item is one word, whatever its id is made of
+            begins[offsets[sections["item"] : sections["item"] + dataset.n_items]] = True
         return cls(
             tokens=tokens,
-            starts_word=begins[tokens],
-            offsets=np.concatenate([[0], np.cumsum([len(ids) for ids in segments])]),
+            starts_word=begins,
+            offsets=offsets,
             sections=sections,
             literals={text: sections["literal"] + row for row, text in enumerate(literal_texts)},
             templates=templates,
             n_items=dataset.n_items,
+            n_id_tokens=dataset.n_id_tokens,
+            first_id_token=len(tokenizer),
             explanation_ratings=dataset.explanations["rating"].to_numpy(),
             placeholder=cast(int, tokenizer.convert_tokens_to_ids(PLACEHOLDER)),
             eos=tokenizer.eos_token_id,
@@ -95,6 +108,12 @@ class PromptTables:
     def sizes(self) -> np.ndarray:
         """The number of tokens of each segment. Shape: [segments]."""
         return np.diff(self.offsets)
+
+    @property
+    def item_ids(self) -> list[np.ndarray]:
+        """The token ids of each item's id, from item 1 on."""
+        first = self.sections["item"]
+        return [self.ids(segment) for segment in range(first, first + self.n_items)]
 
     def ids(self, segment: int) -> np.ndarray:
         """The token ids of one segment."""

@@ -7,13 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import FeatureStore
 from vip5core.distributed import WorkerGroup
+from vip5core.errors import UserError
 from vip5core.evaluation.evaluate import Evaluator
-from vip5core.model import VIP5, Backbone, build_vip5, cast_frozen
+from vip5core.model import (
+    ID_TOKEN_ROWS,
+    VIP5,
+    Backbone,
+    add_id_tokens,
+    build_vip5,
+    cast_frozen,
+    draw_id_tokens,
+)
 from vip5core.prompts import Layout, PromptTables, TrainingSampler
 from vip5core.templates import default_templates
 from vip5core.training.loop import TrainingData
@@ -32,6 +42,17 @@ class TrialComponents:
         return PromptTables.build(self.dataset, self.backbone.tokenizer, default_templates())
 
     def layout(self, config: TrialConfig) -> Layout:
+        """The layout of prompts.
+
+        Raises:
+            UserError: if the id of an item does not fit a target.
+        """
+        longest = max(map(len, self.tables.item_ids)) + 1
+        if longest > config.max_target_tokens:
+            raise UserError(
+                f"max_target_tokens={config.max_target_tokens}: item ids of {self.dataset.name} "
+                f"({self.dataset.manifest.id_scheme}) have up to {longest} tokens, </s> included; set at least that"
+            )
         nothing = np.zeros(self.dataset.n_items + 1, dtype=bool)
         return Layout(
             image_tokens=config.image_tokens,
@@ -53,10 +74,29 @@ class TrialComponents:
             torch.manual_seed(config.seed)
             came = self.backbone
             placeholder = came.model.get_input_embeddings().weight[self.tables.placeholder].detach()
+            rows = self._id_token_rows(config.seed) if self.dataset.n_id_tokens else None
             model = build_vip5(came.model, config, features, came.extra_embeddings, came.adapters, placeholder)
+            if rows is not None:
+                add_id_tokens(model.backbone, rows, self.tables.first_id_token)
         if config.precision == "bfloat16":
             cast_frozen(model)
         return model
+
+    def _id_token_rows(self, seed: int) -> dict[str, Tensor]:
+        """The rows of the tokens of item ids: those that came with the backbone, or new ones.
+
+        Raises:
+            UserError: if the ids that the backbone has learnt are others.
+        """
+        count = self.dataset.n_id_tokens
+        came = {name: rows for name, rows in (self.backbone.extra_embeddings or {}).items() if name in ID_TOKEN_ROWS}
+        learnt = {len(rows) for rows in came.values()} or {count}
+        if learnt != {count}:
+            raise UserError(
+                f"this backbone has learnt item ids of {max(learnt)} tokens, and those of {self.dataset.name} "
+                f"({self.dataset.manifest.id_scheme}) have {count}: give p5: and the T5 that it was made of"
+            )
+        return came or draw_id_tokens(self.backbone.model, count, seed)
 
     def training_data(self, config: TrialConfig, placeholders: int = 0) -> TrainingData:
         sampler = TrainingSampler(self.dataset, self.tables.templates, config, config.seed, placeholders)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from transformers import T5ForConditionalGeneration
 
 from vip5core.config import P5Config
 from vip5core.data.dataset import Dataset
-from vip5core.data.vectors import item_vectors, user_vectors
-from vip5core.model import Backbone, built_in_config, draw_extra_embeddings
+from vip5core.data.vectors import id_token_vectors, item_vectors, user_vectors
+from vip5core.model import ID_TOKENS, Backbone, built_in_config, draw_extra_embeddings
 from vip5core.prompts import dataset_texts, item_piece, train_tokenizer, user_piece
 from vip5core.templates import default_templates
 
@@ -33,20 +35,31 @@ def fresh_backbone(dataset: Dataset, config: P5Config) -> Backbone:
     literals = [p.text for t in templates.templates.values() for p in t.source if not p.is_field]
     seen = dataclasses.replace(dataset, explanations=dataset.explanations_of("train"))
     words = [text for section, texts in dataset_texts(seen).items() if section != "user" for text in texts]
+    numbered = 0 if dataset.n_id_tokens else dataset.n_items
     tokenizer = train_tokenizer(
-        [*words, *literals * 100, "user_ " * 100, "yes no " * 100], items=dataset.n_items, users=dataset.n_users
+        [*words, *literals * 100, "user_ " * 100, "yes no " * 100], items=numbered, users=dataset.n_users
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = T5ForConditionalGeneration(built_in_config(config.backbone, len(tokenizer), config.dropout))
         extra = draw_extra_embeddings(model.config.d_model)
         small = {name: _EXTRA_START * table for name, table in extra.items()}
+        id_tokens = torch.randn(dataset.n_id_tokens, model.config.d_model)
     with torch.no_grad():
         model.shared.weight.mul_(_TOKENS_START)
         model.decoder.final_layer_norm.weight.fill_(_LAST_NORM_START)
         if config.item_start == "cooccurrence":
             items = item_vectors(dataset, model.config.d_model, config.seed)
-            for piece_of, vectors in ((item_piece, items), (user_piece, user_vectors(dataset, items, config.seed))):
+            named: list[tuple[Callable[[int], str], np.ndarray]] = [
+                (user_piece, user_vectors(dataset, items, config.seed))
+            ]
+            if dataset.n_id_tokens:
+                id_tokens = torch.from_numpy(id_token_vectors(dataset, items)).float()
+            else:
+                named.append((item_piece, items))
+            for piece_of, vectors in named:
                 pieces = tokenizer.convert_tokens_to_ids([piece_of(number) for number in range(1, len(vectors))])
                 model.shared.weight[pieces] = _TOKENS_START * torch.from_numpy(vectors[1:]).float()
+    if dataset.n_id_tokens:
+        small[ID_TOKENS] = _TOKENS_START * id_tokens
     return Backbone(model, tokenizer, small)

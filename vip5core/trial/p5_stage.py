@@ -20,7 +20,7 @@ from vip5core.config import P5Config
 from vip5core.data.dataset import Dataset
 from vip5core.distributed import WorkerGroup
 from vip5core.fingerprint import code_version
-from vip5core.model import Backbone, load_backbone, save_backbone
+from vip5core.model import Backbone, load_backbone, remove_id_tokens, save_backbone
 from vip5core.prompts import TrainingSampler
 from vip5core.templates import default_templates
 from vip5core.training.loop import Report, fit, load_trainable
@@ -94,7 +94,8 @@ def make_p5_backbone(
     extra = {
         name: value.cpu() for name, value in model.state_dict().items() if name.split(".")[0].endswith("_embeddings")
     }
-    trained = Backbone(model.backbone.cpu(), backbone.tokenizer, extra)
+    extra |= remove_id_tokens(model.backbone.cpu())
+    trained = Backbone(model.backbone, backbone.tokenizer, extra)
     save_backbone(trained, out, {P5_RECORD: P5Record(config, metrics, fitted.history, record).text})
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)

@@ -38,8 +38,9 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
     add(
         "--ids",
         dest="id_scheme",
-        choices=ID_SCHEMES,
-        help=f"item id scheme (default: {_default('id_scheme')})",
+        metavar="SCHEME",
+        help=f"item id scheme: {', '.join(ID_SCHEMES)}; @ENCODER may follow semantic ones "
+        f"(default: {_default('id_scheme')})",
     )
     add(
         "--k-core",

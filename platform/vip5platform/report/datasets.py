@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vip5core.data.dataset import Dataset
+from vip5core.data.dataset import Dataset, IdTokens
 from vip5core.data.leak import ANSWERS
 from vip5platform.console import console, say, warn
 from vip5platform.report.sections.data import describe_split, describe_ties
@@ -83,6 +84,7 @@ def description_tables(dataset: Dataset, found: Description) -> Iterable[Table]:
             manifest.id_scheme,
             "leaky: numbered along histories that include the held-out items" if manifest.ids_leak else "leak-free",
         ),
+        *_id_token_rows(manifest.id_tokens),
         (
             f"next ids, HR@{ANSWERS}",
             f"{found.leak.hit_rate:.4f}",
@@ -123,6 +125,22 @@ def _time_rows(dataset: Dataset, found: Description) -> Iterable[tuple[str, str,
 def _describe_ascent(ascent: Ascent) -> str:
     p = f"p = {ascent.p_value:.2g}" if ascent.p_value >= _LEAST_P else f"p < {_LEAST_P:g}"
     return f"{ascent.ascending:,} of {ascent.pairs:,} came in ascending order of raw ids (by chance 50 %, {p})"
+
+
+def _id_token_rows(ids: IdTokens | None) -> Iterable[tuple[str, str, str]]:
+    """What there is to say about ids that are made of tokens of their own."""
+    if ids is None:
+        return
+    yield "id tokens", f"{ids.tokens:,}", f"added to the vocabulary; up to {ids.longest} in an id"
+    if ids.collisions is None:
+        return
+    yield "codes in use", f"{np.mean(ids.code_use):.1%}", ", ".join(f"{share:.1%}" for share in ids.code_use)
+    told = f"; {ids.without_content:,} more have no content, and share codes" if ids.without_content else ""
+    yield (
+        "code collisions",
+        f"{ids.collisions:.1%}",
+        f"of items share all codes with another: a last token tells them apart{told}",
+    )
 
 
 def _histogram(found: Description) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vip5core.backbones import short_name, trained_t5
@@ -11,6 +11,7 @@ from vip5core.config import TrialConfig
 from vip5core.data.feature_choice import FeatureChoice
 from vip5core.encoders import EncoderChoice
 from vip5core.errors import UserError, unknown_name
+from vip5core.id_scheme_names import parse_id_scheme
 from vip5core.trial.p5_spec import p5_config
 from vip5platform.cluster.arithmetic import check_local_precision
 from vip5platform.declarations import Choice, Search, Study
@@ -68,6 +69,7 @@ def plan_trials(study: Study, options: Options) -> list[PlannedTrial]:
         settings = study.settings_of(cell)
         request = input_request(options, settings)
         common = common_settings(study, options, request.backbone)
+        request = _complete_ids(request, common)
         own = {key: value for key, value in settings.items() if key not in INPUT_SETTINGS}
         for seed in range(options.seeds):
             config = make_config({**common, **own, "seed": seed})
@@ -120,6 +122,22 @@ def input_request(options: Options, settings: Mapping[str, Any]) -> InputRequest
     return InputRequest(inputs["dataset"], inputs["ids"], short_name(inputs["backbone"]))
 
 
+def _complete_ids(request: InputRequest, common: Mapping[str, Any]) -> InputRequest:
+    """The request with the encoder of `semantic:image` ids: unless they name one, that of all trials.
+
+    Raises:
+        UserError: For an unknown scheme, or an encoder that does not exist.
+    """
+    if request.ids is None:
+        return request
+    fields = TrialConfig.model_fields
+    encoder, weights = (common.get(key, fields[key].default) for key in ("encoder", "encoder_weights"))
+    scheme = parse_id_scheme(request.ids, encoder, weights)
+    if scheme.base == "semantic:image":
+        EncoderChoice(scheme.encoder, scheme.weights).check()
+    return replace(request, ids=str(scheme))
+
+
 @dataclass(frozen=True)
 class SearchPlan:
     """What all trials of a search have in common.
@@ -161,6 +179,7 @@ def plan_search(search: Search, options: Options) -> SearchPlan:
     request = input_request(options, {})
     _check_p5_stages([request.backbone], options)
     common = common_settings(search, options, request.backbone)
+    request = _complete_ids(request, common)
     tried: dict[str, list[Any]] = {}
     for key, values in search.space.items():
         tried[key] = list(values.values) if isinstance(values, Choice) else [values.low, values.high]

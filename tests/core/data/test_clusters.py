@@ -50,7 +50,7 @@ def share_of_like_neighbours(order: list[str], n_blocks: int) -> float:
 @pytest.mark.parametrize(("n_blocks", "size", "least"), [(5, 8, 0.6), (8, 30, 0.9), (12, 50, 0.9)])
 def test_planted_blocks_come_out_as_neighbours(n_blocks: int, size: int, least: float, seed: int) -> None:
     items = items_named(n_blocks * size)
-    order = order_by_clusters(items, blocks(n_blocks, size, users=40, each=min(size, 10), stray=0.02), seed)
+    order = list(order_by_clusters(items, blocks(n_blocks, size, users=40, each=min(size, 10), stray=0.02), seed))
     assert sorted(order) == items.tolist()
     assert share_of_like_neighbours(order, n_blocks) > least
     assert share_of_like_neighbours(items.tolist(), n_blocks) == 0
@@ -58,14 +58,25 @@ def test_planted_blocks_come_out_as_neighbours(n_blocks: int, size: int, least: 
 
 def test_parts_that_no_user_joins_are_not_mixed() -> None:
     items = items_named(7 * 20)
-    order = order_by_clusters(items, blocks(7, 20, users=30, each=8), 0)
+    order = list(order_by_clusters(items, blocks(7, 20, users=30, each=8), 0))
     assert share_of_like_neighbours(order, 7) == (7 * 20 - 7) / (7 * 20 - 1)
+
+
+def test_a_path_leads_through_the_clusters_of_an_item() -> None:
+    items = items_named(70)
+    paths = order_by_clusters(items, blocks(3, 20, users=30, each=8), 0)  # items 60 to 69 are nobody's
+    first = {raw: path[:1] for raw, path in paths.items()}
+    assert len(set(first.values())) == 4
+    for block in range(3):
+        assert len({first[f"i{n:04d}"] for n in range(block, 60, 3)}) == 1
+    assert {paths[f"i{n:04d}"] for n in range(60, 70)} == {()}
+    assert list(paths.values())[:60] == sorted(list(paths.values())[:60])  # the order is that of the paths
 
 
 def test_items_that_nobody_has_come_last_in_an_order_of_the_seed() -> None:
     items = items_named(60)
     training = blocks(2, 20, users=20, each=6)  # items 0 to 39
-    orders = {seed: order_by_clusters(items, training, seed) for seed in range(3)}
+    orders = {seed: list(order_by_clusters(items, training, seed)) for seed in range(3)}
     for order in orders.values():
         assert sorted(order) == items.tolist()
         assert set(order[40:]) == set(items[40:])
@@ -76,7 +87,7 @@ def test_items_that_nobody_has_come_last_in_an_order_of_the_seed() -> None:
 @pytest.mark.parametrize("rows", [[], [("u", "i0001")], [("u", "i0001"), ("u", "i0001")]])
 def test_little_or_no_training_gives_an_order_all_the_same(rows: list[tuple[str, str]]) -> None:
     items = items_named(30)
-    order = order_by_clusters(items, pd.DataFrame(rows, columns=["user", "item"], dtype="str"), 0)
+    order = list(order_by_clusters(items, pd.DataFrame(rows, columns=["user", "item"], dtype="str"), 0))
     assert sorted(order) == items.tolist()
     if rows:
         assert order[0] == "i0001"
@@ -113,9 +124,9 @@ def test_a_graph_without_a_best_cut_has_one_order_still(
     shape: Callable[[int], list[tuple[str, str]]], count: int
 ) -> None:
     training = pd.DataFrame(shape(count), columns=["user", "item"])
-    orders = {tuple(order_by_clusters(items_named(count), training, 0)) for _ in range(3)}
+    orders = {tuple(order_by_clusters(items_named(count), training, 0).items()) for _ in range(3)}
     assert len(orders) == 1
-    assert sorted(*orders) == items_named(count).tolist()
+    assert sorted(raw for raw, _ in next(iter(orders))) == items_named(count).tolist()
 
 
 def test_held_out_interactions_have_no_influence(tmp_path: Path) -> None:

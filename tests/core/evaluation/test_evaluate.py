@@ -125,7 +125,7 @@ def test_the_papers_protocol_counts_invalid_and_duplicate_beams(inputs: TrialCom
 
 
 def test_free_beams_are_items_invalid_or_duplicates(inputs: TrialComponents) -> None:
-    ranked = PaperRanker(inputs.backbone.tokenizer, n_items=60, num_beams=5)._read(
+    ranked = PaperRanker(inputs.backbone.tokenizer, inputs.tables, num_beams=5)._read(
         ["7", "x", "9", "7", "61"], [-1.0, -2.0, -3.0, -4.0, -5.0]
     )
     assert (ranked.invalid, ranked.duplicates) == (2, 1)

@@ -197,3 +197,21 @@ def test_the_help_of_a_sweep_does_without_large_packages() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert "reduction_factor=8" in done.stdout
+
+
+def test_ids_of_tokens_are_described_and_unknown_ones_leave_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "shop"
+    code, _, said = run(capsys, "prepare", "minimart:20", "--out", out, "--ids", "semantic:txt")
+    assert (code, out.exists()) == (2, False)
+    assert "unknown id scheme 'semantic:txt': did you mean 'semantic:text'" in said
+    assert run(capsys, "prepare", "minimart:20", "--out", out, "--ids", "semantic:text")[0] == 0
+    record = Dataset.load(out).manifest.id_tokens
+    assert record is not None
+    code, described, _ = run(capsys, "describe", out)
+    assert code == 0
+    assert "item ids semantic:text leak-free" in described
+    assert f"id tokens {record.tokens} added to the vocabulary; up to 4 in an id" in described
+    assert f"code collisions {record.collisions:.1%} of items share all codes" in described
+    assert "codes in use 100.0%" in described

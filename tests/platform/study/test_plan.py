@@ -218,3 +218,21 @@ def test_text_only_trials_need_no_encoder():
     assert [choice.encoder.name for choice in feature_choices([t.config for t in plan_trials(study, Options())])] == [
         "ViT-B/32"
     ]
+
+
+def test_ids_of_pictures_take_the_encoder_of_the_study_unless_they_name_one() -> None:
+    ids = factor("ids", "random", "semantic:image", "semantic:image@RN50=tiny", "semantic:text")
+    study = Study("s", "Which ids?", (ids,), {"encoder": "RN101", "encoder_weights": "tiny"})
+    found = [trial.request.ids for trial in plan_trials(study, Options(backbone="tiny"))]
+    assert found == ["random", "semantic:image@RN101=tiny", "semantic:image@RN50=tiny", "semantic:text"]
+    assert [trial.cell["ids"] for trial in plan_trials(study, Options(backbone="tiny"))] == list(ids.levels)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [("semantic:foo", "unknown id scheme 'semantic:foo': did you mean"), ("random@RN50", "random reads no content")],
+)
+def test_ids_that_no_scheme_makes_are_refused_before_anything_is_prepared(ids: str, message: str) -> None:
+    study = Study("s", "Which?", (factor("image_tokens", 0),))
+    with pytest.raises(UserError, match=message):
+        plan_trials(study, Options(ids=ids))
