@@ -74,11 +74,9 @@ def _lists_of(ranked: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
 def _with_slices(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """The rows with the slices of the users who are asked for an item."""
     ranked = rows["rank"].notna()
-    training = dataset.interactions.loc[dataset.interactions["split"] == "train", "user"]
-    lengths = np.bincount(training, minlength=dataset.n_users + 1)
     targets, users = (rows.loc[ranked, column].to_numpy() for column in ("item", "user"))
     rows.loc[ranked, "target_slice"] = slice_targets(targets, dataset.training_popularity)
-    rows.loc[ranked, "history_slice"] = slice_histories(users, lengths)
+    rows.loc[ranked, "history_slice"] = slice_histories(users, dataset.training_lengths)
     return rows
 
 
