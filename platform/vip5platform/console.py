@@ -125,6 +125,10 @@ class TrialProgress:
         if task is not None:
             self.progress.update(task, completed=int(metrics["epoch"]), news=news)
 
+    def retried(self, spec: TrialSpec, failure: Failure, epochs: int) -> None:
+        goes_on = f"continues after epoch {epochs}" if epochs else "starts again"
+        self._say(f"[yellow]↻[/] {self._name(spec)}  {escape(failure.message)}; {goes_on} as soon as there is room")
+
     def finished(self, spec: TrialSpec, result: TrialResult) -> None:
         self._end(spec)
         shown = [

@@ -19,6 +19,7 @@ from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
+from vip5platform.cluster.controller import surviving_losses
 from vip5platform.cluster.failures import failure_of_trial
 from vip5platform.cluster.ray_cluster import make_process_folder, quiet_ray
 from vip5platform.cluster.resources import TrialResources
@@ -36,6 +37,8 @@ class Observer(Protocol):
     def started(self, spec: TrialSpec) -> None: ...
 
     def epoch(self, spec: TrialSpec, metrics: Mapping[str, float]) -> None: ...
+
+    def retried(self, spec: TrialSpec, failure: Failure) -> None: ...
 
     def finished(self, spec: TrialSpec, result: TrialResult) -> None: ...
 
@@ -92,7 +95,7 @@ def _tune(
         bundle = {"node:__internal_head__": 0.001}
     tune_config.max_concurrent_trials = at_once
     tune_config.reuse_actors = resources.workers == 1
-    with quiet_ray(), _remember_interrupt() as interrupted:
+    with quiet_ray(), surviving_losses(), _remember_interrupt() as interrupted:
         tuner = tune.Tuner(
             tune.with_resources(run, bundle),
             param_space=space,
@@ -159,6 +162,9 @@ class _Callbacks(tune.Callback):
             self.observer.epoch(spec_of(trial.config), metrics)
             if result.get("done"):  # only a scheduler's stop marks a result with metrics as done
                 self.stopped_early.add(trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.observer.retried(spec_of(trial.config), failure_of_trial(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         spec = spec_of(trial.config)

@@ -1,0 +1,184 @@
+"""Machines that are taken away, processes that are killed, memory that is full: each injected into running trials."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+from ray import tune
+from ray.cluster_utils import Cluster
+from ray.tune.search import Searcher
+from support.trials import small
+from vip5platform.cluster.ray_cluster import ray_session
+from vip5platform.cluster.resources import TrialResources
+from vip5platform.cluster.trainable import TRIAL, parameters_of
+from vip5platform.cluster.tune import run_search, run_trials
+
+from vip5core.errors import Failure
+from vip5core.home import Home
+from vip5core.trial.result import TrialResult
+from vip5core.trial.run import run_trial
+from vip5core.trial.spec import StudyInputs, TrialSpec
+
+pytestmark = pytest.mark.slow
+
+ONE = TrialResources(workers=1, cpus=1, gpus=0.0)
+STORE = {"object_store_memory": 80_000_000}
+#: Notices within two seconds that a node is gone.
+QUICK = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
+
+
+class Injector:
+    """An observer that remembers, and calls `fault` with the epochs of a trial."""
+
+    def __init__(self, fault: Callable[[TrialSpec, int], None] = lambda spec, epoch: None) -> None:
+        self.fault = fault
+        self.epochs: list[tuple[str, int]] = []
+        self.retries: list[tuple[str, Failure]] = []
+        self.failures: dict[str, Failure] = {}
+        self.finished_trials: list[str] = []
+
+    def started(self, spec) -> None:
+        pass
+
+    def epoch(self, spec, metrics) -> None:
+        self.epochs.append((spec.fingerprint, int(metrics["epoch"])))
+        self.fault(spec, int(metrics["epoch"]))
+
+    def retried(self, spec, failure) -> None:
+        self.retries.append((spec.fingerprint, failure))
+
+    def finished(self, spec, result) -> None:
+        self.finished_trials.append(spec.fingerprint)
+
+    def failed(self, spec, failure) -> None:
+        self.failures[spec.fingerprint] = failure
+
+    def pruned(self, spec) -> None:
+        raise AssertionError("nothing is stopped early here")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A head that runs no trial, and two nodes that run one each."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    nodes = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": QUICK, **STORE},
+    )
+    try:
+        for _ in range(2):
+            nodes.add_node(num_cpus=1, **STORE)
+        with ray_session(nodes.address):
+            yield nodes
+    finally:
+        nodes.shutdown()
+
+
+def trial_processes() -> list[psutil.Process]:
+    """The processes of trials that are running."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "ImplicitFunc" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def kill_trials() -> None:
+    for process in trial_processes():
+        process.kill()
+
+
+def lose_the_node_of(process: psutil.Process, cluster: Cluster) -> None:
+    """Kill the node that has started this process."""
+    raylet = process.ppid()
+    (node,) = (node for node in cluster.worker_nodes if node.all_processes["raylet"][0].process.pid == raylet)
+    cluster.remove_node(node, allow_graceful=False)
+
+
+def undisturbed(spec: TrialSpec, home: Home) -> TrialResult:
+    return TrialResult.load(run_trial(spec, home, lambda metrics: None))
+
+
+def assert_same(disturbed: TrialResult, calm: TrialResult) -> None:
+    assert disturbed.history == calm.history
+    for file in ("per_user.parquet", "trainable.safetensors"):
+        assert (disturbed.folder / file).read_bytes() == (calm.folder / file).read_bytes()
+
+
+def test_the_trial_of_a_lost_node_continues_on_another_and_an_error_of_its_own_is_final(
+    text_only: StudyInputs, cluster: Cluster, tmp_path
+):
+    spec = text_only.spec(small(epochs=5, dropout=0.1))
+    diverging = text_only.spec(small(learning_rate=1e30, tuning="full", clip=1e30))
+
+    def lose_a_node(spec: TrialSpec, epoch: int) -> None:
+        if epoch == 2 and len(cluster.worker_nodes) == 2:
+            (process,) = trial_processes()
+            lose_the_node_of(process, cluster)
+
+    seen = Injector(lose_a_node)
+    run_trials([spec, diverging], text_only.home, ONE, 1, seen)
+    ((fingerprint, failure),) = seen.retries
+    assert (fingerprint, failure.kind) == (spec.fingerprint, "node_lost")
+    assert failure.message.startswith("node ")
+    assert "was lost (terminated unexpectedly: health check failed" in failure.message
+    epochs = [epoch for of, epoch in seen.epochs if of == fingerprint]
+    assert epochs[:2] == [1, 2]
+    assert epochs[-5:] == [1, 2, 3, 4, 5]
+    assert len(epochs) > 5
+    assert seen.finished_trials == [spec.fingerprint]
+    assert [failure.kind for failure in seen.failures.values()] == ["diverged"]
+    assert_same(TrialResult.load(spec.folder(text_only.home)), undisturbed(spec, Home(tmp_path / "calm")))
+
+
+def test_a_trial_that_is_killed_again_and_again_is_given_up_with_what_ray_says_of_it(text_only, cluster):
+    spec = text_only.spec(small(epochs=6))
+    killed: list[int] = []
+
+    def kill_at_a_new_epoch(spec: TrialSpec, epoch: int) -> None:
+        if epoch > max(killed, default=0):
+            killed.append(epoch)
+            kill_trials()
+
+    seen = Injector(kill_at_a_new_epoch)
+    run_trials([spec], text_only.home, ONE, 1, seen)
+    assert len(killed) == 4
+    assert len(seen.retries) == 3
+    (failure,) = seen.failures.values()
+    assert failure.kind == "process_died"
+    assert failure.message.startswith("its process on node ")
+    assert "died: killed, or out of memory (Ray says: Worker unexpectedly exits with" in failure.message
+
+
+class Sequence(Searcher):
+    """Proposes trials one after the other, and kills the process that waits for each but the first."""
+
+    def __init__(self, specs: list[TrialSpec]) -> None:
+        super().__init__()
+        self.specs = specs
+
+    def suggest(self, trial_id: str):
+        if not self.specs:
+            return Searcher.FINISHED
+        kill_trials()
+        return {TRIAL: parameters_of(self.specs.pop(0))}
+
+    def on_trial_complete(self, trial_id, result=None, error=False) -> None:
+        pass
+
+    def __getstate__(self):
+        return {}
+
+
+def test_a_process_that_dies_between_two_trials_costs_the_next_one_nothing_but_time(text_only, cluster):
+    specs = [text_only.spec(small(seed=seed, epochs=1)) for seed in range(2)]
+    seen = Injector()
+    run_search(Sequence(list(specs)), tune.schedulers.FIFOScheduler(), text_only.home, ONE, 1, seen)
+    assert seen.failures == {}
+    assert seen.finished_trials == [spec.fingerprint for spec in specs]
+    assert [fingerprint for fingerprint, _ in seen.retries] == [specs[1].fingerprint]
