@@ -362,6 +362,7 @@ def _facts(record: TrialRecord) -> dict[str, str]:
     return {
         "vip5.dataset_fingerprint": record.dataset.fingerprint,
         "vip5.device": record.device,
+        "vip5.host": record.host,
         **{f"version.{package}": version for package, version in record.versions.items()},
     }
 
