@@ -111,8 +111,18 @@ class TrialProgress:
         self.label = label
         self.study = progress.add_task("trials", total=total, news="starting …")
         self.tasks: dict[str, bar_parts.TaskID] = {}
+        self._waits_for = ""
+
+    def waiting(self, wanted: str, seconds: float) -> None:
+        """Show a wait for the cluster in the bar of the study; in a log file in one line."""
+        minutes, rest = divmod(int(seconds), 60)
+        self.progress.update(self.study, news=f"waiting for {wanted}, {minutes}:{rest:02}")
+        if not self.progress.console.is_terminal and wanted != self._waits_for:
+            self._say(f"waiting for {wanted}")
+        self._waits_for = wanted
 
     def started(self, spec: TrialSpec) -> None:
+        self._waits_for = ""
         self.progress.update(self.study, news="")
         if spec.fingerprint not in self.tasks:
             self.tasks[spec.fingerprint] = self.progress.add_task(

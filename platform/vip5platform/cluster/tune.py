@@ -24,6 +24,7 @@ from vip5platform.cluster.failures import failure_of_trial
 from vip5platform.cluster.ray_cluster import make_process_folder, quiet_ray
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.trainable import TRIAL, parameters_of, spec_of, trainable
+from vip5platform.cluster.waiting import Waiting
 
 #: The failure of a trial that Tune calls complete but that has no result.
 NO_RESULT = Failure(kind="no_result", message="it ended without a result")
@@ -33,6 +34,8 @@ _RESULT_TIMEOUT_S = 20
 
 class Observer(Protocol):
     """Receives the progress and outcome of trials, in the driver's process."""
+
+    def waiting(self, wanted: str, seconds: float) -> None: ...
 
     def started(self, spec: TrialSpec) -> None: ...
 
@@ -103,7 +106,7 @@ def _tune(
             run_config=tune.RunConfig(
                 storage_path=str(storage),
                 name="trials",
-                callbacks=[_Callbacks(home, observer, interrupted)],
+                callbacks=[_Callbacks(home, observer, interrupted, Waiting(resources, at_once, observer.waiting))],
                 verbose=0,
             ),
         )
@@ -135,10 +138,11 @@ def _remember_interrupt() -> Iterator[Callable[[], bool]]:
 class _Callbacks(tune.Callback):
     """Tune's events as an `Observer`'s."""
 
-    def __init__(self, home: Home, observer: Observer, interrupted: Callable[[], bool]) -> None:
+    def __init__(self, home: Home, observer: Observer, interrupted: Callable[[], bool], waiting: Waiting) -> None:
         self.home = home
         self.observer = observer
         self.interrupted = interrupted
+        self.waiting = waiting
         self.stopped_early: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -148,6 +152,7 @@ class _Callbacks(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self.interrupted():
             raise KeyboardInterrupt
+        self.waiting.look(trials)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.observer.started(spec_of(trial.config))

@@ -46,6 +46,9 @@ class TrialObserver:
         self.stopped_early: set[str] = set()
         self.histories: dict[str, list[Mapping[str, float]]] = {}
 
+    def waiting(self, wanted: str, seconds: float) -> None:
+        self.progress.waiting(wanted, seconds)
+
     def started(self, spec: TrialSpec) -> None:
         self._record(spec)
         self.progress.started(spec)

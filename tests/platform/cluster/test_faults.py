@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psutil
 import pytest
 from ray import tune
 from ray.cluster_utils import Cluster
 from ray.tune.search import Searcher
+from support.faults import Injector, kill_trials, trial_processes
 from support.trials import small
 from vip5platform.cluster.ray_cluster import ray_session
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.trainable import TRIAL, parameters_of
 from vip5platform.cluster.tune import run_search, run_trials
 
-from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.trial.result import TrialResult
 from vip5core.trial.run import run_trial
@@ -29,36 +28,6 @@ ONE = TrialResources(workers=1, cpus=1, gpus=0.0)
 STORE = {"object_store_memory": 80_000_000}
 #: Notices within two seconds that a node is gone.
 QUICK = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
-
-
-class Injector:
-    """An observer that remembers, and calls `fault` with the epochs of a trial."""
-
-    def __init__(self, fault: Callable[[TrialSpec, int], None] = lambda spec, epoch: None) -> None:
-        self.fault = fault
-        self.epochs: list[tuple[str, int]] = []
-        self.retries: list[tuple[str, Failure]] = []
-        self.failures: dict[str, Failure] = {}
-        self.finished_trials: list[str] = []
-
-    def started(self, spec) -> None:
-        pass
-
-    def epoch(self, spec, metrics) -> None:
-        self.epochs.append((spec.fingerprint, int(metrics["epoch"])))
-        self.fault(spec, int(metrics["epoch"]))
-
-    def retried(self, spec, failure) -> None:
-        self.retries.append((spec.fingerprint, failure))
-
-    def finished(self, spec, result) -> None:
-        self.finished_trials.append(spec.fingerprint)
-
-    def failed(self, spec, failure) -> None:
-        self.failures[spec.fingerprint] = failure
-
-    def pruned(self, spec) -> None:
-        raise AssertionError("nothing is stopped early here")
 
 
 @pytest.fixture(scope="module")
@@ -76,21 +45,6 @@ def cluster() -> Iterator[Cluster]:
             yield nodes
     finally:
         nodes.shutdown()
-
-
-def trial_processes() -> list[psutil.Process]:
-    """The processes of trials that are running."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "ImplicitFunc" in " ".join(process.cmdline()):
-                found.append(process)
-    return found
-
-
-def kill_trials() -> None:
-    for process in trial_processes():
-        process.kill()
 
 
 def lose_the_node_of(process: psutil.Process, cluster: Cluster) -> None:
@@ -153,6 +107,29 @@ def test_a_trial_that_is_killed_again_and_again_is_given_up_with_what_ray_says_o
     assert failure.kind == "process_died"
     assert failure.message.startswith("its process on node ")
     assert "died: killed, or out of memory (Ray says: Worker unexpectedly exits with" in failure.message
+
+
+class Autoscaler(Injector):
+    """Adds a node once a wait for one is told."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__()
+        self.cluster = cluster
+
+    def waiting(self, wanted, seconds) -> None:
+        if not self.waits:
+            self.cluster.add_node(num_cpus=3, **STORE)
+        super().waiting(wanted, seconds)
+
+
+def test_trials_that_no_node_has_room_for_wait_for_one_and_say_so(text_only, cluster, monkeypatch, capfd):
+    monkeypatch.setattr("vip5platform.cluster.waiting._USUAL_S", 2)
+    spec = text_only.spec(small(epochs=1))
+    seen = Autoscaler(cluster)
+    run_trials([spec], text_only.home, TrialResources(1, 3, 0.0), 1, seen)
+    assert set(seen.waits) == {"3 CPUs"}
+    assert seen.finished_trials == [spec.fingerprint]
+    assert "ray" not in "".join(capfd.readouterr())  # Ray says nothing of it
 
 
 class Sequence(Searcher):

@@ -33,6 +33,9 @@ class Recorder:
         self.failures: dict[str, Failure] = {}
         self.ended_early: list[str] = []
 
+    def waiting(self, wanted, seconds) -> None:
+        pass
+
     def started(self, spec) -> None:
         pass
 
