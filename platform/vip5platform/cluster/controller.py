@@ -19,7 +19,7 @@ from ray.tune.execution.tune_controller import TuneController
 from vip5platform.cluster.failures import LOST, RESTARTS, ActorLostError, failure_of
 
 
-class _ActorManager(RayActorManager):  # type: ignore[misc]
+class _ActorManager(RayActorManager):
     """Tells its trials of any end of an actor, where Ray's class raises what it does not know.
 
     Attributes:
@@ -39,12 +39,14 @@ def _as_known(error: Exception) -> Exception:
     return error if isinstance(error, RayActorError | RayTaskError) else ActorLostError(error)
 
 
-class _Controller(TuneController):  # type: ignore[misc]
+class _Controller(TuneController):
+    _actor_manager: _ActorManager
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._actor_manager = _ActorManager(self._actor_manager._resource_manager)
 
-    def _process_trial_failure(self, trial: Any, exception: Exception) -> None:
+    def _process_trial_failure(self, trial: Any, exception: Any) -> None:
         if exception is self._actor_manager.told:  # the end of a reused actor is told as that of its reset, too
             return
         self._actor_manager.told = exception
@@ -56,7 +58,7 @@ class _Controller(TuneController):  # type: ignore[misc]
 @contextmanager
 def surviving_losses() -> Iterator[None]:
     """Make `tune.Tuner.fit` use this loop in the block."""
-    module = importlib.import_module("ray.tune.tune")  # whose name in its package is a function's
+    module: Any = importlib.import_module("ray.tune.tune")  # whose name in its package is a function's
     before = module.TuneController
     module.TuneController = _Controller
     try:

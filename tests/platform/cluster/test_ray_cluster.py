@@ -101,6 +101,31 @@ def test_cpus_that_an_autoscaler_can_add_count_as_there():
         TrialResources.of(ClusterResources(cpus=0, gpus=0).with_nodes_to_come(1, 0.0), 1, 1, 0.0)
 
 
+LOSSES = """
+import os, time
+from vip5platform.environment import set_environment
+set_environment(None)
+from vip5platform.cluster.ray_cluster import ray_session
+with ray_session(None, cpus=1):
+    import ray
+    @ray.remote(num_cpus=0)
+    class Actor:
+        def alive(self): return True
+        def die(self): os._exit(1)
+    actors = [Actor.remote() for _ in range(6)]
+    ray.get([actor.alive.remote() for actor in actors])
+    try: ray.get(actors[0].die.remote())
+    except ray.exceptions.ActorDiedError: print("it died")
+    impossible = ray.remote(num_gpus=3)(lambda: None).remote()
+    time.sleep(5)
+"""
+
+
+def test_ray_itself_says_nothing_on_the_users_screen():
+    done = subprocess.run([sys.executable, "-c", LOSSES], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("it died\n", "")
+
+
 @pytest.fixture(scope="module")
 def gpu_cluster() -> Iterator[str]:
     """The address of a cluster with a head of no CPU and a node of two GPUs, which Ray only believes in."""
