@@ -42,7 +42,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluste
                 _join(address, quiet)
             else:  # "local" ignores RAY_ADDRESS
                 ray.init(address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=str(temporary), **quiet)
-        yield ClusterResources.of_cluster()
+        yield ClusterResources.of_cluster(may_grow=bool(address))
     finally:
         ray.shutdown()
         if temporary:

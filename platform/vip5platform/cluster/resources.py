@@ -31,13 +31,13 @@ class ClusterResources:
     most_gpus: float = 0
 
     @classmethod
-    def of_cluster(cls) -> ClusterResources:
-        """The current resources of the cluster that this process is connected to."""
+    def of_cluster(cls, may_grow: bool = True) -> ClusterResources:
+        """The current resources of the cluster that this process is connected to, and what may be added to them."""
         import ray  # late, because a study that is finished has no cluster, and this takes a second
 
         found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         nodes = [(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in found]
-        most = _most_resources()
+        most = _most_resources() if may_grow else {}
         return cls(
             cpus=sum(cpus for cpus, _ in nodes),
             gpus=sum(gpus for _, gpus in nodes),

@@ -22,7 +22,7 @@ from vip5core.errors import UserError
 pytestmark = pytest.mark.slow
 
 #: The head of cluster.yaml, alone.
-COLD = ClusterResources(cpus=0, gpus=0, cpus_per_gpu=0, most_cpus=32, most_gpus=8)
+COLD = ClusterResources(cpus=0, gpus=0, cpus_per_gpu=0, most_cpus=32, most_gpus=16)
 
 
 def test_what_a_ray_of_its_own_has(ray_two_cpus):
@@ -80,8 +80,8 @@ def test_nodes_that_are_there_do_not_bound_what_is_to_come():
         (ClusterResources(cpus=2, gpus=0), 1, 1.0, 0),
         (ClusterResources(cpus=16, gpus=2), 3, 0.6, 2),  # a share is of one GPU: 0.4 of each is left over
         (ClusterResources(cpus=16, gpus=2), 5, 0.5, 4),
-        (COLD, 9, 1.0, 8),
-        (COLD, 9, 0.6, 8),
+        (COLD, 17, 1.0, 16),
+        (COLD, 17, 0.6, 16),
     ],
 )
 def test_gpus_that_will_never_be_are_refused(cluster, workers, gpus, places):
