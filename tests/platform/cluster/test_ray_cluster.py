@@ -155,13 +155,6 @@ def test_what_cannot_be_placed_is_refused_before_any_work(gpu_cluster, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_gpus_of_this_machine_are_counted_before_any_work(tmp_path):
-    study = Study("s", "Which?", (factor("image_tokens", 0, 2),))
-    with pytest.raises(UserError, match=r"--gpus-per-worker 0\.5 with 4000 workers per trial"):
-        run(study, Options(dataset="minimart:40", home=tmp_path, gpus_per_worker=0.5, workers_per_trial=4000))
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ("resources", "gpus", "cpus"),
     [
