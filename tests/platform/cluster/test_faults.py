@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 
 import psutil
@@ -13,6 +14,7 @@ from ray.tune.search import Searcher
 from support.faults import Injector, kill_trials, trial_processes
 from support.trials import small
 from vip5platform.cluster import controller
+from vip5platform.cluster.failures import LOST
 from vip5platform.cluster.ray_cluster import ray_session
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.trainable import TRIAL, parameters_of
@@ -79,9 +81,10 @@ def test_the_trial_of_a_lost_node_continues_on_another_and_an_error_of_its_own_i
     seen = Injector(lose_a_node)
     run_trials([spec, diverging], text_only.home, ONE, 1, seen)
     ((fingerprint, failure),) = seen.retries
-    assert (fingerprint, failure.kind) == (spec.fingerprint, "node_lost")
-    assert failure.message.startswith("node ")
-    assert "was lost (terminated unexpectedly: health check failed" in failure.message
+    assert fingerprint == spec.fingerprint
+    # Ray may notice the end of the process before that of the node.
+    assert failure.kind in LOST
+    assert re.search(r"node \d[\d.]+ (was lost \(terminated unexpectedly|died: killed)", failure.message)
     epochs = [epoch for of, epoch in seen.epochs if of == fingerprint]
     assert epochs[:2] == [1, 2]
     assert epochs[-5:] == [1, 2, 3, 4, 5]
