@@ -63,7 +63,8 @@ FailureKind = Literal[
     "user_error",  # its settings or inputs are wrong
     "disk_full",
     "diverged",  # its loss, or an objective, is not a finite number
-    "process_died",  # killed, or its node was lost
+    "process_died",  # killed
+    "node_lost",  # its machine was taken away, died or cannot be reached
     "out_of_memory",
     "no_result",  # it ended without an error, but left no result
     "unavailable",  # its dataset or backbone could not be prepared
@@ -73,7 +74,7 @@ FailureKind = Literal[
 ]
 #: Failures that may not occur again in another attempt.
 _RETRYABLE: frozenset[FailureKind] = frozenset(
-    {"disk_full", "process_died", "out_of_memory", "no_result", "not_run", "error"}
+    {"disk_full", "process_died", "node_lost", "out_of_memory", "no_result", "not_run", "error"}
 )
 
 

@@ -111,8 +111,18 @@ class TrialProgress:
         self.label = label
         self.study = progress.add_task("trials", total=total, news="starting …")
         self.tasks: dict[str, bar_parts.TaskID] = {}
+        self._waits_for = ""
+
+    def waiting(self, wanted: str, seconds: float) -> None:
+        """Show a wait for the cluster in the bar of the study; in a log file in one line."""
+        minutes, rest = divmod(int(seconds), 60)
+        self.progress.update(self.study, news=f"waiting for {wanted}, {minutes}:{rest:02}")
+        if not self.progress.console.is_terminal and wanted != self._waits_for:
+            self._say(f"waiting for {wanted}")
+        self._waits_for = wanted
 
     def started(self, spec: TrialSpec) -> None:
+        self._waits_for = ""
         self.progress.update(self.study, news="")
         if spec.fingerprint not in self.tasks:
             self.tasks[spec.fingerprint] = self.progress.add_task(
@@ -124,6 +134,10 @@ class TrialProgress:
         news = f"valid/loss {metrics['valid/loss']:.3f}" if "valid/loss" in metrics else ""
         if task is not None:
             self.progress.update(task, completed=int(metrics["epoch"]), news=news)
+
+    def retried(self, spec: TrialSpec, failure: Failure, epochs: int) -> None:
+        goes_on = f"continues after epoch {epochs}" if epochs else "starts again"
+        self._say(f"[yellow]↻[/] {self._name(spec)}  {escape(failure.message)}; {goes_on} as soon as there is room")
 
     def finished(self, spec: TrialSpec, result: TrialResult) -> None:
         self._end(spec)

@@ -21,6 +21,7 @@ KEEP_FREED_MEMORY = ":".join(
 _DEFAULTS = {
     "GLIBC_TUNABLES": KEEP_FREED_MEMORY,
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # silences lines of core_worker.cc, which Ray Data's actors always cause
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's progress output, which ours replaces
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a worker group starts 8 s sooner, its metrics 3 s
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # importing torch can exceed the default of 60 s
@@ -48,8 +49,6 @@ def set_environment(address: str | None) -> None:
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-    if address is None:  # a cluster started here: silences C++ messages that Ray Data's actors always cause
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if address is None and "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

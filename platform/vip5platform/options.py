@@ -150,7 +150,7 @@ class Options:
     )
     gpus_per_worker: float | None = _option(
         None,
-        "share of a GPU for each worker (default: 1 if there are GPUs; required if an autoscaler has to add them)",
+        "share of a GPU for each worker, at most 1 (default: 1 if there are GPUs, or an autoscaler can add them)",
         flags=("--gpus-per-worker", "--gpus-per-trial"),
         type=float,
         metavar="F",
@@ -209,9 +209,21 @@ class Options:
         Raises:
             UserError: Naming the option, its value and the rule.
         """
-        for option, value in (("--seeds", self.seeds), ("--p5-epochs", self.p5_epochs), ("--trials", self.trials)):
+        counts = {
+            "--seeds": self.seeds,
+            "--p5-epochs": self.p5_epochs,
+            "--trials": self.trials,
+            "--workers-per-trial": self.workers_per_trial,
+        }
+        for option, value in counts.items():
             if value is not None and value < 1:
                 raise UserError(f"{option} {value}: must be at least 1")
+        gpus = self.gpus_per_worker
+        if gpus is not None and not 0 <= gpus <= 1:
+            raise UserError(
+                f"--gpus-per-worker {gpus:g}: must be from 0 to 1, because a worker computes on one GPU; "
+                "--workers-per-trial puts a trial on several"
+            )
 
 
 def add_options(parser: argparse.ArgumentParser, kind: str) -> None:

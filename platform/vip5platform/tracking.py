@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -47,6 +47,8 @@ _OUTCOME = "vip5.outcome"
 _FAILURE, _FAILURE_KIND = "vip5.failure", "vip5.failure_kind"
 _BACKBONE, _P5_STAGES = "vip5.backbone_fingerprint", "vip5.p5_stages"
 _EPOCH = "epoch"
+#: Seconds in which a server that is well answers a request, and in which one that died is up again.
+_QUICK_S, _RESTART_S = 10, 60
 _SOURCE = {MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name, MLFLOW_SOURCE_TYPE: "LOCAL"}
 _RUNNING, _FINISHED, _FAILED, _KILLED = (
     RunStatus.to_string(status)
@@ -108,10 +110,15 @@ class Tracker:
             ) from None
 
     @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Tolerate an unreachable MLflow in this block: set `missed`, and warn once."""
+    def recording(self, patiently: bool = True) -> Iterator[None]:
+        """Tolerate an unreachable MLflow in this block: set `missed`, and warn once.
+
+        Args:
+            patiently: Try for minutes; without effect once something was missed, after which each block tries once.
+        """
         try:
-            yield
+            with nullcontext() if patiently and not self.missed else _fail_fast(retries=0 if self.missed else 1):
+                yield
         except MlflowException as error:
             if not self.missed:
                 warn(
@@ -119,6 +126,17 @@ class Tracker:
                     "the same command is run again"
                 )
             self.missed = True
+
+    def wait_for_answer(self) -> None:
+        """Wait up to a minute for an MLflow that was missed; `missed` says afterwards whether it still is."""
+        until = time.monotonic() + _RESTART_S
+        while self.missed and time.monotonic() < until:
+            try:
+                with _fail_fast(retries=0):
+                    self.client.get_run(self.parent)
+                self.missed = False
+            except MlflowException:
+                time.sleep(1)
 
     def _experiment(self, home: Home) -> str:
         known = self.client.get_experiment_by_name(EXPERIMENT)
@@ -321,7 +339,7 @@ class Tracker:
 
     def mark_killed(self) -> None:
         """End all running runs as killed, because the study was interrupted."""
-        with _fail_fast():
+        with _fail_fast(retries=0):
             for run in [*self.children.values(), self.parent]:
                 try:
                     if self.client.get_run(run).info.status == _RUNNING:
@@ -344,6 +362,7 @@ def _facts(record: TrialRecord) -> dict[str, str]:
     return {
         "vip5.dataset_fingerprint": record.dataset.fingerprint,
         "vip5.device": record.device,
+        "vip5.host": record.host,
         **{f"version.{package}": version for package, version in record.versions.items()},
     }
 
@@ -369,14 +388,15 @@ def _raise_mlflow_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _fail_fast() -> Iterator[None]:
-    """Limit retries to one in this block; by default MLflow's client retries for a minute."""
-    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+def _fail_fast(retries: int = 1) -> Iterator[None]:
+    """Limit retries and waits in this block; by default MLflow's client tries for minutes."""
+    limits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries), "MLFLOW_HTTP_REQUEST_TIMEOUT": str(_QUICK_S)}
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(limits)
     try:
         yield
     finally:
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value

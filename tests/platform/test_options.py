@@ -171,6 +171,11 @@ def test_a_preset_is_changed_by_the_study_and_both_by_the_user(name):
         (["--levels", "reduction=2"], "unknown factor 'reduction'"),
         (["--baselines", "populrity"], "did you mean 'popularity'"),
         (["--seeds", "0"], "--seeds 0: must be at least 1"),
+        (["--workers-per-trial", "0"], "--workers-per-trial 0: must be at least 1"),
+        (["--gpus-per-worker", "-1", "--dry-run"], "--gpus-per-worker -1: must be from 0 to 1"),
+        (["--gpus-per-worker", "1.5", "--dry-run"], "--gpus-per-worker 1.5: must be from 0 to 1"),
+        (["--gpus-per-worker", "nan"], "--gpus-per-worker nan: must be from 0 to 1"),
+        (["--gpus-per-worker", "0.5", "--workers-per-trial", "4000", "--dry-run"], "with 4000 workers per trial"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(arguments, says, tmp_path, capsys):

@@ -60,6 +60,7 @@ def test_a_trial_is_a_child_run_with_all_that_is_known_of_it(home):
     assert run.data.metrics[METRIC] == 0.5
     assert run.data.tags["vip5.level.encoder"] == "RN50"
     assert run.data.tags["version.python"] == "3.11"
+    assert (run.data.tags["vip5.device"], run.data.tags["vip5.host"]) == ("cpu", "node-7")
     assert [p.value for p in log.client.get_metric_history(run.info.run_id, "valid/loss")] == [1.0, 0.5]
     names = {f.path for f in log.client.list_artifacts(run.info.run_id)}
     assert names == {"result.json", "per_user.parquet"}

@@ -43,6 +43,7 @@ def finished_trial(
         code=code,
         dataset=Content(name=dataset, fingerprint=dataset),
         backbone=Content(name=config.backbone, fingerprint="b"),
+        host="node-7",
         versions={"python": "3.11"},
     )
     all_metrics = {**summarise(rows, config.num_beams), "cost/seconds": seconds, **(metrics or {})}

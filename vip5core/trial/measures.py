@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+import socket
 
 import torch
 
+from vip5core.distributed import WorkerGroup
 from vip5core.model import VIP5, count_parameters
 from vip5core.training.loop import FitResult
 
@@ -48,3 +50,8 @@ def measure_size(model: VIP5) -> dict[str, float]:
 def device_name(device: torch.device) -> str:
     """The name of the hardware."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
+
+
+def host_names(group: WorkerGroup) -> str:
+    """The names of the machines that the workers run on; each worker has to call it."""
+    return ", ".join(sorted(set(group.gather(socket.gethostname()))))

@@ -26,7 +26,7 @@ from vip5core.templates import default_templates
 from vip5core.training.loop import Report, fit, load_trainable
 from vip5core.trial.components import TrialComponents
 from vip5core.trial.fresh_backbone import fresh_backbone
-from vip5core.trial.measures import best_validation, device_name, measure_costs, measure_size
+from vip5core.trial.measures import best_validation, device_name, host_names, measure_costs, measure_size
 from vip5core.trial.p5_record import P5Record
 from vip5core.trial.result import Content, TrialRecord, package_versions
 
@@ -76,7 +76,7 @@ def make_p5_backbone(
     evaluator = inputs.evaluator(config, group)
     data = inputs.training_data(config, config.image_placeholders)
     fitted = fit(model, data, evaluator, config, report, group=group, checkpoint=checkpoint)
-    peaks = group.gather(fitted.peak_memory_mb)
+    peaks, hosts = group.gather(fitted.peak_memory_mb), host_names(group)
     if group.rank:
         return out
     load_trainable(model, fitted.best_state)
@@ -87,6 +87,7 @@ def make_p5_backbone(
         backbone=Content(name=config.backbone, fingerprint=backbone_fingerprint(start)) if start is not None else None,
         workers=group.size,
         device=device_name(device),
+        host=hosts,
         threads=torch.get_num_threads(),
         versions=package_versions(),
     )

@@ -56,6 +56,7 @@ class TrialRecord(BaseModel):
         options: The options of a baseline; empty for a trial.
         workers: The number of data-parallel processes.
         device: The name of the hardware.
+        host: The machine, or machines, that it was trained on; empty in results from before this was noted.
         threads: The number of CPU threads of each process.
         versions: The versions of Python and of the packages that matter.
     """
@@ -70,6 +71,7 @@ class TrialRecord(BaseModel):
     options: dict[str, Any] = {}
     workers: int = 1
     device: str = "cpu"
+    host: str = ""
     threads: int = 1
     versions: dict[str, str] = {}
 

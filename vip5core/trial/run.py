@@ -20,7 +20,7 @@ from vip5core.prompts import PromptTables, load_tokenizer
 from vip5core.templates import default_templates
 from vip5core.training.loop import Report, fit, load_trainable
 from vip5core.trial.components import TrialComponents
-from vip5core.trial.measures import best_validation, device_name, measure_costs, measure_size
+from vip5core.trial.measures import best_validation, device_name, host_names, measure_costs, measure_size
 from vip5core.trial.result import Content, TrialRecord, TrialResult, package_versions
 from vip5core.trial.spec import TrialSpec
 
@@ -89,14 +89,14 @@ def run_trial(
     load_trainable(model, fitted.best_state)
     with fitted.stopwatch.measure("test", device):
         test, rows, lists = evaluator.test(model)
-    peaks = group.gather(fitted.peak_memory_mb)
+    peaks, hosts = group.gather(fitted.peak_memory_mb), host_names(group)
     if group.rank == 0:
         if config.probe and inputs.features is not None:
             with fitted.stopwatch.measure("probe", device):
                 probed, items = probe(model, inputs.dataset, inputs.features.has_image)
             test, rows = {**test, **probed}, pd.concat([rows, items], ignore_index=True)
         metrics = {**test, **best_validation(fitted), **measure_costs(fitted, max(peaks)), **measure_size(model)}
-        result = TrialResult(out, config, metrics, fitted.history, _make_record(spec, device, group))
+        result = TrialResult(out, config, metrics, fitted.history, _make_record(spec, device, hosts, group.size))
         result.save(rows, fitted.best_state, lists)
         checkpoint.unlink(missing_ok=True)
     return out
@@ -108,7 +108,7 @@ def _load_tables(dataset: Path, backbone: Path) -> PromptTables:
     return PromptTables.build(open_dataset(dataset), load_tokenizer(backbone), default_templates())
 
 
-def _make_record(spec: TrialSpec, device: torch.device, group: WorkerGroup) -> TrialRecord:
+def _make_record(spec: TrialSpec, device: torch.device, hosts: str, workers: int) -> TrialRecord:
     dataset = open_dataset(spec.dataset)
     return TrialRecord(
         fingerprint=spec.fingerprint,
@@ -116,8 +116,9 @@ def _make_record(spec: TrialSpec, device: torch.device, group: WorkerGroup) -> T
         dataset=Content(name=dataset.name, fingerprint=dataset.fingerprint),
         backbone=Content(name=spec.config.backbone, fingerprint=backbone_fingerprint(spec.backbone)),
         features=spec.features.name if spec.features is not None else None,
-        workers=group.size,
+        workers=workers,
         device=device_name(device),
+        host=hosts,
         threads=torch.get_num_threads(),
         versions=package_versions(),
     )

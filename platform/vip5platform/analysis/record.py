@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,8 @@ from vip5core.home import Home
 from vip5core.storage import atomic_file
 
 RECORD = "study.json"
-
+#: Names the commit of a copy of the checkout.
+COMMIT_FILE = "commit.txt"
 
 #: The failure of a trial that its study has not run.
 NOT_RUN = Failure(kind="not_run", message="not run")
@@ -140,8 +142,18 @@ def find_record(name: str, home: Home) -> StudyRecord:
     return load_record(found)
 
 
+def _copied_state(file: Path) -> tuple[str, bool]:
+    """The commit and state in a file of `git describe --always --abbrev=40 --dirty`."""
+    text = file.read_text("utf-8").strip() if file.is_file() else ""
+    commit = re.search(r"[0-9a-f]{40}", text)
+    return (commit[0], text.endswith("-dirty")) if commit else ("", False)
+
+
 def git_state(folder: Path) -> tuple[str, bool]:
-    """The commit of the Git checkout in `folder`, and whether it has uncommitted changes; ("", False) without Git."""
+    """The commit of the Git checkout in `folder`, and whether it has uncommitted changes; ("", False) without one.
+
+    On a cluster, whose nodes have no checkout, both are read from the file that `make up` has written.
+    """
     try:
         commit = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True, timeout=20
@@ -150,5 +162,5 @@ def git_state(folder: Path) -> tuple[str, bool]:
             ["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True, timeout=60
         ).stdout
     except (OSError, subprocess.SubprocessError):
-        return "", False
+        return _copied_state(folder / COMMIT_FILE)
     return commit, bool(status.strip())

@@ -1,24 +1,63 @@
-"""Why a trial failed: unwraps the errors that Ray nests."""
+"""Why a trial failed: unwraps the errors that Ray nests, and names the node that a process was lost with."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import ray.cloudpickle
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RaySystemError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from vip5core.config import P5Config, as_text
-from vip5core.errors import DivergedError, Failure, UserError
+from vip5core.errors import DivergedError, Failure, FailureKind, UserError
 
 #: Settings that lower the memory of a P5 stage.
 _MEMORY_SETTINGS = ("batch_size", "max_history", "max_samples")
 
+#: Failures that are not of the trial's own making: another process continues after the last complete epoch.
+LOST: tuple[FailureKind, ...] = ("process_died", "node_lost")
+#: How often a trial, task or worker group is then started again.
+RESTARTS = 3
 #: How a process ends that raised nothing itself.
-_GONE = ("process_died", "out_of_memory")
+_GONE = (*LOST, "out_of_memory")
+
+#: What Ray raises where a process or a node is gone.
+_LOSSES = (RayActorError, WorkerCrashedError, NodeDiedError, LocalRayletDiedError, ObjectLostError, RaySystemError)
+#: How Ray names a node in the messages of its errors, and what it says of the end of a node or process.
+_ADDRESS = re.compile(r"(?:\bip:|\(IP:|\baddress:) ?([0-9A-Za-z.:_-]*[0-9A-Za-z])")
+_NODE_END = re.compile(r"node was (terminated .*|preempted.*)")
+_PROCESS_END = re.compile(
+    r"(?:Worker exit detail|is unavailable): (.*?)\.?(?= Some common causes| The task may|$)", re.MULTILINE
+)
+_MEMORY = re.compile(r"was (\S+) used / (\S+) limit")
+
+_LESS_MEMORY = ": run fewer trials at once, or use nodes with more memory"
 
 #: A limit on nesting, deeper than Ray's, in case the chain of causes is circular.
 _DEPTH = 10
+
+
+class ActorLostError(RayActorError):
+    """The loss of an actor that Ray tells by an error of another kind, such as `OutOfMemoryError`.
+
+    Args:
+        reason: Ray's error.
+    """
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(error_msg=str(reason))
+        self.reason = reason
 
 
 def failure_of(error: BaseException | None) -> Failure:
@@ -29,22 +68,47 @@ def failure_of(error: BaseException | None) -> Failure:
             break
         error = inner
     if isinstance(error, OutOfMemoryError):
-        return Failure(
-            kind="out_of_memory",
-            message="its process was killed because its node ran out of memory: run fewer trials at once, or use nodes "
-            "with more memory",
-        )
-    if isinstance(error, RayActorError | NodeDiedError | WorkerCrashedError):
-        return Failure(kind="process_died", message="its process died: killed, or out of memory")
+        return _out_of_memory(str(error))
+    if isinstance(error, _LOSSES):
+        return _lost(error)
     return Failure.of(error)
+
+
+def _out_of_memory(said: str) -> Failure:
+    """The failure of a process that Ray killed to save its node."""
+    memory = _MEMORY.search(said)
+    use = f" ({memory[1]} of {memory[2]} in use)" if memory else ""
+    message = f"its process was killed because {_node(said)} ran out of memory{use}{_LESS_MEMORY}"
+    return Failure(kind="out_of_memory", message=message)
+
+
+def _lost(error: RayError) -> Failure:
+    """The failure of a process that ended without an error of its own."""
+    said = str(error)
+    end = _NODE_END.search(said)
+    if end is not None or "node has died" in said or isinstance(error, NodeDiedError | LocalRayletDiedError):
+        reason = f" ({end[1]})" if end is not None else ""
+        return Failure(kind="node_lost", message=f"{_node(said)} was lost{reason}")
+    if isinstance(error, RayActorError) and error.actor_init_failed:
+        return Failure(kind="error", message=f"its process did not start: {said.splitlines()[-1].strip()}")
+    detail = _PROCESS_END.search(said)
+    reason = f" (Ray says: {detail[1]})" if detail is not None else ""
+    where = f" on {_node(said)}" if _ADDRESS.search(said) else ""
+    return Failure(kind="process_died", message=f"its process{where} died: killed, or out of memory{reason}")
+
+
+def _node(said: str) -> str:
+    found = _ADDRESS.search(said)
+    return f"node {found[1]}" if found else "its node"
 
 
 def failure_of_stage(error: BaseException | None, config: P5Config) -> Failure:
     """The failure of a P5 stage, and what to change of its settings where that helps."""
     failure = failure_of(error)
-    if failure.kind in _GONE:
+    if failure.kind in ("out_of_memory", "process_died"):
         now = ", ".join(f"{name}={as_text(getattr(config, name))}" for name in _MEMORY_SETTINGS)
-        reason = "it ran out of memory" if failure.kind == "out_of_memory" else failure.message
+        killed = failure.kind == "process_died" or failure.message.endswith(_LESS_MEMORY)
+        reason = failure.message.removesuffix(_LESS_MEMORY) if killed else "it ran out of memory"
         advice = f"lower batch_size, max_history or max_samples by --p5-set (they were {now})"
         return Failure(kind=failure.kind, message=f"{reason}: {advice}")
     if failure.kind == "diverged":
@@ -62,6 +126,8 @@ def _cause_of(error: BaseException) -> BaseException | None:
         return cause
     if isinstance(error, UserError | DivergedError):  # these say what happened; their cause says less
         return None
+    if isinstance(error, ActorLostError):
+        return error.reason
     workers = getattr(error, "worker_failures", None)  # of a worker group
     if workers:
         # Where one is gone, the others fail because of it; otherwise the first failure counts.

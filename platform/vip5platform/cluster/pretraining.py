@@ -28,16 +28,14 @@ from vip5core.training.loop import Report
 from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.p5_stage import make_p5_backbone
 from vip5platform.cluster.arithmetic import check_precision
-from vip5platform.cluster.failures import failure_of, failure_of_stage
+from vip5platform.cluster.failures import LOST, RESTARTS, failure_of, failure_of_stage
 from vip5platform.cluster.ray_cluster import make_process_folder
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.trainable import group_scaling, run_group
 
 #: Seconds after which a wait for news looks whether it was stopped.
 _POLL_S = 0.2
-#: How often a task or worker group is started again after a process of it died.
-_RESTARTS = 3
-_STREAMING: dict[str, Any] = {"num_returns": "streaming", "max_retries": _RESTARTS}
+_STREAMING: dict[str, Any] = {"num_returns": "streaming", "max_retries": RESTARTS}
 #: What a task that only waits for a worker group asks for: not a part of a CPU, which the group may need.
 _ON_HEAD = {"node:__internal_head__": 0.001}
 
@@ -195,11 +193,11 @@ def _train_in_group(job: _Job, scaling: ScalingConfig, storage: Path) -> Iterato
 
     def work() -> None:
         run_config = RunConfig(name=f"train-{job.folder.name}", storage_path=str(storage))
-        for restart in range(_RESTARTS + 1):
+        for restart in range(RESTARTS + 1):
             try:
                 return run_group(in_process, job.config.precision, scaling, run_config)
             except Exception as error:
-                if restart == _RESTARTS or failure_of(error).kind != "process_died":
+                if restart == RESTARTS or failure_of(error).kind not in LOST:
                     raise
 
     yield from _beside(work, told)

@@ -6,10 +6,12 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from vip5core.errors import UserError, first_line
 from vip5core.storage import process_alive
@@ -31,28 +33,45 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluste
 
     # Ray's sockets are in its temporary folder and their paths are limited to 107 characters, so it is not in --home.
     temporary = None if address else make_process_folder(Path("/tmp"), "vip5-")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    # Ray prints every loss of a process or node, and every wait for one; the observers do that.
+    ray._private.worker._worker_logs_enabled = False
     try:
-        if address:
-            try:
-                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UserError(
-                    f"--address {address!r}: no Ray cluster there ({first_line(error)}); start one, or omit the option"
-                ) from None
-        else:
-            ray.init(
-                address="local",  # ignores RAY_ADDRESS
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _temp_dir=str(temporary),
-            )
-        yield ClusterResources.of_cluster()
+        with _muted_stderr():
+            if address:
+                _join(address, quiet)
+            else:  # "local" ignores RAY_ADDRESS
+                ray.init(address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=str(temporary), **quiet)
+        yield ClusterResources.of_cluster(may_grow=bool(address))
     finally:
         ray.shutdown()
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"--address {address!r}: no Ray cluster there ({first_line(error)}); start one, or omit the option"
+        ) from None
+
+
+@contextmanager
+def _muted_stderr() -> Iterator[None]:
+    """Discard what Ray's C++ code writes to stderr in the block: that the log level was set."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def make_process_folder(parent: Path, prefix: str) -> Path:

@@ -19,10 +19,12 @@ from vip5core.errors import Failure
 from vip5core.home import Home
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
+from vip5platform.cluster.controller import surviving_losses
 from vip5platform.cluster.failures import failure_of_trial
 from vip5platform.cluster.ray_cluster import make_process_folder, quiet_ray
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.trainable import TRIAL, parameters_of, spec_of, trainable
+from vip5platform.cluster.waiting import Waiting
 
 #: The failure of a trial that Tune calls complete but that has no result.
 NO_RESULT = Failure(kind="no_result", message="it ended without a result")
@@ -33,9 +35,13 @@ _RESULT_TIMEOUT_S = 20
 class Observer(Protocol):
     """Receives the progress and outcome of trials, in the driver's process."""
 
+    def waiting(self, wanted: str, seconds: float) -> None: ...
+
     def started(self, spec: TrialSpec) -> None: ...
 
     def epoch(self, spec: TrialSpec, metrics: Mapping[str, float]) -> None: ...
+
+    def retried(self, spec: TrialSpec, failure: Failure) -> None: ...
 
     def finished(self, spec: TrialSpec, result: TrialResult) -> None: ...
 
@@ -92,7 +98,7 @@ def _tune(
         bundle = {"node:__internal_head__": 0.001}
     tune_config.max_concurrent_trials = at_once
     tune_config.reuse_actors = resources.workers == 1
-    with quiet_ray(), _remember_interrupt() as interrupted:
+    with quiet_ray(), surviving_losses(), _remember_interrupt() as interrupted:
         tuner = tune.Tuner(
             tune.with_resources(run, bundle),
             param_space=space,
@@ -100,7 +106,7 @@ def _tune(
             run_config=tune.RunConfig(
                 storage_path=str(storage),
                 name="trials",
-                callbacks=[_Callbacks(home, observer, interrupted)],
+                callbacks=[_Callbacks(home, observer, interrupted, Waiting(resources, at_once, observer.waiting))],
                 verbose=0,
             ),
         )
@@ -132,10 +138,11 @@ def _remember_interrupt() -> Iterator[Callable[[], bool]]:
 class _Callbacks(tune.Callback):
     """Tune's events as an `Observer`'s."""
 
-    def __init__(self, home: Home, observer: Observer, interrupted: Callable[[], bool]) -> None:
+    def __init__(self, home: Home, observer: Observer, interrupted: Callable[[], bool], waiting: Waiting) -> None:
         self.home = home
         self.observer = observer
         self.interrupted = interrupted
+        self.waiting = waiting
         self.stopped_early: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -145,6 +152,7 @@ class _Callbacks(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self.interrupted():
             raise KeyboardInterrupt
+        self.waiting.look(trials)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.observer.started(spec_of(trial.config))
@@ -159,6 +167,9 @@ class _Callbacks(tune.Callback):
             self.observer.epoch(spec_of(trial.config), metrics)
             if result.get("done"):  # only a scheduler's stop marks a result with metrics as done
                 self.stopped_early.add(trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.observer.retried(spec_of(trial.config), failure_of_trial(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         spec = spec_of(trial.config)

@@ -57,10 +57,12 @@ def _run_study(study: Study, options: Options) -> bool:
     check_inputs(options, {trial.request.dataset for trial in planned})
     say(f"[bold]{escape(study.question)}[/]")
     if options.dry_run:
+        _check_resources(options)
         show_plan(planned, options)
         return True
     home = Home(writable_folder(options.home, "--home"))
     with Session(options, home, timeline) as session:
+        session.check_resources()
         found = _prepare(
             [trial.request for trial in planned],
             session,
@@ -95,10 +97,12 @@ def _run_search(search: Search, options: Options) -> bool:
     check_inputs(options, [plan.request.dataset])
     say(f"[bold]{escape(search.question)}[/]")
     if options.dry_run:
+        _check_resources(options)
         show_search_plan(search, plan, options)
         return True
     home = Home(writable_folder(options.home, "--home"))
     with Session(options, home, timeline) as session:
+        session.check_resources()
         found = _prepare([plan.request], session, lambda prepared: prepared.keys())
         _say_what_has_no_effect({plan.request: plan.features}, found)
         found = pretrain_backbones(
@@ -145,6 +149,11 @@ def execute(study_run: StudyRun, workload: Workload, factors: Sequence[str], met
                 study_run.catch_up(workload.specs(), observer)
                 failures = observer.failures
     study_run.publish(workload, factors, metrics, failures, resources)
+
+
+def _check_resources(options: Options) -> None:
+    with Session(options, Home(options.home), Timeline()) as session:
+        session.check_resources()
 
 
 def _prepare(

@@ -69,6 +69,19 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._ray.close()
 
+    def check_resources(self) -> None:
+        """Refuse a trial that will never find the GPUs or CPUs that it asks for, before anything is prepared.
+
+        Raises:
+            UserError: If the cluster, or this machine, cannot hold one trial.
+        """
+        options = self.options
+        if options.address:
+            self.divide(1)
+        elif options.gpus_per_worker is not None or options.workers_per_trial > 1:
+            here = ClusterResources.of_this_machine()
+            TrialResources.of(here, 1, options.workers_per_trial, options.gpus_per_worker)
+
     def prepare(self, needs: Needs, trials: int) -> dict[Path, Failure]:
         """Train backbones and extract features side by side, and start to train baselines.
 
@@ -103,20 +116,22 @@ class Session:
     def divide(self, trials: int) -> tuple[ClusterResources, TrialResources]:
         """The resources of the cluster and of each trial; starts Ray if it does not run.
 
-        On a joined cluster, GPUs requested by --gpus-per-worker count as present: pending requests make the autoscaler
-        add nodes.
+        What the autoscaler of a joined cluster can add counts as present: pending requests make it add nodes.
         """
         started = self._cluster is None
         if self._cluster is None:
             with self.timeline.measure("ray"), stage("starting Ray"):
                 self._cluster = self._ray.enter_context(ray_session(self.options.address))
-        cluster = self._cluster
-        workers, gpus = self.options.workers_per_trial, self.options.gpus_per_worker
-        if self.options.address and gpus:
-            cluster = cluster.with_nodes_to_come(trials * workers, gpus)
-            if started and self._cluster.gpus < gpus * workers:
-                say(f"the cluster has {self._cluster.gpus:g} GPUs now; waiting for the autoscaler to add nodes")
-        return cluster, TrialResources.of(cluster, trials, workers, gpus)
+        now, workers, gpus = self._cluster, self.options.workers_per_trial, self.options.gpus_per_worker
+        if gpus is None:
+            gpus = float(max(now.gpus, now.most_gpus) > 0)
+        cluster = now.with_nodes_to_come(trials * workers, gpus)
+        resources = TrialResources.of(cluster, trials, workers, gpus)
+        if started and workers > min(now.cpus, now.places(gpus)):
+            there = f"{now.cpus:g} CPUs and {now.gpus:g} GPUs"
+            asked = f"{gpus:g} GPU" if gpus else "a CPU"
+            say(f"the cluster has {there} now; each worker asks its autoscaler for {asked}")
+        return cluster, resources
 
     def finish(self) -> None:
         """Wait for the baselines, and end Ray."""

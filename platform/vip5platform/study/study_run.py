@@ -34,6 +34,7 @@ from vip5platform.report.files import content_of, summary, update_report
 from vip5platform.report.render.markdown import note
 from vip5platform.report.render.terminal import show
 from vip5platform.report.sections.answer import answer
+from vip5platform.study.event_queue import EventQueue
 from vip5platform.study.inputs import PreparedInputs, join_features, questions
 from vip5platform.study.keys import study_key
 from vip5platform.study.observer import Describe, TrialObserver
@@ -138,16 +139,17 @@ class StudyRun:
     @contextlib.contextmanager
     def observe(self, describe: Describe, trials: int) -> Iterator[TrialObserver]:
         """An observer of the trials, with progress bars."""
-        with self.timeline.measure("trials"), bars() as progress:
-            yield TrialObserver(
-                self.recording.tracker, describe, TrialProgress(progress, lambda s: describe(s)[0], trials)
-            )
+        tracker = self.recording.tracker
+        with self.timeline.measure("trials"), EventQueue(lambda: tracker.missed) as events, bars() as progress:
+            shown = TrialProgress(progress, lambda spec: describe(spec)[0], trials)
+            yield TrialObserver(tracker, describe, shown, events)
 
     def catch_up(self, specs: Sequence[TrialSpec], observer: TrialObserver) -> None:
         """Record what the tracking server missed while it was unreachable, if it is back."""
         tracker = self.recording.tracker
         if tracker.missed:
-            tracker.missed = False
+            with self.timeline.measure("tracking"), stage("waiting for MLflow"):
+                tracker.wait_for_answer()
             for spec in specs:
                 if not spec.is_finished(self.home):
                     observer.catch_up(spec)

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from vip5platform.analysis.record import RecordedTrial, StudyRecord, find_record, git_state, load_record
+from vip5platform.analysis.record import COMMIT_FILE, RecordedTrial, StudyRecord, find_record, git_state, load_record
 
 from vip5core.errors import UserError
 from vip5core.home import Home
@@ -50,6 +50,15 @@ def test_a_broken_record_is_a_users_error(tmp_path):
     (folder / "study.json").write_text("{")
     with pytest.raises(UserError, match="no readable study record"):
         load_record(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [(f"{'a1' * 20}\n", ("a1" * 20, False)), (f"{'a1' * 20}-dirty\n", ("a1" * 20, True)), ("", ("", False))],
+)
+def test_the_state_of_a_copy_is_in_a_file(tmp_path: Path, text: str, state: tuple[str, bool]):
+    (tmp_path / COMMIT_FILE).write_text(text)
+    assert git_state(tmp_path) == state
 
 
 def test_the_state_of_a_checkout(tmp_path: Path):

@@ -8,15 +8,17 @@ import pytest
 import ray.cloudpickle
 from ray.exceptions import (
     ActorDiedError,
+    LocalRayletDiedError,
     NodeDiedError,
     OutOfMemoryError,
     RayActorError,
+    RaySystemError,
     RayTaskError,
     WorkerCrashedError,
 )
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
-from vip5platform.cluster.failures import failure_of, failure_of_stage, failure_of_trial
+from vip5platform.cluster.failures import ActorLostError, failure_of, failure_of_stage, failure_of_trial
 
 from vip5core.errors import DiskFullError, DivergedError, Failure, UserError
 from vip5core.trial.p5_spec import p5_config
@@ -77,7 +79,7 @@ def test_the_reason_of_the_trial_itself_comes_out_of_every_wrapping(error):
         (RayActorError(), "process_died", True, None),
         (ActorDiedError(), "process_died", True, None),
         (WorkerCrashedError(), "process_died", True, None),
-        (NodeDiedError("node 7 is gone"), "process_died", True, None),
+        (NodeDiedError("node 7 is gone"), "node_lost", True, "its node was lost"),
         (ValueError("anything else"), "error", True, "ValueError: anything else"),
         (KeyError(), "error", True, "KeyError"),
     ],
@@ -89,6 +91,69 @@ def test_the_kind_says_whether_another_attempt_is_worthwhile(error, kind, retrya
     assert (failure.kind, failure.retryable) == (kind, retryable)
     assert failure.message == message if message is not None else failure.message
     assert "\n" not in failure.message
+
+
+#: What Ray says, shortened where it goes on.
+FULL = (
+    "1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 10.0.0.7, ID: d539126523) "
+    "was 6.92GB used / 23.54GB limit (0.294170)\nOOM kill reason: Memory usage 7356145664B exceeded threshold"
+)
+IN_USE = "6.92GB of 23.54GB in use"
+ACTOR = "The actor died unexpectedly before finishing this task.\n\tclass_name: ImplicitFunc\n\tip: 10.0.0.7\n"
+NODE = (
+    f"{ACTOR}The actor died because its node has died. Node Id: 59732f6cf3\n\tthe actor's node was terminated "
+    "unexpectedly: health check failed due to missing too many heartbeats"
+)
+PROCESS = (
+    f"{ACTOR}The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: "
+)
+UNAVAILABLE = "The actor 0ca5adac is unavailable: The actor is restarting. The task may or may not have been executed"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (
+            OutOfMemoryError(FULL),
+            "out_of_memory",
+            f"its process was killed because node 10.0.0.7 ran out of memory ({IN_USE}): run fewer trials at once, or "
+            "use nodes with more memory",
+        ),
+        (
+            RayActorError(error_msg=NODE),
+            "node_lost",
+            "node 10.0.0.7 was lost (terminated unexpectedly: health check failed due to missing too many heartbeats)",
+        ),
+        (
+            RayActorError(error_msg=f"{PROCESS}Worker exits with an exit code 1. The process receives a SIGTERM."),
+            "process_died",
+            "its process on node 10.0.0.7 died: killed, or out of memory (Ray says: Worker exits with an exit code 1. "
+            "The process receives a SIGTERM)",
+        ),
+        (
+            RayActorError(error_msg=f"{PROCESS}End of file. Some common causes include: (1) the process was killed"),
+            "process_died",
+            "its process on node 10.0.0.7 died: killed, or out of memory (Ray says: End of file)",
+        ),
+        (
+            RayActorError(error_msg=UNAVAILABLE),
+            "process_died",
+            "its process died: killed, or out of memory (Ray says: The actor is restarting)",
+        ),
+        (
+            RayActorError(error_msg=f"{ACTOR}ray::Actor.__init__()\nImportError: no torch", actor_init_failed=True),
+            "error",
+            "its process did not start: ImportError: no torch",
+        ),
+        (LocalRayletDiedError(), "node_lost", "its node was lost"),
+        (RaySystemError("the pipe is broken"), "process_died", "its process died: killed, or out of memory"),
+    ],
+)
+def test_a_process_that_is_gone_is_told_with_its_node_and_what_ray_says_of_it(error, kind, message):
+    assert failure_of(error) == Failure(kind=kind, message=message)
+    # As Tune gets it from the loop of `controller`, by a file.
+    told = ray.cloudpickle.loads(ray.cloudpickle.dumps(ActorLostError(error)))
+    assert failure_of(told) == failure_of(error)
 
 
 def test_where_a_worker_of_a_group_is_gone_the_others_fail_because_of_it():
@@ -105,10 +170,14 @@ def test_a_p5_stage_says_which_of_its_settings_to_change():
         f"{SAID}: try a lower one by --p5-set learning_rate= (it was 0.5)"
     )
     advice = "lower batch_size, max_history or max_samples by --p5-set (they were batch_size=7, "
-    for error in (MemoryError(), OutOfMemoryError("Task was killed")):
-        failure = failure_of_stage(task_error(error), config)
-        assert failure.kind == "out_of_memory"
-        assert failure.message.startswith(f"it ran out of memory: {advice}")
+    failure = failure_of_stage(task_error(MemoryError()), config)
+    assert failure.kind == "out_of_memory"
+    assert failure.message.startswith(f"it ran out of memory: {advice}")
+    killed = failure_of_stage(OutOfMemoryError(FULL), config)
+    assert killed.message.startswith(
+        f"its process was killed because node 10.0.0.7 ran out of memory ({IN_USE}): {advice}"
+    )
+    assert failure_of_stage(NodeDiedError("gone"), config) == failure_of(NodeDiedError("gone"))  # no setting helps
     died = failure_of_stage(WorkerCrashedError(), config)
     assert died.kind == "process_died"
     assert died.message.startswith(f"its process died: killed, or out of memory: {advice}")

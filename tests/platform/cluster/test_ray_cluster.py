@@ -6,20 +6,44 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
+from ray._raylet import GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, GCS_AUTOSCALER_STATE_NAMESPACE
+from ray.cluster_utils import Cluster
 from vip5platform.cluster.ray_cluster import make_process_folder
 from vip5platform.cluster.resources import ClusterResources, TrialResources
+from vip5platform.declarations import Study, factor
+from vip5platform.options import Options
+from vip5platform.study.run import run
 
 from vip5core.errors import UserError
 
 pytestmark = pytest.mark.slow
 
-COLD = ClusterResources(cpus=0, gpus=0, cpus_per_gpu=0)  # the head of cluster.yaml, alone
+#: The head of cluster.yaml, alone.
+COLD = ClusterResources(cpus=0, gpus=0, cpus_per_gpu=0, most_cpus=32, most_gpus=16)
 
 
 def test_what_a_ray_of_its_own_has(ray_two_cpus):
-    assert ray_two_cpus == ClusterResources(cpus=2, gpus=0, cpus_per_gpu=0)
+    assert (ray_two_cpus.cpus, ray_two_cpus.gpus, ray_two_cpus.cpus_per_gpu) == (2, 0, 0)
+    assert ray_two_cpus.most_gpus == 0
+
+
+def test_what_an_autoscaler_says_that_it_can_add(ray_two_cpus):
+    from ray.core.generated import autoscaler_pb2
+    from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put
+
+    head = autoscaler_pb2.NodeGroupConfig(name="head", max_count=1)
+    gpu = autoscaler_pb2.NodeGroupConfig(name="gpu", resources={"CPU": 8, "GPU": 1}, max_count=4)
+    told = autoscaler_pb2.ClusterConfig(node_group_configs=[head, gpu]).SerializeToString()
+    where = GCS_AUTOSCALER_CLUSTER_CONFIG_KEY.encode(), GCS_AUTOSCALER_STATE_NAMESPACE.encode()
+    _internal_kv_put(where[0], told, namespace=where[1])
+    try:
+        found = ClusterResources.of_cluster()
+    finally:
+        _internal_kv_del(where[0], namespace=where[1])
+    assert (found.cpus, found.gpus, found.most_cpus, found.most_gpus) == (2, 0, 32, 4)
 
 
 def test_folders_of_processes_that_were_killed_are_removed_and_those_of_others_kept(tmp_path):
@@ -44,15 +68,91 @@ def test_on_a_cold_cluster_all_trials_ask_for_their_gpus_at_once(workers, gpus):
 
 
 def test_nodes_that_are_there_do_not_bound_what_is_to_come():
-    one_node = ClusterResources(cpus=8, gpus=1, cpus_per_gpu=8)
+    one_node = ClusterResources(cpus=8, gpus=1, cpus_per_gpu=8, most_gpus=8)
     resources = one_node.with_nodes_to_come(5, 1.0)
     assert TrialResources.of(resources, 5, 1, 1.0).at_once(resources) == 5
     assert one_node.with_nodes_to_come(1, 0.5) == one_node
 
 
-def test_gpus_that_will_never_be_are_refused():
-    with pytest.raises(UserError, match="the cluster has 0 GPUs"):
-        TrialResources.of(ClusterResources(cpus=2, gpus=0), trials=1, gpus=1.0)
+@pytest.mark.parametrize(
+    ("cluster", "workers", "gpus", "places"),
+    [
+        (ClusterResources(cpus=2, gpus=0), 1, 1.0, 0),
+        (ClusterResources(cpus=16, gpus=2), 3, 0.6, 2),  # a share is of one GPU: 0.4 of each is left over
+        (ClusterResources(cpus=16, gpus=2), 5, 0.5, 4),
+        (COLD, 17, 1.0, 16),
+        (COLD, 17, 0.6, 16),
+    ],
+)
+def test_gpus_that_will_never_be_are_refused(cluster, workers, gpus, places):
+    with pytest.raises(UserError, match=f"--gpus-per-worker {gpus:g} with {workers} .* room for {places} such workers"):
+        TrialResources.of(cluster.with_nodes_to_come(10 * workers, gpus), 10, workers, gpus)
+
+
+@pytest.mark.parametrize(("workers", "gpus", "at_once"), [(2, 0.6, 1), (4, 0.5, 1), (2, 0.5, 2), (1, 0.1, 10)])
+def test_shares_of_gpus_are_counted_by_the_gpu(workers, gpus, at_once):
+    cluster = ClusterResources(cpus=64, gpus=1 if gpus == 0.1 else 2, cpus_per_gpu=16)
+    assert TrialResources.of(cluster, 20, workers, gpus).at_once(cluster) == at_once
+
+
+def test_cpus_that_an_autoscaler_can_add_count_as_there():
+    assert TrialResources.of(COLD.with_nodes_to_come(40, 0.0), 40, 1, 0.0).at_once(COLD.with_nodes_to_come(40, 0)) == 32
+    with pytest.raises(UserError, match="each needs a CPU, but the cluster has 0"):
+        TrialResources.of(ClusterResources(cpus=0, gpus=0).with_nodes_to_come(1, 0.0), 1, 1, 0.0)
+
+
+LOSSES = """
+import os, time
+from vip5platform.environment import set_environment
+set_environment(None)
+from vip5platform.cluster.ray_cluster import ray_session
+with ray_session(None, cpus=1):
+    import ray
+    @ray.remote(num_cpus=0)
+    class Actor:
+        def alive(self): return True
+        def die(self): os._exit(1)
+    actors = [Actor.remote() for _ in range(6)]
+    ray.get([actor.alive.remote() for actor in actors])
+    try: ray.get(actors[0].die.remote())
+    except ray.exceptions.ActorDiedError: print("it died")
+    impossible = ray.remote(num_gpus=3)(lambda: None).remote()
+    time.sleep(5)
+"""
+
+
+def test_ray_itself_says_nothing_on_the_users_screen():
+    done = subprocess.run([sys.executable, "-c", LOSSES], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("it died\n", "")
+
+
+@pytest.fixture(scope="module")
+def gpu_cluster() -> Iterator[str]:
+    """The address of a cluster with a head of no CPU and a node of two GPUs, which Ray only believes in."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=4, num_gpus=2, object_store_memory=80_000_000)
+        yield str(cluster.address)
+    finally:
+        cluster.shutdown()
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"gpus_per_worker": -1.0}, "--gpus-per-worker -1: must be from 0 to 1"),
+        ({"gpus_per_worker": 1.5}, "--gpus-per-worker 1.5: must be from 0 to 1"),
+        ({"gpus_per_worker": 0.6, "workers_per_trial": 3}, "with room for 2 such workers"),
+        ({"gpus_per_worker": 0.0, "workers_per_trial": 5}, "--workers-per-trial 5: each needs a CPU"),
+        ({"workers_per_trial": 0}, "--workers-per-trial 0: must be at least 1"),
+    ],
+)
+def test_what_cannot_be_placed_is_refused_before_any_work(gpu_cluster, tmp_path, options, says, dry_run):
+    study = Study("s", "Which?", (factor("image_tokens", 0, 2),))
+    with pytest.raises(UserError, match=says):
+        run(study, Options(dataset="minimart:40", home=tmp_path, address=gpu_cluster, dry_run=dry_run, **options))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -45,6 +47,7 @@ def test_a_trials_folder_says_all_about_it(text_only):
     weights = load_file(result.folder / "trainable.safetensors")
     assert sum(t.numel() for t in weights.values()) == result.metrics["model/trainable_parameters"]
     assert {"torch", "transformers", "python"} <= set(result.record.versions)
+    assert result.record.host == socket.gethostname()
     assert sorted(p.name for p in text_only.home.trials.iterdir()) == [spec.fingerprint]
 
 

@@ -64,6 +64,8 @@ def trial(home: Home, level: str, seed: int, metrics: dict[str, float], group: s
         dataset=Content(name="toy", fingerprint="df"),
         backbone=Content(name="tiny", fingerprint="bf"),
         workers=2,
+        device="NVIDIA A10G" if level == "a" else "cpu",
+        host=f"node-{seed}" if level == "a" else "",
         versions={"torch": "2.15"},
     )
     config = small(seed=seed, **config)
@@ -376,6 +378,12 @@ def test_the_page_is_whole_escapes_what_users_named_and_fetches_nothing(home):
     assert "<script>" not in files["report.md"]
     assert "python sweeps/encoder_ablation.py --seeds 3" in files["report.html"]
     assert "with uncommitted changes" in files["report.html"]
+
+
+def test_the_page_says_where_the_trials_ran(home):
+    text = written(three(home, CLEAR, seeds=2), home)["report.md"]
+    places = "NVIDIA A10G of node-0 (1 trial), NVIDIA A10G of node-1 (1 trial), cpu (4 trials)"
+    assert re.search(rf"Trained on\W+{re.escape(places)}", text)
 
 
 def test_markdown_tables_have_as_many_columns_in_every_row(home):

@@ -6,6 +6,7 @@ The folder has the form of a trial's (`vip5core.trial.result`), without weights.
 from __future__ import annotations
 
 import dataclasses
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,7 @@ def run_sasrec(
         dataset=Content(name=dataset.name, fingerprint=dataset.fingerprint),
         options=dataclasses.asdict(options),
         device=str(device),
+        host=socket.gethostname(),
         threads=torch.get_num_threads(),
         versions=package_versions(),
     )

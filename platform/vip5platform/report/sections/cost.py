@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from vip5core.metrics import metric
+from vip5core.trial.result import TrialRecord
 from vip5platform.analysis.results import StudyResults
 from vip5platform.console import describe_stages, duration
 from vip5platform.report.blocks import Block, Bullets
@@ -20,7 +23,7 @@ def hours(study: StudyResults) -> float:
 
 
 def blocks(study: StudyResults) -> list[Block]:
-    """Machine hours, time per trial, peak memory, stages of the last run, and devices."""
+    """Machine hours, time per trial, peak memory, stages of the last run, and where the trials ran."""
     results = list(study.trial_results().values())
     if not results:
         return []
@@ -44,10 +47,14 @@ def blocks(study: StudyResults) -> list[Block]:
     if stages := describe_stages(record.seconds):
         total = duration(sum(record.seconds.values()))
         items.append(("Last run", f"{total}: {stages}; existing results were reused."))
-    devices = sorted({result.record.device for result in results} - {""})
-    if devices:
-        items.append(("Devices", ", ".join(devices)))
+    places = Counter(_place(result.record) for result in results)
+    items.append(("Trained on", ", ".join(f"{place} ({pluralize(n, 'trial')})" for place, n in sorted(places.items()))))
     return [Bullets(items)]
+
+
+def _place(record: TrialRecord) -> str:
+    """The device, and the host if it is known."""
+    return f"{record.device} of {record.host}" if record.host else record.device
 
 
 def _short(value: float) -> str:
