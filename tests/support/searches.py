@@ -53,7 +53,7 @@ def finish(spec: TrialSpec, home: Home, **metrics: float) -> None:
 def asked(searcher: TrialSearcher, trial_id: str) -> TrialSpec | None:
     """The trial that the searcher proposes; None when it is done."""
     point = searcher.suggest(trial_id)
-    return spec_of(point) if isinstance(point, dict) else None
+    return spec_of(point, searcher.home) if isinstance(point, dict) else None
 
 
 def run(searcher: TrialSearcher, limit: int = 1000) -> list[TrialSpec]:

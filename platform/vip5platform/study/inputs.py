@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vip5core.backbones import find_backbone, find_local_backbone, trained_t5
+from vip5core.backbones import backbone_fingerprint, find_backbone, find_local_backbone, trained_t5
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import MANIFEST, Dataset, open_dataset
 from vip5core.data.feature_choice import FeatureChoice
@@ -60,6 +60,12 @@ class PreparedInputs:
     def lacks_backbone(self) -> bool:
         """Does the backbone still have to be trained?"""
         return not self.backbone.is_dir()
+
+    def adopted(self, home: Home) -> PreparedInputs:
+        """The same with a backbone that all nodes find."""
+        if self.stage is not None:
+            return self
+        return replace(self, backbone=home.adopt(self.backbone, home.backbones, backbone_fingerprint(self.backbone)))
 
     def trial(self, planned: PlannedTrial, home: Home) -> RunnableTrial:
         """The trial as it can be run."""
@@ -161,9 +167,10 @@ def prepare_inputs(
             if key not in datasets:
                 with stage("dataset" if request.ids is None else f"dataset, {request.ids} ids"):
                     build_options = options_of(request.dataset, id_scheme=request.ids)
-                    datasets[key] = open_dataset(prepare(request.dataset, options.source, home, build_options))
+                    given = open_dataset(prepare(request.dataset, options.source, home, build_options))
+                    datasets[key] = open_dataset(home.adopt(given.folder, home.datasets, given.fingerprint))
             with stage("backbone"):
-                prepared[request] = _find_backbone(request.backbone, datasets[key], options, home)
+                prepared[request] = _find_backbone(request.backbone, datasets[key], options, home).adopted(home)
         except UserError as error:
             errors.append(error)
             prepared[request] = Failure(kind="unavailable", message=str(error))
@@ -181,7 +188,7 @@ def _find_backbone(name: str, dataset: Dataset, options: Options, home: Home) ->
     if trained_t5(name) is None:
         return PreparedInputs(dataset, find_backbone(name, home))
     stage = P5Stage.of(name, dataset, home, options.given_p5_settings())
-    return PreparedInputs(dataset, stage.folder, stage)
+    return PreparedInputs(dataset, home.fetch(stage.folder), stage)
 
 
 def unfinished_requests(planned: Iterable[PlannedTrial], found: Found, home: Home) -> set[InputRequest]:
@@ -242,7 +249,7 @@ def find_inputs(
     for request in dict.fromkeys(requests):
         build_options = options_of(request.dataset, id_scheme=request.ids)
         folder = dataset_folder(request.dataset, options.source, home, build_options)
-        if not folder.is_dir():
+        if not home.fetch(folder).is_dir():
             continue
         dataset = open_dataset(folder)
         if trained_t5(request.backbone) in BUILT_IN or find_local_backbone(request.backbone, home) is not None:
