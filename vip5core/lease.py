@@ -51,9 +51,7 @@ class Lease(BaseModel):
 
 
 @contextlib.contextmanager
-def hold_lease(
-    store: ObjectStore, name: str, refusal: str, tell: Callable[[str], None], seconds: float = _LEASE_S
-) -> Iterator[None]:
+def hold_lease(store: ObjectStore, name: str, refusal: str, tell: Callable[[str], None]) -> Iterator[None]:
     """Hold the lease `name` of a store during the block, which another process may take over only if this one fails.
 
     Args:
@@ -61,29 +59,28 @@ def hold_lease(
         name: The name of the object.
         refusal: The start of the message if another process holds it; the name of its machine follows.
         tell: Told if this has to wait until the lease of a process that may be gone runs out.
-        seconds: How long a lease lasts that is not renewed.
 
     Raises:
         UserError: if another process holds it, or took it over because this one could not renew it.
     """
     _wait_until_free(store, name, refusal, tell)
     mine = Lease(holder=uuid.uuid4().hex, machine=socket.gethostname(), process=os.getpid(), until=0.0)
-    _write(store, name, mine, seconds)
-    time.sleep(min(_SETTLE_S, seconds / 3))
+    _write(store, name, mine)
+    time.sleep(min(_SETTLE_S, _LEASE_S / 3))
     found = _read(store, name)
     if found is not None and found.holder != mine.holder:
         raise UserError(f"{refusal} (on {found.machine})")
     ended, lost = threading.Event(), threading.Event()
 
     def renew() -> None:
-        while not ended.wait(seconds / 3):
+        while not ended.wait(_LEASE_S / 3):
             with contextlib.suppress(UserError):  # the store is away: nobody else can take the lease either
                 found = _read(store, name)
                 if found is not None and found.holder != mine.holder:
                     lost.set()
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # which ends a wait, too
                     return
-                _write(store, name, mine, seconds)
+                _write(store, name, mine)
 
     renewal = threading.Thread(target=renew, name="lease", daemon=True)
     renewal.start()
@@ -95,7 +92,7 @@ def hold_lease(
         raise
     finally:
         ended.set()
-        renewal.join(seconds / 3)
+        renewal.join(_LEASE_S / 3)
         if not lost.is_set():
             store.remove(name)
 
@@ -122,5 +119,5 @@ def _read(store: ObjectStore, name: str) -> Lease | None:
     return None if data is None else Lease.model_validate_json(data)
 
 
-def _write(store: ObjectStore, name: str, lease: Lease, seconds: float) -> None:
-    store.write(name, lease.model_copy(update={"until": time.time() + seconds}).model_dump_json().encode())
+def _write(store: ObjectStore, name: str, lease: Lease) -> None:
+    store.write(name, lease.model_copy(update={"until": time.time() + _LEASE_S}).model_dump_json().encode())

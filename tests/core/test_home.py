@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from pyarrow.fs import FileSystem
 
+from vip5core import lease
 from vip5core.errors import UserError
 from vip5core.home import CACHE, SCHEMES, Home
 
@@ -108,6 +110,24 @@ def test_folders_of_the_users_own_are_copied_into_a_store(
     assert (other.fetch(other.path(home.name(adopted))) / "config.json").is_file()
     assert mine.is_dir()
     assert home.adopt(adopted, home.backbones, "key") == adopted
+
+
+def test_two_drivers_on_two_hosts_keep_apart(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def drive(host: str) -> AbstractContextManager[None]:
+        monkeypatch.setenv(CACHE, str(tmp_path / host))
+        home = Home.at(bucket)
+        home.report("study", "key").mkdir(parents=True, exist_ok=True)
+        return home.exclusive(home.report("study", "key"), "this study is already running", told.append)
+
+    monkeypatch.setattr(lease, "_LEASE_S", 1.5)
+    with drive("one"):
+        with pytest.raises(UserError, match="already running"), drive("two"):
+            pytest.fail("both run")
+        assert "waiting" in told[0]
+    with drive("two"):
+        pass
 
 
 def test_what_is_discarded_is_gone_everywhere(bucket: str, tmp_path: Path) -> None:

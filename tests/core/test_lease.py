@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from vip5core import lease
 from vip5core.errors import UserError
 from vip5core.lease import Lease, hold_lease
 from vip5core.object_store import ObjectStore
@@ -18,13 +19,18 @@ NAME = "leases/study.json"
 SHORT = 1.5
 
 
+@pytest.fixture(autouse=True)
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "_LEASE_S", SHORT)
+
+
 def hold(store: ObjectStore, told: list[str] | None = None) -> AbstractContextManager[None]:
-    return hold_lease(store, NAME, "the study is already running", (told if told is not None else []).append, SHORT)
+    return hold_lease(store, NAME, "the study is already running", (told if told is not None else []).append)
 
 
 def left_by(store: ObjectStore, machine: str, until: float, process: int = 1) -> None:
-    lease = Lease(holder="other", machine=machine, process=process, until=until)
-    store.write(NAME, lease.model_dump_json().encode())
+    left = Lease(holder="other", machine=machine, process=process, until=until)
+    store.write(NAME, left.model_dump_json().encode())
 
 
 def test_who_holds_the_lease_keeps_others_out_and_gives_it_back(bucket: str) -> None:
