@@ -84,7 +84,7 @@ class Home:
 
     def name(self, path: Path) -> str:
         """`path` as every node knows it: relative to the home if it is inside."""
-        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+        return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path.absolute())
 
     def path(self, name: str) -> Path:
         """The path here of what another node calls `name`."""

@@ -23,7 +23,7 @@ SECRET = 0.123454321
 def trial_of(settings: Mapping[str, Any]) -> TrialSpec:
     """The trial of `settings`, on inputs that are never read."""
     config = small(**settings)
-    return TrialSpec(config, Path("dataset"), Path("backbone"), None, config.fingerprint("data", "backbone", None))
+    return TrialSpec(config, Path("/dataset"), Path("/backbone"), None, config.fingerprint("data", "backbone", None))
 
 
 def loss_of(config: TrialConfig) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -28,10 +27,10 @@ _STUDY = """
 import vip5core.lease
 from vip5platform import Study, factor, main
 vip5core.lease._LEASE_S = 6.0
-main(Study("store", "Which?", (factor("encoder", "ViT-B/32", "RN50"), factor("image_tokens", 1, 2))))
+main(Study("store", "Which?", (factor("image_tokens", 1, 2, 3),)))
 """
 _SMALL = [
-    *("--dataset", "minimart:40", "--p5-epochs", "1", "--epochs", "3", "--gpus-per-worker", "0"),
+    *("--dataset", "minimart:40", "--p5-epochs", "1", "--epochs", "2", "--gpus-per-worker", "0"),
     *("--baselines", "popularity,sasrec", "--set", "test_users=20", "validation_users=10", "train_candidates=5"),
     *("num_beams=10", "max_target_tokens=8"),
 ]
@@ -93,7 +92,7 @@ def wait_for(condition: object, driver: subprocess.Popen[str]) -> None:
 
 
 def test_a_study_goes_on_on_another_host_after_its_driver_was_killed(
-    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CACHE, str(tmp_path / "observer"))
     home = Home.at(nodes.address)
@@ -106,16 +105,17 @@ def test_a_study_goes_on_on_another_host_after_its_driver_was_killed(
     told = second.communicate(timeout=600)[0]
     assert second.returncode == 0, told[-3000:]
     after = finished(home)
-    assert len(after) == 4
+    assert len(after) == 3
     assert before.items() <= after.items()  # none was run again
-    assert f"{len(before)} of 4 trials were finished before" in told
+    assert f"{len(before)} of 3 trials were finished before" in told
     assert len(nodes.caches("items.parquet") & {"head", "second", "third"}) >= 2  # trials ran on several nodes
     assert not any(tmp_path.rglob("s3:"))
     assert not any((ROOT / "s3:").glob("*"))
 
-    with contextlib.suppress(SystemExit):
+    with pytest.raises(SystemExit) as left:
         vip5(["report", "store", "--home", nodes.address])
-    assert "RN50" in capsys.readouterr().out
+    assert left.value.code == 0
+    assert len([*home.reports.glob("*/report.html")]) == 1  # on a host that has run nothing
     result = TrialResult.load(home.fetch(home.trial(next(iter(after)))))
     assert result.history == alone(result, home, tmp_path).history
 
