@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support.object_store import StoreServer
 
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import options_of, prepare
-from vip5core.home import Home
+from vip5core.home import CACHE, Home
 
 # A busy machine is no failure, and examples that failed are not kept in files.
 settings.register_profile("vip5", deadline=None, database=None)
@@ -35,6 +37,22 @@ def shop(shop_home: Home) -> Dataset:
 def shop_by_time(shop_home: Home) -> Dataset:
     """The same users and items, split by time: some users have no target, others nothing to train on. Read only."""
     return Dataset.load(prepare("minimart:40", None, shop_home, options_of("minimart:40", split="time")))
+
+
+@pytest.fixture(scope="session")
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    """moto's S3 server, as a process of its own."""
+    pytest.importorskip("moto", reason="moto[server] is not installed")
+    with StoreServer(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(store_server: StoreServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The address of a new folder in a bucket of that server, in an environment that leads there."""
+    for name, value in {**store_server.environment, CACHE: str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
+    return store_server.new_folder()
 
 
 @pytest.fixture(scope="session")

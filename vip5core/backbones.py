@@ -62,7 +62,7 @@ def find_backbone(name: str, home: Home) -> Path:
         return found
     t5 = name.removeprefix(P5_PREFIX)
     if is_checkpoint(t5):
-        return _import(Path(t5).expanduser(), home)
+        return home.publish(_import(Path(t5).expanduser(), home))
     target = home.downloaded_backbone(t5)
     try:
         _download(t5, target)
@@ -72,7 +72,7 @@ def find_backbone(name: str, home: Home) -> Path:
             f"({first_line(error)}): give the folder of a saved T5, or one of the built-in backbones: "
             f"{', '.join(BUILT_IN)}"
         ) from None
-    return target
+    return home.publish(target)
 
 
 def find_local_backbone(name: str, home: Home) -> Path | None:
@@ -88,7 +88,7 @@ def find_local_backbone(name: str, home: Home) -> Path | None:
             raise UserError(f"--backbone {name!r} is a folder without config.json: give the folder of a saved T5")
         return folder.resolve()
     made = home.imported_backbone(checkpoint_key(folder)) if is_checkpoint(t5) else home.downloaded_backbone(t5)
-    return made if made.is_dir() else None
+    return made if home.fetch(made).is_dir() else None
 
 
 def _import(file: Path, home: Home) -> Path:

@@ -92,24 +92,31 @@ def _space_for(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder that is renamed to `target` if the block succeeds, and removed if it fails.
-
-    If `target` exists by then (another process was faster with the same content), it is left as it is.
-    """
+def folder_aside(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `target`, which is removed at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
     aside.mkdir()
     try:
         with _space_for(target):
             yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder that is renamed to `target` if the block succeeds, and removed if it fails.
+
+    If `target` exists by then (another process was faster with the same content), it is left as it is.
+    """
+    with folder_aside(target) as aside:
+        yield aside
         try:
             aside.rename(target)
         except OSError:
             if not target.is_dir():
                 raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager

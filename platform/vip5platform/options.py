@@ -143,7 +143,11 @@ class Options:
         type=_comma_list,
         metavar="A,B,…",
     )
-    home: Path = _option(Path("runs"), "folder that everything is written to", type=Path, metavar="DIR")
+    home: Path | str = _option(
+        Path("runs"),
+        "folder that everything is written to, or an object store: s3://bucket/folder, gs://bucket/folder, …",
+        metavar="DIR",
+    )
     tracking_uri: str | None = _option(None, "MLflow server or database (default: mlflow.db in --home)", metavar="URI")
     address: str | None = _option(
         None, "Ray cluster to join; auto for the one on this machine (default: start one)", metavar="HOST:PORT"

@@ -23,7 +23,7 @@ SECRET = 0.123454321
 def trial_of(settings: Mapping[str, Any]) -> TrialSpec:
     """The trial of `settings`, on inputs that are never read."""
     config = small(**settings)
-    return TrialSpec(config, Path("dataset"), Path("backbone"), None, config.fingerprint("data", "backbone", None))
+    return TrialSpec(config, Path("/dataset"), Path("/backbone"), None, config.fingerprint("data", "backbone", None))
 
 
 def loss_of(config: TrialConfig) -> float:
@@ -53,7 +53,7 @@ def finish(spec: TrialSpec, home: Home, **metrics: float) -> None:
 def asked(searcher: TrialSearcher, trial_id: str) -> TrialSpec | None:
     """The trial that the searcher proposes; None when it is done."""
     point = searcher.suggest(trial_id)
-    return spec_of(point) if isinstance(point, dict) else None
+    return spec_of(point, searcher.home) if isinstance(point, dict) else None
 
 
 def run(searcher: TrialSearcher, limit: int = 1000) -> list[TrialSpec]:

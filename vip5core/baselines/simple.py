@@ -78,7 +78,7 @@ def run_baseline(name: str, dataset: Dataset, config: TrialConfig, home: Home) -
         The folder, to be read by `TrialResult.load`.
     """
     out = simple_folder(name, dataset, config, home)
-    if out.is_dir():
+    if home.fetch(out).is_dir():
         return out
     asked = questions(dataset, default_templates(), config, "test", config.test_users)
     answers = evaluate_baseline(name, dataset, asked, config)
@@ -89,7 +89,7 @@ def run_baseline(name: str, dataset: Dataset, config: TrialConfig, home: Home) -
         versions=package_versions(),
     )
     TrialResult(out, config, answers.metrics, [], record).save(answers.rows, lists=answers.lists)
-    return out
+    return home.publish(out)
 
 
 def evaluate_baseline(

@@ -133,10 +133,11 @@ def prepare(dataset: str, source: Path | None, home: Home, options: BuildOptions
     """
     options = options or options_of(dataset)
     out = dataset_folder(dataset, source, home, options)
-    if not out.is_dir():
+    if not home.fetch(out).is_dir():
         raw = read_source(dataset, source, options.seed)
         writable_folder(out.parent, "the folder of datasets")
         build_dataset(raw, out, options)
+        home.publish(out)
     return out
 
 

@@ -33,6 +33,8 @@ from vip5core.storage import atomic_file
 from vip5core.training.optim import Optimizer
 
 Report = Callable[[dict[str, float]], None]
+#: Called with a checkpoint whenever it was written.
+Saved = Callable[[Path], object]
 
 #: The number of steps whose prompts are compiled together.
 _STEPS_AT_A_TIME = 64
@@ -78,6 +80,7 @@ def fit(
     *,
     group: WorkerGroup | None = None,
     checkpoint: Path | None = None,
+    saved: Saved = lambda path: None,
 ) -> FitResult:
     """Train `model` in place, until its epochs are over or `patience` epochs in a row were no better than the best.
 
@@ -92,6 +95,7 @@ def fit(
         report: Called after each epoch, on every worker, with `epoch`, `train/loss` and the `valid/` metrics.
         group: The workers; the rows of each step are divided among them and their gradients summed.
         checkpoint: The file that keeps the state after each epoch; if it exists, training resumes from it.
+        saved: Called with that file, on the worker with rank 0, whenever it was written.
 
     Raises:
         DivergedError: if the loss is not finite.
@@ -121,6 +125,7 @@ def fit(
             fitted.best_state = {name: value.cpu().clone() for name, value in model.trainable_state().items()}
         if checkpoint is not None and group.rank == 0:
             _save(checkpoint, model, optimizer, fitted)
+            saved(checkpoint)
         report(metrics)
     return fitted
 

@@ -23,7 +23,7 @@ from vip5core.fingerprint import code_version
 from vip5core.model import Backbone, load_backbone, remove_id_tokens, save_backbone
 from vip5core.prompts import TrainingSampler
 from vip5core.templates import default_templates
-from vip5core.training.loop import Report, fit, load_trainable
+from vip5core.training.loop import Report, Saved, fit, load_trainable
 from vip5core.trial.components import TrialComponents
 from vip5core.trial.fresh_backbone import fresh_backbone
 from vip5core.trial.measures import best_validation, device_name, host_names, measure_costs, measure_size
@@ -41,6 +41,7 @@ def make_p5_backbone(
     start: Path | None = None,
     group: WorkerGroup | None = None,
     checkpoint: Path | None = None,
+    saved: Saved = lambda path: None,
 ) -> Path:
     """Train the T5 of `config` on `dataset`, and write it to `out`, completely or not at all.
 
@@ -56,6 +57,7 @@ def make_p5_backbone(
         start: The folder of the pretrained T5 that it starts from; without one, `config` names a built-in one.
         group: The workers of a data-parallel stage; the one with rank 0 writes.
         checkpoint: The file that keeps the state after each epoch; it is removed at the end.
+        saved: Called with that file whenever it was written.
 
     Returns:
         `out`.
@@ -75,7 +77,7 @@ def make_p5_backbone(
     model = inputs.model(config).to(device)
     evaluator = inputs.evaluator(config, group)
     data = inputs.training_data(config, config.image_placeholders)
-    fitted = fit(model, data, evaluator, config, report, group=group, checkpoint=checkpoint)
+    fitted = fit(model, data, evaluator, config, report, group=group, checkpoint=checkpoint, saved=saved)
     peaks, hosts = group.gather(fitted.peak_memory_mb), host_names(group)
     if group.rank:
         return out

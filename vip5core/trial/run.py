@@ -75,6 +75,7 @@ def run_trial(
     out = spec.folder(home)
     if spec.is_finished(home):
         return out
+    spec.fetch_inputs(home)
     config = spec.config
     inputs = TrialComponents(
         open_dataset(spec.dataset),
@@ -84,8 +85,8 @@ def run_trial(
     inputs.tables = _load_tables(spec.dataset, spec.backbone)
     model = inputs.model(config).to(device)
     evaluator = inputs.evaluator(config, group)
-    checkpoint = spec.checkpoint(home)
-    fitted = fit(model, inputs.training_data(config), evaluator, config, report, group=group, checkpoint=checkpoint)
+    checkpoint, data = home.fetch(spec.checkpoint(home)), inputs.training_data(config)
+    fitted = fit(model, data, evaluator, config, report, group=group, checkpoint=checkpoint, saved=home.publish)
     load_trainable(model, fitted.best_state)
     with fitted.stopwatch.measure("test", device):
         test, rows, lists = evaluator.test(model)
@@ -98,7 +99,8 @@ def run_trial(
         metrics = {**test, **best_validation(fitted), **measure_costs(fitted, max(peaks)), **measure_size(model)}
         result = TrialResult(out, config, metrics, fitted.history, _make_record(spec, device, hosts, group.size))
         result.save(rows, fitted.best_state, lists)
-        checkpoint.unlink(missing_ok=True)
+        home.publish(out)
+        home.discard(checkpoint)
     return out
 
 

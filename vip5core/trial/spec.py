@@ -57,7 +57,12 @@ class TrialSpec:
         return home.checkpoint(self.fingerprint)
 
     def is_finished(self, home: Home) -> bool:
-        return has_result(self.folder(home))
+        return has_result(home.fetch(self.folder(home)))
+
+    def fetch_inputs(self, home: Home) -> None:
+        """Bring the inputs to this node, where the home is an object store."""
+        for folder in filter(None, (self.dataset, self.backbone, self.features)):
+            home.fetch(folder)
 
 
 @dataclass(frozen=True)

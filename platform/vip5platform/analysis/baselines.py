@@ -77,7 +77,7 @@ def find_baselines(
 def _answer(name: str, dataset: Dataset, config: TrialConfig, home: Home) -> Path:
     """The folder of a simple baseline's answers, which are computed if they are missing."""
     folder = simple_folder(name, dataset, config, home)
-    if not has_result(folder):
+    if not has_result(home.fetch(folder)):
         from vip5core.baselines.simple import run_baseline  # late, because it imports PyTorch
 
         run_baseline(name, dataset, config, home)
@@ -90,7 +90,7 @@ def datasets_without_sasrec(
     """The datasets whose SASRec is requested but not trained yet, each with the config of its test questions."""
     if SASREC not in names:
         return []
-    return [(d, c) for d, c in questions if ranking_tasks(c) and not sasrec_folder(d, c, home).is_dir()]
+    return [(d, c) for d, c in questions if ranking_tasks(c) and not home.fetch(sasrec_folder(d, c, home)).is_dir()]
 
 
 def sasrec_folders(

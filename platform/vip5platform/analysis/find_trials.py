@@ -53,8 +53,9 @@ def load_runs(names: Sequence[str], home: Home, tracking_uri: str | None) -> lis
 def _folder(name: str, home: Home, tracking_uri: str | None) -> Path:
     if has_result(Path(name)):
         return Path(name)
-    inside = "" if "/" in name else f"{glob.escape(name)}*/{RESULT}"
-    found = [file.parent for file in home.trials.glob(inside)] if inside else []
+    start = "" if "/" in name else f"{glob.escape(name)}*"
+    there = home.fetch_all(home.trials, start).glob(f"{start}/{RESULT}") if start else []
+    found = [file.parent for file in there]
     if len(found) == 1:
         return found[0]
     if found:
@@ -62,8 +63,6 @@ def _folder(name: str, home: Home, tracking_uri: str | None) -> Path:
             f"run {name!r}: ambiguous prefix of {len(found)} trials: {', '.join(f.name for f in found[:3])}, …"
         )
     fingerprint = fingerprint_of_run(name, tracking_uri or default_uri(home))
-    if fingerprint and has_result(home.trial(fingerprint)):
+    if fingerprint and has_result(home.fetch(home.trial(fingerprint))):
         return home.trial(fingerprint)
-    raise UserError(
-        f"run {name!r}: neither a finished trial in {str(home.trials)!r} nor an MLflow run; give the right --home"
-    )
+    raise UserError(f"run {name!r}: neither a finished trial in {str(home)!r} nor an MLflow run; give the right --home")

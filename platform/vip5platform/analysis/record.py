@@ -132,9 +132,9 @@ def find_record(name: str, home: Home) -> StudyRecord:
     """
     if (Path(name) / RECORD).is_file():
         return load_record(Path(name))
-    files = sorted(home.reports.glob(f"*/{RECORD}"), key=lambda file: file.stat().st_mtime)
+    files = sorted(home.fetch_all(home.reports).glob(f"*/{RECORD}"), key=lambda file: file.stat().st_mtime)
     if not files:
-        raise UserError(f"study {name!r}: no study in {str(home.reports)!r}; run one first, or give its --home")
+        raise UserError(f"study {name!r}: no study in {str(home)!r}; run one first, or give its --home")
     names = {file.parent.name.rpartition("-")[0]: file.parent for file in files}  # the latest wins
     found = names.get(name) or {file.parent.name: file.parent for file in files}.get(name)
     if found is None:

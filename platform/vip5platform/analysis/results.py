@@ -198,7 +198,7 @@ def _dataset_results(name: str, trials: Sequence[RecordedTrial], record: StudyRe
     baselines: Sequence[Baseline] = ()
     if first is not None and first.dataset is not None:
         config = next(iter(first.results.values())).config
-        trained = home.baselines / record.sasrec[name] if name in record.sasrec else None
+        trained = home.fetch(home.baselines / record.sasrec[name]) if name in record.sasrec else None
         baselines = find_baselines(record.baselines, first.dataset, config, home, trained)
     space = find_space(((result, cell.dataset) for cell in made for result in cell.results.values()), home)
     if space is not None:
@@ -220,7 +220,7 @@ def _with_similarity(cell: CellResults, space: ImageSpace) -> CellResults:
 
 def _open_dataset(folder: str, home: Home) -> Dataset | None:
     """A dataset of the record, found also if the whole home was moved; None if it is gone."""
-    moved = home.datasets / Path(folder).name
+    moved = home.fetch(home.datasets / Path(folder).name)
     try:
         return open_dataset(moved if moved.is_dir() else folder)
     except UserError:
@@ -230,7 +230,7 @@ def _open_dataset(folder: str, home: Home) -> Dataset | None:
 def _cell_results(trials: Sequence[RecordedTrial], datasets: Mapping[str, Dataset | None], home: Home) -> CellResults:
     results, failures = {}, {}
     for trial in trials:
-        if not trial.fingerprint or not home.trial(trial.fingerprint).is_dir():
+        if not trial.fingerprint or not home.fetch(home.trial(trial.fingerprint)).is_dir():
             failures[trial.seed] = trial.failure or NOT_RUN
             continue
         try:

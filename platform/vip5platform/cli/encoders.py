@@ -63,7 +63,7 @@ def _encoders(given: argparse.Namespace) -> int:
     if not word:
         chosen = [name for name in names if name in (*families["the paper"], *_SELECTION)]
     rows: dict[EncoderChoice, EncoderSpeed | None] = {EncoderChoice(name, "openai"): None for name in chosen[:_MOST]}
-    for speed in speeds(Home(given.home)):
+    for speed in speeds(Home.at(given.home)):
         if word in speed.name.lower():
             rows[EncoderChoice(speed.name, speed.weights)] = speed
     if not rows:

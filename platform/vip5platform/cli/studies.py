@@ -48,10 +48,9 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
 def _add_home(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--home",
-        type=Path,
         default=Options.home,
         metavar="DIR",
-        help=f"folder of the studies (default: {Options.home})",
+        help=f"folder or object store of the studies (default: {Options.home})",
     )
 
 
@@ -68,7 +67,7 @@ def _report(given: argparse.Namespace) -> int:
 
     folder = Path(given.study)
     # The folder of a report is inside the home of its study.
-    home = Home(folder.resolve().parents[1] if (folder / RECORD).is_file() else given.home.resolve())
+    home = Home.at(folder.resolve().parents[1] if (folder / RECORD).is_file() else given.home)
     record = find_record(given.study, home)
     with stage("report"):
         study = load_results(record, home)
@@ -89,7 +88,7 @@ def _compare(given: argparse.Namespace) -> int:
     from vip5platform.analysis.significance import compare, with_holm
     from vip5platform.console import console, say
 
-    home = Home(given.home.resolve())
+    home = Home.at(given.home)
     sides = [load_runs(text.split(","), home, given.tracking_uri) for text in (given.first, given.second)]
     shared = [name for name in sides[0][0].metrics if all(name in run.metrics for runs in sides for run in runs)]
     names = given.metric or [name for name in compared_names() if name in shared]

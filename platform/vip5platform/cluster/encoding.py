@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +11,10 @@ from vip5core.data.feature_store import write_shard
 from vip5core.encoders import EncoderChoice, Geometry, Preparation, UnreadableImage, decode_image, load_encoder
 from vip5core.errors import UserError
 from vip5core.fingerprint import sha256_bytes
+from vip5core.home import Home
 
 
-def decode(batch: dict[str, np.ndarray], geometry: Geometry) -> dict[str, np.ndarray]:
+def decode(batch: dict[str, np.ndarray], geometry: Geometry, home: Home) -> dict[str, np.ndarray]:
     """Decode a batch of image files into pixels.
 
     `reason` says why the bytes of an image cannot be decoded, which is stored for good; `problem` says that a file is
@@ -25,7 +25,7 @@ def decode(batch: dict[str, np.ndarray], geometry: Geometry) -> dict[str, np.nda
     reasons, problems = [""] * len(pixels), [""] * len(pixels)
     for row, (path, digest) in enumerate(zip(batch["path"], batch["image_sha256"], strict=True)):
         try:
-            data = Path(path).read_bytes()
+            data = home.fetch(home.path(path)).read_bytes()
             if sha256_bytes(data) != digest:
                 problems[row] = f"image {path!r} changed after its dataset was prepared: prepare the dataset again"
                 continue
@@ -46,12 +46,13 @@ def decode(batch: dict[str, np.ndarray], geometry: Geometry) -> dict[str, np.nda
 class EncodeActor:
     """An actor that holds the encoders and writes the features of each batch to their shards."""
 
-    def __init__(self, choices: list[EncoderChoice], shards: list[Path], on_gpu: bool) -> None:
+    def __init__(self, choices: list[EncoderChoice], home: Home, shards: list[str], on_gpu: bool) -> None:
         import torch  # late, because decoding tasks import this module too
 
         if not on_gpu:
             torch.set_num_threads(1)
-        self.shards = shards
+        self.home = home
+        self.shards = [home.path(name) for name in shards]
         self.problem = ""
         try:
             self.encoders = [load_encoder(choice, "cuda" if on_gpu else "cpu") for choice in choices]
@@ -83,5 +84,6 @@ class EncodeActor:
                 for row, feature in zip(good, encoded, strict=True):
                     features[row] = feature
             hashes = [str(batch["image_sha256"][row]) for row in rows]
-            write_shard(self.shards[place], hashes, features, [str(batch["reason"][row]) or None for row in rows])
+            reasons = [str(batch["reason"][row]) or None for row in rows]
+            self.home.publish(write_shard(self.shards[place], hashes, features, reasons))
         return seconds

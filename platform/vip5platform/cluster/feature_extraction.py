@@ -68,7 +68,7 @@ def extract(
             a folder that cannot be written.
     """
     stores = {choice: store_folder(dataset, choice, home) for choice in choices}
-    missing = {stores[choice]: choice.on(dataset) for choice in choices if not stores[choice].is_dir()}
+    missing = {stores[choice]: choice.on(dataset) for choice in choices if not home.fetch(stores[choice]).is_dir()}
     if not missing:
         return stores
     writable_folder(home.features, "feature folder")
@@ -90,7 +90,9 @@ def extract(
             _encode_missing(dataset, same, geometry, home, resources, progress, gpus_per_actor)
     for store, choice in missing.items():
         if choice.encoder in shards:
-            assemble(dataset, _record(choice.encoder), shards[choice.encoder], store, choice.item_images)
+            there = home.fetch_all(shards[choice.encoder])
+            assemble(dataset, _record(choice.encoder), there, store, choice.item_images)
+        home.publish(store)
     return stores
 
 
@@ -110,13 +112,18 @@ def _encode_missing(
     """Encode the images of `dataset` that each encoder needs (by their sha256) and its shards lack."""
     choices = list(needed)
     shards = [home.shards(choice.fingerprint) for choice in choices]
-    lacked = [set(needed[choice]) - known_images(folder) for choice, folder in zip(choices, shards, strict=True)]
+    lacked = [
+        set(needed[choice]) - known_images(home.fetch_all(folder))
+        for choice, folder in zip(choices, shards, strict=True)
+    ]
     images = dataset.pictures("mean").drop_duplicates("image_sha256")
     rows = []
     for image, digest in zip(images["image"], images["image_sha256"], strict=True):
         wanted = [place for place, hashes in enumerate(lacked) if digest in hashes]
         if wanted:
-            rows.append({"image_sha256": digest, "path": str(dataset.folder / image), "encoders": json.dumps(wanted)})
+            rows.append(
+                {"image_sha256": digest, "path": home.name(dataset.folder / image), "encoders": json.dumps(wanted)}
+            )
     if not rows:
         return
     progress(0, len(rows))
@@ -135,14 +142,14 @@ def _encode_missing(
     encoded = (
         ray.data.from_items(rows, override_num_blocks=blocks)
         .map_batches(
-            functools.partial(decode, geometry=geometry),
+            functools.partial(decode, geometry=geometry, home=home),
             batch_size=_BATCH,
             batch_format="numpy",
             num_cpus=1 if gpus else _DECODE_CPU,
         )
         .map_batches(
             EncodeActor,
-            fn_constructor_args=([choice.anywhere() for choice in choices], shards, gpus > 0),
+            fn_constructor_args=([choice.anywhere() for choice in choices], home, [*map(home.name, shards)], gpus > 0),
             batch_size=_BATCH,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),

@@ -17,7 +17,7 @@ from ray.exceptions import RayError
 from ray.train import RunConfig, ScalingConfig
 from ray.util.queue import Queue
 
-from vip5core.backbones import find_backbone, trained_t5
+from vip5core.backbones import backbone_fingerprint, find_backbone, trained_t5
 from vip5core.config import P5Config
 from vip5core.data.dataset import Dataset, open_dataset
 from vip5core.distributed import WorkerGroup
@@ -64,14 +64,15 @@ class Pretraining:
             # sooner.
             needs: dict[str, Any] = {"num_cpus": 1, "num_gpus": resources.gpus, "max_calls": 1 if on_gpu else 0}
             train = ray.remote(**needs, **_STREAMING)(_train)
-            self._streams = {train.remote(_Job.of(stage), on_gpu): stage for stage in stages}
+            self._streams = {train.remote(_Job.of(stage, home), on_gpu): stage for stage in stages}
         else:
             home.root.mkdir(parents=True, exist_ok=True)
-            self._storage = make_process_folder(home.root, "tune-")
+            self._storage = make_process_folder(home.scratch, "tune-")
             scaling = group_scaling(resources.workers, resources.cpus, resources.gpus)
             in_group = ray.remote(num_cpus=0, resources=_ON_HEAD, **_STREAMING)(_train_in_group)
-            self._streams = {in_group.remote(_Job.of(stage), scaling, self._storage): stage for stage in stages}
+            self._streams = {in_group.remote(_Job.of(stage, home), scaling, self._storage): stage for stage in stages}
         self._stopped = threading.Event()
+        self._home = home
 
     def wait(self, progress_of: Callable[[P5Stage], Progress]) -> dict[Path, Failure]:
         """Wait until all stages have ended, or `stop` is called from another thread.
@@ -94,7 +95,7 @@ class Pretraining:
                     _report(stage, ray.get(next(stream)), shown[stage.folder])
                     continue
                 except StopIteration:
-                    pass
+                    self._home.fetch(stage.folder)
                 except RayError as error:
                     failures[stage.folder] = failure_of_stage(error, stage.config)
                 del self._streams[stream]
@@ -137,37 +138,51 @@ def backbone_folder(
     if trained_t5(name) is None:
         return find_backbone(name, home)
     stage = P5Stage.of(name, dataset, home, settings or {})
-    if not stage.folder.is_dir():
-        for metrics in _train(_Job.of(stage), torch.cuda.is_available()):
+    if not home.fetch(stage.folder).is_dir():
+        for metrics in _train(_Job.of(stage, home), torch.cuda.is_available()):
             _report(stage, metrics, progress)
     return stage.folder
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A stage as another process can do it, which opens the dataset itself."""
+    """A stage as another process can do it, which opens the dataset itself; folders as every node knows them."""
 
+    home: Home
     dataset: str
     config: P5Config
-    folder: Path
-    start: Path | None
-    checkpoint: Path
+    folder: str
+    start: str | None
+    checkpoint: str
 
     @classmethod
-    def of(cls, stage: P5Stage) -> _Job:
-        return cls(str(stage.dataset.folder), stage.config, stage.folder, stage.start, stage.checkpoint)
+    def of(cls, stage: P5Stage, home: Home) -> _Job:
+        start = None
+        if stage.start is not None:
+            start = home.name(home.adopt(stage.start, home.backbones, backbone_fingerprint(stage.start)))
+        dataset, folder, checkpoint = map(home.name, (stage.dataset.folder, stage.folder, stage.checkpoint))
+        return cls(home, dataset, stage.config, folder, start, checkpoint)
 
     def run(self, report: Report, device: torch.device, group: WorkerGroup | None = None) -> None:
-        make_p5_backbone(
-            open_dataset(self.dataset),
+        home, group = self.home, group or WorkerGroup()
+        there = self._here(self.folder).is_dir()
+        folder = make_p5_backbone(
+            open_dataset(self._here(self.dataset)),
             self.config,
-            self.folder,
+            home.path(self.folder),
             report,
             device,
-            start=self.start,
+            start=self._here(self.start) if self.start is not None else None,
             group=group,
-            checkpoint=self.checkpoint,
+            checkpoint=self._here(self.checkpoint),
+            saved=home.publish,
         )
+        if group.rank == 0 and not there:
+            home.publish(folder)
+            home.discard(home.path(self.checkpoint))
+
+    def _here(self, name: str) -> Path:
+        return self.home.fetch(self.home.path(name))
 
 
 def _train(job: _Job, on_gpu: bool) -> Iterator[Metrics]:
@@ -192,7 +207,7 @@ def _train_in_group(job: _Job, scaling: ScalingConfig, storage: Path) -> Iterato
         job.run(told.put if group.rank == 0 else lambda metrics: None, device, group)
 
     def work() -> None:
-        run_config = RunConfig(name=f"train-{job.folder.name}", storage_path=str(storage))
+        run_config = RunConfig(name=f"train-{Path(job.folder).name}", storage_path=str(storage))
         for restart in range(RESTARTS + 1):
             try:
                 return run_group(in_process, job.config.precision, scaling, run_config)

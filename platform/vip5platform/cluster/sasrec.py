@@ -51,7 +51,7 @@ class SasrecTraining:
             folder = sasrec_folder(data, config, self.home)
             if folder not in self._begun:
                 self._begun.add(folder)
-                self._waiting[train.remote(str(data.folder), config, self.home, gpus > 0)] = data
+                self._waiting[train.remote(self.home.name(data.folder), config, self.home, gpus > 0)] = data
 
     def wait(
         self, progress: Progress = no_progress, until: Callable[[], bool] = lambda: False
@@ -82,5 +82,5 @@ class SasrecTraining:
 def _train(dataset: str, config: TrialConfig, home: Home, on_gpu: bool) -> tuple[float, float]:
     """Train SASRec; returns when this began and ended."""
     begin = time.time()
-    run_sasrec(open_dataset(dataset), config, home, device="cuda" if on_gpu else "cpu")
+    run_sasrec(open_dataset(home.fetch(home.path(dataset))), config, home, device="cuda" if on_gpu else "cpu")
     return begin, time.time()

@@ -30,25 +30,25 @@ from vip5platform.cluster.arithmetic import check_precision
 TRIAL = "trial"
 
 
-def parameters_of(spec: TrialSpec) -> dict[str, Any]:
-    """A trial as plain values, the form in which Tune stores and prints it."""
+def parameters_of(spec: TrialSpec, home: Home) -> dict[str, Any]:
+    """A trial as plain values, the form in which Tune stores and prints it; folders as every node knows them."""
     return {
         "config": spec.config.model_dump(mode="json"),
-        "dataset": str(spec.dataset),
-        "backbone": str(spec.backbone),
-        "features": str(spec.features) if spec.features is not None else None,
+        "dataset": home.name(spec.dataset),
+        "backbone": home.name(spec.backbone),
+        "features": home.name(spec.features) if spec.features is not None else None,
         "fingerprint": spec.fingerprint,
     }
 
 
-def spec_of(parameters: dict[str, Any]) -> TrialSpec:
-    """The trial that a point of Tune's parameter space represents."""
+def spec_of(parameters: dict[str, Any], home: Home) -> TrialSpec:
+    """The trial that a point of Tune's parameter space represents, with its folders on this node."""
     trial = parameters[TRIAL]
     return TrialSpec(
         TrialConfig(**trial["config"]),
-        Path(trial["dataset"]),
-        Path(trial["backbone"]),
-        Path(trial["features"]) if trial["features"] is not None else None,
+        home.path(trial["dataset"]),
+        home.path(trial["backbone"]),
+        home.path(trial["features"]) if trial["features"] is not None else None,
         trial["fingerprint"],
     )
 
@@ -102,7 +102,7 @@ def run_group(
 
 
 def _run_in_process(parameters: dict[str, Any], home: Home, storage: Path, device: str) -> None:
-    spec = spec_of(parameters)
+    spec = spec_of(parameters, home)
 
     def loop() -> None:
         check_precision(spec.config.precision, device == "cuda")
@@ -112,7 +112,7 @@ def _run_in_process(parameters: dict[str, Any], home: Home, storage: Path, devic
 
 
 def _run_in_group(parameters: dict[str, Any], home: Home, storage: Path, scaling: ScalingConfig) -> None:
-    spec = spec_of(parameters)
+    spec = spec_of(parameters, home)
 
     def work(group: WorkerGroup, device: torch.device) -> None:
         run_trial(spec, home, ray.train.report, group=group, device=device)

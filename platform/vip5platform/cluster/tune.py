@@ -54,7 +54,7 @@ def run_trials(
     specs: Sequence[TrialSpec], home: Home, resources: TrialResources, at_once: int, observer: Observer
 ) -> None:
     """Run each of these trials, none of which may be finished already."""
-    space = {TRIAL: tune.grid_search([parameters_of(spec) for spec in specs])}
+    space = {TRIAL: tune.grid_search([parameters_of(spec, home) for spec in specs])}
     _tune(space, tune.TuneConfig(), home, resources, at_once, observer)
 
 
@@ -69,7 +69,7 @@ def run_search(
     """Run the trials that a searcher proposes until it proposes no more.
 
     Args:
-        searcher: Its `suggest` returns `{TRIAL: parameters_of(spec)}`, or Tune's `FINISHED`.
+        searcher: Its `suggest` returns `{TRIAL: parameters_of(spec, home)}`, or Tune's `FINISHED`.
         scheduler: May stop a trial early, which the observer receives as pruned.
         home: The home whose `trials/` results are written to.
         resources: The resources of each trial.
@@ -89,7 +89,7 @@ def _tune(
     observer: Observer,
 ) -> None:
     home.root.mkdir(parents=True, exist_ok=True)
-    storage = make_process_folder(home.root, "tune-")  # Tune's own records, which are deleted
+    storage = make_process_folder(home.scratch, "tune-")  # Tune's own records, which are deleted
     run = trainable(home, storage, resources.workers, resources.cpus, resources.gpus)
     bundle: dict[str, float] = {"cpu": resources.cpus, "gpu": resources.gpus}
     if resources.workers > 1:
@@ -155,7 +155,7 @@ class _Callbacks(tune.Callback):
         self.waiting.look(trials)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.observer.started(spec_of(trial.config))
+        self.observer.started(spec_of(trial.config, self.home))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -164,7 +164,7 @@ class _Callbacks(tune.Callback):
             key: value for key, value in result.items() if key == "epoch" or key.startswith(("train/", "valid/"))
         }
         if metrics:
-            self.observer.epoch(spec_of(trial.config), metrics)
+            self.observer.epoch(spec_of(trial.config, self.home), metrics)
             if result.get("done"):  # only a scheduler's stop marks a result with metrics as done
                 self.stopped_early.add(trial.trial_id)
 
@@ -172,7 +172,7 @@ class _Callbacks(tune.Callback):
         self.observer.retried(spec_of(trial.config), failure_of_trial(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        spec = spec_of(trial.config)
+        spec = spec_of(trial.config, self.home)
         if trial.trial_id in self.stopped_early:
             self.observer.pruned(spec)
         elif wait_for_result(spec, self.home):
@@ -181,13 +181,13 @@ class _Callbacks(tune.Callback):
             self.observer.failed(spec, NO_RESULT)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.observer.failed(spec_of(trial.config), failure_of_trial(trial))
+        self.observer.failed(spec_of(trial.config, self.home), failure_of_trial(trial))
 
 
 def wait_for_result(spec: TrialSpec, home: Home) -> bool:
     """Wait for the result of a completed trial, which a network file system may show late; False if none appears."""
     for _ in range(_RESULT_TIMEOUT_S):
-        list(home.trials.iterdir())  # refreshes the cached listing of such a file system
+        list(home.trials.glob("*"))  # refreshes the cached listing of such a file system
         if spec.is_finished(home):
             return True
         time.sleep(1)

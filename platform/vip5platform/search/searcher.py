@@ -80,6 +80,7 @@ class TrialSearcher(Searcher):
         self.exhausted = False
         self.space = Space(search.space)
         self._open = ExitStack()
+        self._journal = home.search(key) if storage is None else None
         if storage is None:
             self.study = self._open.enter_context(open_search(search, home, key))
         else:
@@ -155,7 +156,7 @@ class TrialSearcher(Searcher):
             trial, spec = proposal
             if not spec.is_finished(self.home):
                 self._running[trial_id] = proposal
-                return {TRIAL: parameters_of(spec)}
+                return {TRIAL: parameters_of(spec, self.home)}
             self.cached.append(spec)
             if trial.last_step is None:  # otherwise this search ran it and was interrupted before recording its end
                 self._store.set(trial, CACHED, True)
@@ -200,7 +201,7 @@ class TrialSearcher(Searcher):
             return False
         self._store.tell_pruned(trial)
         del self._running[trial_id]
-        spec.checkpoint(self.home).unlink(missing_ok=True)
+        self.home.discard(spec.checkpoint(self.home))
         return True
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
@@ -220,3 +221,5 @@ class TrialSearcher(Searcher):
             self._store.tell_result(trial, TrialResult.load(spec.folder(self.home)))
         else:
             self._store.tell_failure(trial, failure)
+        if self._journal is not None:
+            self.home.publish(self._journal)

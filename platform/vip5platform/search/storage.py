@@ -35,8 +35,13 @@ def open_search(search: Search, home: Home, key: str) -> Iterator[optuna.Study]:
     with exclusive_lock(
         path.with_suffix(".writer"), f"another process runs the search {key!r}: wait until it ends, or stop it"
     ):
+        home.fetch(path)
         _remove_incomplete_line(path)
-        yield create_or_load(search, JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldLock(str(path)))), key)
+        study = create_or_load(
+            search, JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldLock(str(path)))), key
+        )
+        home.publish(path)
+        yield study
 
 
 def create_or_load(search: Search, storage: optuna.storages.BaseStorage, key: str) -> optuna.Study:
@@ -66,6 +71,8 @@ def load_search(home: Home, key: str) -> optuna.Study:
         UserError: If there is none.
     """
     path = home.search(key)
+    if not path.is_file():
+        home.fetch(path)
     if not path.is_file():
         raise UserError(f"no search {key!r} in {str(home)!r}: it has not been started there")
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -27,7 +27,7 @@ from vip5platform.study.plan import PlannedTrial, SearchPlan
 
 def show_plan(planned: Sequence[PlannedTrial], options: Options) -> None:
     """Print for each cell the finished and missing trials, and estimates from what was run on this machine before."""
-    home = Home(options.home.resolve())
+    home = Home.at(options.home)
     found, earlier = find_inputs([trial.request for trial in planned], options, home), load_earlier_results(home)
     cells: dict[str, list[PlannedTrial]] = {}
     for trial in planned:
@@ -56,7 +56,7 @@ def show_plan(planned: Sequence[PlannedTrial], options: Options) -> None:
 
 def show_search_plan(search: Search, plan: SearchPlan, options: Options) -> None:
     """Print the search space, the budget and an estimate."""
-    home = Home(options.home.resolve())
+    home = Home.at(options.home)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("setting")
     table.add_column("values")

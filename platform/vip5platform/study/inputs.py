@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vip5core.backbones import find_backbone, find_local_backbone, trained_t5
+from vip5core.backbones import backbone_fingerprint, find_backbone, find_local_backbone, trained_t5
 from vip5core.config import TrialConfig
 from vip5core.data.build import BuildOptions
 from vip5core.data.dataset import MANIFEST, Dataset, open_dataset
@@ -61,6 +61,12 @@ class PreparedInputs:
     def lacks_backbone(self) -> bool:
         """Does the backbone still have to be trained?"""
         return not self.backbone.is_dir()
+
+    def adopted(self, home: Home) -> PreparedInputs:
+        """The same with a backbone that all nodes find."""
+        if self.stage is not None:
+            return self
+        return replace(self, backbone=home.adopt(self.backbone, home.backbones, backbone_fingerprint(self.backbone)))
 
     def trial(self, planned: PlannedTrial, home: Home) -> RunnableTrial:
         """The trial as it can be run."""
@@ -169,9 +175,10 @@ def prepare_inputs(
             if key not in datasets:
                 with stage("dataset" if request.ids is None else f"dataset, {request.ids} ids"):
                     chosen = build_options(request.dataset, request.ids, options)
-                    datasets[key] = open_dataset(prepare(request.dataset, options.source, home, chosen))
+                    given = open_dataset(prepare(request.dataset, options.source, home, chosen))
+                    datasets[key] = open_dataset(home.adopt(given.folder, home.datasets, given.fingerprint))
             with stage("backbone"):
-                prepared[request] = _find_backbone(request.backbone, datasets[key], options, home)
+                prepared[request] = _find_backbone(request.backbone, datasets[key], options, home).adopted(home)
         except UserError as error:
             errors.append(error)
             prepared[request] = Failure(kind="unavailable", message=str(error))
@@ -189,7 +196,7 @@ def _find_backbone(name: str, dataset: Dataset, options: Options, home: Home) ->
     if trained_t5(name) is None:
         return PreparedInputs(dataset, find_backbone(name, home))
     stage = P5Stage.of(name, dataset, home, options.given_p5_settings())
-    return PreparedInputs(dataset, stage.folder, stage)
+    return PreparedInputs(dataset, home.fetch(stage.folder), stage)
 
 
 def unfinished_requests(planned: Iterable[PlannedTrial], found: Found, home: Home) -> set[InputRequest]:
@@ -250,7 +257,7 @@ def find_inputs(
     for request in dict.fromkeys(requests):
         chosen = build_options(request.dataset, request.ids, options)
         folder = dataset_folder(request.dataset, options.source, home, chosen)
-        if not folder.is_dir():
+        if not home.fetch(folder).is_dir():
             continue
         dataset = open_dataset(folder)
         if trained_t5(request.backbone) in BUILT_IN or find_local_backbone(request.backbone, home) is not None:

@@ -12,7 +12,6 @@ from vip5core.config import TrialConfig
 from vip5core.data.feature_choice import FeatureChoice
 from vip5core.errors import Failure
 from vip5core.home import Home
-from vip5core.storage import writable_folder
 from vip5platform.analysis.baselines import check_baselines
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.console import say, stage, warn
@@ -60,7 +59,7 @@ def _run_study(study: Study, options: Options) -> bool:
         _check_resources(options)
         show_plan(planned, options)
         return True
-    home = Home(writable_folder(options.home, "--home"))
+    home = Home.at(options.home).check_writable()
     with Session(options, home, timeline) as session:
         session.check_resources()
         found = _prepare(
@@ -100,7 +99,7 @@ def _run_search(search: Search, options: Options) -> bool:
         _check_resources(options)
         show_search_plan(search, plan, options)
         return True
-    home = Home(writable_folder(options.home, "--home"))
+    home = Home.at(options.home).check_writable()
     with Session(options, home, timeline) as session:
         session.check_resources()
         found = _prepare([plan.request], session, lambda prepared: prepared.keys())
@@ -194,8 +193,10 @@ def _move_replaced_results(workload: StudyWorkload, study_run: StudyRun) -> None
     for spec in workload.specs():
         # First, so that its old steps are not mixed with new ones.
         study_run.recording.tracker.discard(spec.fingerprint)
-        spec.checkpoint(home).unlink(missing_ok=True)
+        home.discard(spec.checkpoint(home))
         if spec.is_finished(home):
             kept = home.replaced_trials / f"{spec.fingerprint}-{time.strftime('%Y%m%d-%H%M%S')}"
             kept.parent.mkdir(exist_ok=True)
             shutil.move(spec.folder(home), kept)
+            home.publish(kept)
+            home.discard(spec.folder(home))

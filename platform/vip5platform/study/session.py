@@ -180,7 +180,9 @@ class Session:
     ) -> None:
         # Choices that come to the same on this dataset have one store.
         missing = {
-            folder: choice for choice in choices if not (folder := store_folder(dataset, choice, self.home)).is_dir()
+            folder: choice
+            for choice in choices
+            if not (folder := self.home.fetch(store_folder(dataset, choice, self.home))).is_dir()
         }
         if not missing:
             return

@@ -18,7 +18,7 @@ from vip5core.data.feature_choice import FeatureChoice
 from vip5core.errors import DiskFullError, Failure, UserError
 from vip5core.fingerprint import code_version, fingerprint
 from vip5core.home import Home
-from vip5core.storage import exclusive_lock, remove_leftovers, writable_folder
+from vip5core.storage import remove_leftovers, writable_folder
 from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
@@ -178,6 +178,7 @@ class StudyRun:
             results = load_results(record, self.home)
             content = content_of(results)
             files = update_report(results, self.home, content)
+            self.home.publish(record.folder(self.home))
         show(results, console)
         say(f"[dim]{duration(self.timeline.total)}: {describe_stages(self.timeline.seconds)}[/]")
         for file in files:
@@ -248,12 +249,15 @@ def open_study_run(
     """
     options, home = session.options, session.home
     key = study_key(declared, options, home, inputs)
-    folder = writable_folder(home.report(declared.name, key), "report folder")
-    for place in (home.trials, home.baselines, home.datasets, home.backbones, home.features, folder):
-        remove_leftovers(place)
+    folder = home.report(declared.name, key)
+    if not folder.is_dir():  # otherwise its lock may be held
+        home.fetch(folder)
+    writable_folder(folder, "report folder")
+    home.remove_leftovers()
+    remove_leftovers(folder)
     # Two processes running one study would train its trials twice.
     running = f"{folder.name}: this study is already running; wait until it ends, or stop it"
-    with exclusive_lock(folder / ".lock", running):
+    with home.exclusive(folder, running, say):
         with session.timeline.measure("tracking"):
             names = ", ".join(dict.fromkeys(prepared.dataset.name for prepared in inputs.values()))
             commit, dirty = git_state(_ROOT)

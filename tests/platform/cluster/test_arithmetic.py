@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import ray.train
 import torch
@@ -12,6 +14,7 @@ from vip5platform.options import Options
 from vip5platform.study.plan import plan_search, plan_trials
 
 from vip5core.errors import UserError
+from vip5core.home import Home
 
 REFUSED = r"precision=bfloat16: .* neither AVX512-BF16 nor AMX.* precision=float32; use that, or GPUs"
 STUDY = Study("s", "Which?", (factor("reduction_factor", 2, 4),))
@@ -67,7 +70,7 @@ def test_where_trials_run_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     check_local_precision("bfloat16", Options(address="auto"))  # other machines' CPUs are not known here
 
 
-def test_a_node_of_a_cluster_refuses_its_trial_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_of_a_cluster_refuses_its_trial_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     be_a_machine(monkeypatch)
     monkeypatch.setattr(
         trainable, "TorchTrainer", lambda loop, **settings: type("Trainer", (), {"fit": staticmethod(loop)})
@@ -75,11 +78,11 @@ def test_a_node_of_a_cluster_refuses_its_trial_itself(monkeypatch: pytest.Monkey
     monkeypatch.setattr(trainable, "run_trial", lambda *given, **settings: pytest.fail("it was trained"))
     config = {"precision": "bfloat16", "image_tokens": 0}
     parameters = {"config": config, "dataset": "d", "backbone": "b", "features": None, "fingerprint": "f"}
-    run = trainable.trainable(None, None, 1, 1, 0.0)
+    run = trainable.trainable(Home(tmp_path), tmp_path, 1, 1, 0.0)
     with pytest.raises(UserError, match=REFUSED):
         run({trainable.TRIAL: parameters})
     monkeypatch.setattr(trainable, "TuneReportCallback", ray.train.UserCallback)  # its own wants a session of Tune
     monkeypatch.setattr(trainable.ray.train.torch, "get_device", lambda: torch.device("cpu"))
-    run = trainable.trainable(None, None, 2, 1, 0.0)
+    run = trainable.trainable(Home(tmp_path), tmp_path, 2, 1, 0.0)
     with pytest.raises(UserError, match=REFUSED):
         run({trainable.TRIAL: parameters})

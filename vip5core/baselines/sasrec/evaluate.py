@@ -97,7 +97,7 @@ def run_sasrec(
         DivergedError: if the loss is not finite.
     """
     out = sasrec_folder(dataset, config, home, options)
-    if out.is_dir():
+    if home.fetch(out).is_dir():
         return out
     questions = _test_questions(dataset, config)
     fitted = train_sasrec(dataset, options, device, progress, exclude_history=config.exclude_history)
@@ -115,7 +115,7 @@ def run_sasrec(
     )
     result = TrialResult(out, config, {**test.metrics, **_summarise_training(fitted)}, fitted.history, record)
     result.save(test.rows, lists=test.lists)
-    return out
+    return home.publish(out)
 
 
 def _test_questions(dataset: Dataset, config: TrialConfig) -> dict[str, list[Sample]]:

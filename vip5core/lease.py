@@ -1,0 +1,123 @@
+"""A lease: an object that says which process may write what nodes of a store have no lock for.
+
+Its holder renews it. One that is killed leaves a lease that runs out, and the next process goes on from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+from vip5core.errors import UserError
+from vip5core.object_store import ObjectStore
+from vip5core.storage import process_alive
+
+#: Seconds after which a lease that is not renewed has run out; it is renewed three times as often.
+_LEASE_S = 60.0
+#: Seconds between a first write and the look whether another process wrote at the same moment.
+_SETTLE_S = 1.0
+
+
+class Lease(BaseModel):
+    """What the object holds.
+
+    Attributes:
+        holder: Identifies the holder.
+        machine: Where it runs.
+        process: Its id there.
+        until: When it runs out, in seconds since the epoch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    holder: str
+    machine: str
+    process: int
+    until: float
+
+    @property
+    def is_over(self) -> bool:
+        """Has it run out, or has its process on this machine ended?"""
+        ended = self.machine == socket.gethostname() and not process_alive(self.process)
+        return ended or time.time() > self.until
+
+
+@contextlib.contextmanager
+def hold_lease(store: ObjectStore, name: str, refusal: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lease `name` of a store during the block, which another process may take over only if this one fails.
+
+    Args:
+        store: The store.
+        name: The name of the object.
+        refusal: The start of the message if another process holds it; the name of its machine follows.
+        tell: Told if this has to wait until the lease of a process that may be gone runs out.
+
+    Raises:
+        UserError: if another process holds it, or took it over because this one could not renew it.
+    """
+    _wait_until_free(store, name, refusal, tell)
+    mine = Lease(holder=uuid.uuid4().hex, machine=socket.gethostname(), process=os.getpid(), until=0.0)
+    _write(store, name, mine)
+    time.sleep(min(_SETTLE_S, _LEASE_S / 3))
+    found = _read(store, name)
+    if found is not None and found.holder != mine.holder:
+        raise UserError(f"{refusal} (on {found.machine})")
+    ended, lost = threading.Event(), threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(_LEASE_S / 3):
+            with contextlib.suppress(UserError):  # the store is away: nobody else can take the lease either
+                found = _read(store, name)
+                if found is not None and found.holder != mine.holder:
+                    lost.set()
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # which ends a wait, too
+                    return
+                _write(store, name, mine)
+
+    renewal = threading.Thread(target=renew, name="lease", daemon=True)
+    renewal.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if lost.is_set():
+            raise UserError(f"{refusal}: it was taken over while this process could not renew its lease") from None
+        raise
+    finally:
+        ended.set()
+        renewal.join(_LEASE_S / 3)
+        if not lost.is_set():
+            store.remove(name)
+
+
+def _wait_until_free(store: ObjectStore, name: str, refusal: str, tell: Callable[[str], None]) -> None:
+    """Wait until the lease has run out.
+
+    Raises:
+        UserError: as soon as it is renewed.
+    """
+    first = found = _read(store, name)
+    if found is not None and not found.is_over:
+        left = found.until - time.time()
+        tell(f"waiting up to {left:.0f} s for the lease of {found.machine}, which may have been stopped")
+    while found is not None and not found.is_over:
+        if first is not None and found.until != first.until:
+            raise UserError(f"{refusal} (on {found.machine})")
+        time.sleep(min(1.0, max(0.05, found.until - time.time())))
+        found = _read(store, name)
+
+
+def _read(store: ObjectStore, name: str) -> Lease | None:
+    data = store.read(name)
+    return None if data is None else Lease.model_validate_json(data)
+
+
+def _write(store: ObjectStore, name: str, lease: Lease) -> None:
+    store.write(name, lease.model_copy(update={"until": time.time() + _LEASE_S}).model_dump_json().encode())
