@@ -141,7 +141,12 @@ def find_record(name: str, home: Home) -> StudyRecord:
 
 
 def git_state(folder: Path) -> tuple[str, bool]:
-    """The commit of the Git checkout in `folder`, and whether it has uncommitted changes; ("", False) without Git."""
+    """The commit of the Git checkout in `folder`, and whether it has uncommitted changes; ("", False) without Git.
+
+    An installed package has none, even if its environment lies in the checkout of another project.
+    """
+    if not (folder / ".git").exists():
+        return "", False
     try:
         commit = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True, timeout=20

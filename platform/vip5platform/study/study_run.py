@@ -217,7 +217,7 @@ class StudyRun:
             settings={key: as_text(value) for key, value in sorted(settings.items())},
             trials=list(trials),
             baselines=list(self.options.baselines),
-            command=shlex.join([Path(sys.executable).name, *sys.argv]),
+            command=_command(),
             commit=commit,
             dirty=dirty,
             workers=given.workers,
@@ -285,6 +285,13 @@ def _load_last_resources(home: Home, name: str, key: str) -> TrialResources:
     except UserError:
         return TrialResources(1, 1, 0.0)
     return TrialResources(before.workers, before.cpus, before.gpus)
+
+
+def _command() -> str:
+    """The command that runs this study again."""
+    if Path(sys.argv[0]).name in ("vip5", "__main__.py"):  # the same command, as a program and as a module
+        return shlex.join(["vip5", *sys.argv[1:]])
+    return shlex.join([Path(sys.executable).name, *sys.argv])
 
 
 def _short_path(path: Path) -> str:
