@@ -18,11 +18,13 @@ STUDY_KEY, FINGERPRINT, P5_STAGE = "vip5.study_key", "vip5.fingerprint", "vip5.p
 #: On the run of a trial or stage once everything is recorded, and on the run of a study with the identity of what was
 #: recorded.
 COMPLETE, CONTENT = "vip5.complete", "vip5.content"
+#: On the run of a trial: its seed, and before the name of a factor, its level.
+SEED, LEVEL = "vip5.seed", "vip5.level."
 
 _DATABASE = "sqlite:///"
 
 _PARENTS = """
-SELECT runs.run_uuid, runs.status, content.value FROM runs
+SELECT runs.run_uuid, runs.experiment_id, runs.status, content.value FROM runs
 JOIN tags AS study ON study.run_uuid = runs.run_uuid AND study.key = ? AND study.value = ?
 LEFT JOIN tags AS content ON content.run_uuid = runs.run_uuid AND content.key = ?
 WHERE runs.lifecycle_stage = 'active'
@@ -50,12 +52,14 @@ class RecordedStudy:
 
     Attributes:
         parent: The id of its run.
+        experiment: The id of MLflow's experiment.
         content: The identity of what was recorded; see `Tracker.close`.
         trials: The fingerprints of the trials that are recorded completely.
         stages: The P5 stages that are recorded completely, of whichever study.
     """
 
     parent: str
+    experiment: str
     content: str
     trials: frozenset[str]
     stages: frozenset[str]
@@ -76,7 +80,7 @@ def find_recorded_study(uri: str, key: str) -> RecordedStudy | None:
             runs = database.execute(_PARENTS, (STUDY_KEY, key, CONTENT)).fetchall()
             if len(runs) != 1:
                 return None
-            parent, status, content = runs[0]
+            parent, experiment, status, content = runs[0]
             if status != "FINISHED" or content is None:
                 return None
             trials = database.execute(_TRIALS, (parent, FINGERPRINT, COMPLETE)).fetchall()
@@ -84,4 +88,4 @@ def find_recorded_study(uri: str, key: str) -> RecordedStudy | None:
     except sqlite3.Error:
         return None
     first = [frozenset(value for (value,) in rows) for rows in (trials, stages)]
-    return RecordedStudy(parent, content, *first)
+    return RecordedStudy(parent, str(experiment), content, *first)

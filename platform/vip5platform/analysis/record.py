@@ -67,6 +67,7 @@ class StudyRecord(BaseModel):
         cpus: The CPUs of each worker.
         seconds: The seconds of the last run, by stage.
         parent: The id of the parent run in MLflow.
+        experiment: The id of MLflow's experiment.
         tracking_uri: The MLflow server or database.
         sasrec: The folder of SASRec in `baselines/`, by dataset as requested; other code versions have other folders.
     """
@@ -90,6 +91,7 @@ class StudyRecord(BaseModel):
     cpus: float
     seconds: dict[str, float] = {}
     parent: str = ""
+    experiment: str = ""
     tracking_uri: str = ""
     sasrec: dict[str, str] = {}
 

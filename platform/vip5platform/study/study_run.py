@@ -29,6 +29,7 @@ from vip5platform.cluster.resources import TrialResources
 from vip5platform.console import TrialProgress, bars, console, describe_stages, duration, say, stage
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options
+from vip5platform.mlflow_ui import short_path, show_mlflow_command, study_link, view_tag
 from vip5platform.recorded import default_uri
 from vip5platform.report.files import content_of, summary, update_report
 from vip5platform.report.render.markdown import note
@@ -179,7 +180,7 @@ class StudyRun:
         show(results, console)
         say(f"[dim]{duration(self.timeline.total)}: {describe_stages(self.timeline.seconds)}[/]")
         for file in files:
-            say(f"  {escape(_short_path(file))}")
+            say(f"  {escape(short_path(file))}")
         content = fingerprint(content, self.recording.name, self.recording.tags)
         if not self.recording.has_content(content):
             recorded = self.recording.is_open  # by this run, or tried: a server that is down costs a minute each time
@@ -193,9 +194,22 @@ class StudyRun:
                     tags={"vip5.answer": answer(results)[:5000]},
                     files=[*files, record.file(self.home)],
                     metrics=summary(results),
+                    view=self._view(factors, metrics),
                     content=content,
                 )
-        _show_mlflow_command(self.recording.uri)
+        show_mlflow_command(self.recording.uri)
+        say(f"This study's runs in it: [bold]{escape(study_link(record))}[/]")
+
+    def _view(self, factors: Sequence[str], metrics: Sequence[str]) -> tuple[str, str]:
+        """The tag that holds MLflow's view of the study."""
+        tags = self.recording.tags
+        return view_tag(
+            f"{tags['vip5.study']} · {tags['vip5.dataset']}",
+            self.recording.parent,
+            factors,
+            [*metrics, "cost/seconds"],
+            is_search=isinstance(self.declared, Search),
+        )
 
     def _record(
         self,
@@ -225,6 +239,7 @@ class StudyRun:
             cpus=given.cpus,
             seconds={name: round(seconds, 1) for name, seconds in self.timeline.seconds.items()},
             parent=self.recording.parent,
+            experiment=self.recording.experiment,
             tracking_uri=self.recording.uri,
             sasrec=sasrec_folders(self.options.baselines, self._questions(), self.home),
         )
@@ -292,20 +307,3 @@ def _command() -> str:
     if Path(sys.argv[0]).name in ("vip5", "__main__.py"):  # the same command, as a program and as a module
         return shlex.join(["vip5", *sys.argv[1:]])
     return shlex.join([Path(sys.executable).name, *sys.argv])
-
-
-def _short_path(path: Path) -> str:
-    """A path relative to the working directory if it is inside it."""
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)
-
-
-def _show_mlflow_command(uri: str) -> None:
-    if uri.startswith("http"):
-        say(f"Compare the runs: [bold]{escape(uri)}[/]")
-        return
-    prefix = "sqlite:///"
-    where = prefix + _short_path(Path(uri.removeprefix(prefix))) if uri.startswith(prefix) else uri
-    command = f"{_short_path(Path(sys.executable))} -m mlflow ui --backend-store-uri {where}"
-    say(f"Compare the runs: [bold]{escape(command)}[/]")
