@@ -36,8 +36,8 @@ lint: install  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-ui: install  ## compare the runs at http://localhost:5000
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --workers 1
+ui: install  ## compare the runs at http://localhost:5000, by the links that are printed
+	$(BIN)/vip5 ui
 
 bench: install  ## all benchmarks
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks

@@ -1,18 +1,27 @@
-"""MLflow's view of one study: its trials alone, with their levels and the metrics that answer, as table and charts.
+"""MLflow's UI: the command that starts it, and its view of one study.
 
-MLflow's UI keeps the views that a user saves or shares in tags of the experiment, and opens one by a link that names the
-tag. A study's view is such a tag: one per study, replaced when the study is run again. The names are those of the UI of
-MLflow 3.17; a UI that does not know one of them ignores it.
+A view shows the trials of the study alone, with their levels and the metrics that answer, as table and charts. MLflow's
+UI keeps the views that a user saves or shares in tags of the experiment, and opens one by a link that names the tag. A
+study's view is such a tag: one per study, replaced when the study is run again. The names are those of the UI of MLflow
+3.17.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shlex
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from vip5platform.recorded import FINGERPRINT, LEVEL, SEED
+from vip5core.metrics import metric
+from vip5platform.recorded import DATABASE, FINGERPRINT, LEVEL, SEED
+
+#: Where a UI that is started here is.
+LOCAL = "http://localhost:5000"
 
 _TAG = "mlflow.sharedViewState."
 #: The longest value of an experiment's tag.
@@ -22,13 +31,39 @@ _MOST_RUNS = 100
 _ANSWER = "answer"
 
 
-def view_link(server: str, experiment: str, parent: str) -> str:
-    """The address of a study's view, in the UI of a server."""
+def short_path(path: Path) -> str:
+    """A path relative to the working directory if it is inside it."""
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
+
+
+def ui_command(uri: str) -> str:
+    """The command that starts the UI of a database, for a shell.
+
+    >>> ui_command("sqlite:////data/my runs/mlflow.db").partition(" -m ")[2]
+    "mlflow ui --backend-store-uri 'sqlite:////data/my runs/mlflow.db' --workers 1"
+    """
+    where = DATABASE + short_path(Path(uri.removeprefix(DATABASE))) if uri.startswith(DATABASE) else uri
+    python = short_path(Path(sys.executable))
+    return shlex.join([python, "-m", "mlflow", "ui", "--backend-store-uri", where, "--workers", "1"])
+
+
+def view_link(uri: str, experiment: str, parent: str) -> str:
+    """The address of a study's view: on the server `uri`, or in the UI that `ui_command` starts."""
+    server = uri if uri.startswith("http") else LOCAL
     page = f"#/experiments/{experiment}/runs?viewStateShareKey={parent}&compareRunsMode=CHART"
     return f"{server.rstrip('/')}/{page}"
 
 
-def view_tag(name: str, parent: str, factors: Sequence[str], metrics: Sequence[str], is_search: bool) -> tuple[str, str]:
+def artifact_address(run: str, path: str) -> str:
+    """The address of a run's artifact, relative to the pages of the UI."""
+    return f"get-artifact?path={path}&run_uuid={run}"
+
+
+def view_tag(
+    name: str, parent: str, factors: Sequence[str], metrics: Sequence[str], is_search: bool
+) -> tuple[str, str]:
     """The tag of an experiment that holds a study's view.
 
     Args:
@@ -59,14 +94,19 @@ def _state(parent: str, factors: Sequence[str], metrics: Sequence[str], is_searc
         charts.append(_chart("PARALLEL", "settings", selectedParams=[*factors], selectedMetrics=[*metrics[:1]]))
     return {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{parent}' and tags.`{FINGERPRINT}` LIKE '%'",
-        "orderByKey": "attributes.start_time",
-        "orderByAsc": True,
+        **_order(metrics),
         "selectedColumns": columns,
         "runsHiddenMode": "SHOW_ALL",
         "compareRunCharts": charts,
         "compareRunSections": [{"uuid": _ANSWER, "name": _ANSWER, "display": True, "isReordered": True}],
         "isAccordionReordered": True,
     }
+
+
+def _order(metrics: Sequence[str]) -> dict[str, Any]:
+    """The best trial first. In order of time, the default, the UI would fold all trials under the run of the study."""
+    name = metrics[0] if metrics else "cost/seconds"
+    return {"orderByKey": f"metrics.`{name}`", "orderByAsc": not metric(name).higher_is_better}
 
 
 def _chart(kind: str, name: str, **more: Any) -> dict[str, Any]:

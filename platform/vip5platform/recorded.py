@@ -21,7 +21,8 @@ COMPLETE, CONTENT = "vip5.complete", "vip5.content"
 #: On the run of a trial: its seed, and before the name of a factor, its level.
 SEED, LEVEL = "vip5.seed", "vip5.level."
 
-_DATABASE = "sqlite:///"
+#: What the URI of a database begins with.
+DATABASE = "sqlite:///"
 
 _PARENTS = """
 SELECT runs.run_uuid, runs.experiment_id, runs.status, content.value FROM runs
@@ -67,13 +68,13 @@ class RecordedStudy:
 
 def default_uri(home: Home) -> str:
     """The MLflow database in `home`."""
-    return f"{_DATABASE}{home.mlflow_database}"
+    return f"{DATABASE}{home.mlflow_database}"
 
 
 def find_recorded_study(uri: str, key: str) -> RecordedStudy | None:
     """What a database knows of the study `key`; None if it has no run, or several, or one that has not ended well."""
-    file = Path(uri.removeprefix(_DATABASE))
-    if not uri.startswith(_DATABASE) or not file.is_file():
+    file = Path(uri.removeprefix(DATABASE))
+    if not uri.startswith(DATABASE) or not file.is_file():
         return None
     try:
         with contextlib.closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:

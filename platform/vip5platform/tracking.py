@@ -290,7 +290,7 @@ class Tracker:
         tags: Mapping[str, str],
         files: list[Path],
         metrics: Mapping[str, float],
-        view: tuple[str, str],
+        view: tuple[str, str] | None = None,
         content: str = "",
     ) -> None:
         """End the parent run with the results of the study.
@@ -314,7 +314,8 @@ class Tracker:
         changed = {key: value for key, value in metrics.items() if known.get(key) != value}
         if changed:
             self.client.log_batch(self.parent, metrics=_metrics(changed, 0))
-        self.client.set_experiment_tag(self.experiment, *view)
+        if view is not None:
+            self.client.set_experiment_tag(self.experiment, *view)
         left = f"attributes.status = '{_RUNNING}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
         for run in self._search(left):  # of an interrupted trial that is no longer part of the study
             self.client.set_terminated(run.info.run_id, _KILLED)

@@ -18,6 +18,9 @@ _COMMANDS = {
     "images": ("download the images of a dataset's items", "datasets"),
     "encoders": ("list visual encoders, with their sizes and their speed here", "encoders"),
     "report": ("write and print the report of a study", "studies"),
+    "studies": ("list the studies of a home: question, answer, trials, age, size on disk", "home"),
+    "clean": ("delete what no study of a home needs, after showing it", "home"),
+    "ui": ("start MLflow's UI, with a link to the runs of each study", "home"),
     "compare": ("paired test between two runs", "studies"),
 }
 

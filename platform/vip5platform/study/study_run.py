@@ -28,10 +28,10 @@ from vip5platform.analysis.results import load_results
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.console import TrialProgress, bars, console, describe_stages, duration, say, stage
 from vip5platform.declarations import Search, Study
+from vip5platform.mlflow_ui import artifact_address, short_path, ui_command, view_link, view_tag
 from vip5platform.options import Options
-from vip5platform.mlflow_ui import short_path, show_mlflow_command, study_link, view_tag
 from vip5platform.recorded import default_uri
-from vip5platform.report.files import content_of, summary, update_report
+from vip5platform.report.files import PLOT, content_of, summary, update_report
 from vip5platform.report.render.markdown import note
 from vip5platform.report.render.terminal import show
 from vip5platform.report.sections.answer import answer
@@ -181,7 +181,8 @@ class StudyRun:
         say(f"[dim]{duration(self.timeline.total)}: {describe_stages(self.timeline.seconds)}[/]")
         for file in files:
             say(f"  {escape(short_path(file))}")
-        content = fingerprint(content, self.recording.name, self.recording.tags)
+        told = note(results, artifact_address(self.recording.parent, PLOT))
+        content = fingerprint(content, self.recording.name, self.recording.tags, told)
         if not self.recording.has_content(content):
             recorded = self.recording.is_open  # by this run, or tried: a server that is down costs a minute each time
             tracker = self.recording.tracker
@@ -190,15 +191,16 @@ class StudyRun:
             with tracker.recording():
                 tracker.close(
                     succeeded=bool(results.trial_results()),
-                    note=note(results),
+                    note=told,
                     tags={"vip5.answer": answer(results)[:5000]},
                     files=[*files, record.file(self.home)],
                     metrics=summary(results),
                     view=self._view(factors, metrics),
                     content=content,
                 )
-        show_mlflow_command(self.recording.uri)
-        say(f"This study's runs in it: [bold]{escape(study_link(record))}[/]")
+        if not self.recording.uri.startswith("http"):
+            say(f"Compare the runs: [bold]{escape(ui_command(self.recording.uri))}[/], then open")
+        say(f"[bold]{escape(view_link(record.tracking_uri, record.experiment, record.parent))}[/]")
 
     def _view(self, factors: Sequence[str], metrics: Sequence[str]) -> tuple[str, str]:
         """The tag that holds MLflow's view of the study."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vip5core.metrics import metric
 from vip5platform.analysis.results import StudyResults
 from vip5platform.console import describe_stages, duration
@@ -43,11 +45,23 @@ def blocks(study: StudyResults) -> list[Block]:
         items.append(("Peak memory", f"{format_value(max(peaks), measure)} {measure.unit}, highest of all workers."))
     if stages := describe_stages(record.seconds):
         total = duration(sum(record.seconds.values()))
-        items.append(("Last run", f"{total}: {stages}; existing results were reused."))
+        items.append(("Last run", f"{total}: {stages}; {_company(record.seconds)}; existing results were reused."))
     devices = sorted({result.record.device for result in results} - {""})
     if devices:
         items.append(("Devices", ", ".join(devices)))
     return [Bullets(items)]
+
+
+def _company(seconds: Mapping[str, float]) -> str:
+    """Which stages had the machine to themselves: the time of one that had not depends on its neighbour.
+
+    >>> _company({"P5 stage": 27.0, "P5 stage + features": 13.0})
+    'stages joined by + ran side by side, the others alone'
+    >>> _company({"trials": 27.0})
+    'each stage ran alone'
+    """
+    together = any(" + " in stage for stage in seconds)
+    return "stages joined by + ran side by side, the others alone" if together else "each stage ran alone"
 
 
 def _short(value: float) -> str:
