@@ -364,6 +364,18 @@ def test_the_page_is_whole_escapes_what_users_named_and_fetches_nothing(home):
     assert "with uncommitted changes" in files["report.html"]
 
 
+def test_a_table_with_costs_says_that_others_may_have_used_the_machine(home):
+    def told(metric: str) -> str:
+        return " ".join(
+            level_table(
+                study([DatasetResults("x", None, [cell(home, {"n": metric}, [{metric: 1.0}] * 2)], [], [])])
+            ).notes
+        )
+
+    assert "a busy one takes longer" in told(SECONDS)
+    assert "a busy one takes longer" not in told(NDCG)
+
+
 def test_markdown_tables_have_as_many_columns_in_every_row(home):
     cells = [cell(home, {"encoder": e}, [{NDCG: v}] * 2) for e, v in (("a|b", 0.4), ("c", 0.3))]
     text = written(study([DatasetResults("x", None, cells, [], [compared("a|b", "c", 0.1, 0.01)])]), home)["report.md"]
