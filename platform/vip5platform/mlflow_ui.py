@@ -20,8 +20,8 @@ from typing import Any
 from vip5core.metrics import metric
 from vip5platform.recorded import DATABASE, FINGERPRINT, LEVEL, SEED
 
-#: Where a UI that is started here is.
-LOCAL = "http://localhost:5000"
+#: MLflow's own choice for the port of its UI.
+PORT = 5000
 
 _TAG = "mlflow.sharedViewState."
 #: The longest value of an experiment's tag.
@@ -38,20 +38,21 @@ def short_path(path: Path) -> str:
     return str(path)
 
 
-def ui_command(uri: str) -> str:
-    """The command that starts the UI of a database, for a shell.
+def ui_command(uri: str, port: int = PORT) -> str:
+    """The command that starts the UI of a database on this machine, for a shell.
 
     >>> ui_command("sqlite:////data/my runs/mlflow.db").partition(" -m ")[2]
     "mlflow ui --backend-store-uri 'sqlite:////data/my runs/mlflow.db' --workers 1"
     """
     where = DATABASE + short_path(Path(uri.removeprefix(DATABASE))) if uri.startswith(DATABASE) else uri
     python = short_path(Path(sys.executable))
-    return shlex.join([python, "-m", "mlflow", "ui", "--backend-store-uri", where, "--workers", "1"])
+    other = [] if port == PORT else ["--port", str(port)]
+    return shlex.join([python, "-m", "mlflow", "ui", "--backend-store-uri", where, "--workers", "1", *other])
 
 
-def view_link(uri: str, experiment: str, parent: str) -> str:
+def view_link(uri: str, experiment: str, parent: str, port: int = PORT) -> str:
     """The address of a study's view: on the server `uri`, or in the UI that `ui_command` starts."""
-    server = uri if uri.startswith("http") else LOCAL
+    server = uri if uri.startswith("http") else f"http://localhost:{port}"
     page = f"#/experiments/{experiment}/runs?viewStateShareKey={parent}&compareRunsMode=CHART"
     return f"{server.rstrip('/')}/{page}"
 

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 from support.finished import finished_trial
 from support.trials import small
+from vip5platform.analysis.record import StudyRecord
 from vip5platform.mlflow_ui import artifact_address, ui_command, view_link, view_tag
 from vip5platform.recorded import default_uri
 from vip5platform.tracking import Tracker
@@ -96,22 +98,33 @@ def recorded(tracked_home: Home) -> tuple[Home, Tracker]:
 
 
 @pytest.fixture
-def server(recorded: tuple[Home, Tracker]) -> Iterator[str]:
-    """The address of MLflow's UI, started by the command that a study prints."""
+def link(recorded: tuple[Home, Tracker]) -> Iterator[str]:
+    """The link to the study that `vip5 ui` prints before it starts MLflow's UI."""
+    home, log = recorded
+    StudyRecord(
+        kind="study", name="s", question="Which?", key="k", factors=["encoder"], metrics=[NDCG], settings={}, trials=[],
+        baselines=[], command="", commit="", dirty=False, workers=1, gpus=0, cpus=1, parent=log.parent,
+        experiment=log.experiment, tracking_uri=default_uri(home),
+    ).save(home)  # fmt: skip
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [*shlex.split(ui_command(default_uri(recorded[0]))), "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as ui:
+    command = [sys.executable, "-u", "-m", "vip5platform.cli", "ui", "--home", str(home), "--port", str(port)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as ui:
         try:
-            _wait_for(f"http://127.0.0.1:{port}/health", ui)
-            yield f"http://127.0.0.1:{port}"
+            assert ui.stdout is not None
+            assert ui.stdout.readline() == "Which?\n"
+            printed = ui.stdout.readline().strip()
+            _wait_for(printed.partition("#")[0], ui)
+            yield printed
         finally:
             os.killpg(ui.pid, 15)
 
 
-def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 180
+def _wait_for(address: str, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         try:
             urllib.request.urlopen(address, timeout=5).close()
@@ -129,9 +142,9 @@ def page(browser: str, address: str, profile: Path) -> str:
 
 
 @pytest.mark.slow
-def test_mlflow_shows_the_trials_by_the_link_and_the_answer_on_the_study_s_run(recorded, server, browser, tmp_path):
+def test_mlflow_shows_the_trials_by_the_link_and_the_answer_on_the_study_s_run(recorded, link, browser, tmp_path):
     _, log = recorded
-    link = view_link(server, log.experiment, log.parent)
+    server = link.partition("/#/")[0]
     charts = page(browser, link, tmp_path / "profile")
     assert charts.index(">level-high<") < charts.index(">level-low<")  # both are there, and the best comes first
     assert ">another study<" not in charts

@@ -20,7 +20,7 @@ from vip5core.home import Home
 from vip5core.storage import exclusive_lock
 from vip5platform.analysis.holdings import held_study, size_of, study_folders, unneeded
 from vip5platform.console import amount, console, duration, say
-from vip5platform.mlflow_ui import ui_command, view_link
+from vip5platform.mlflow_ui import PORT, ui_command, view_link
 from vip5platform.options import Options
 from vip5platform.recorded import default_uri
 
@@ -128,6 +128,7 @@ def _asks(question: str) -> bool:
 def add_ui(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vip5 ui`."""
     _add_home(parser)
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="port of the UI (default: %(default)s)")
     parser.set_defaults(run=_ui)
 
 
@@ -138,5 +139,6 @@ def _ui(given: argparse.Namespace) -> int:
         raise UserError(f"--home {str(given.home)!r}: has no {home.mlflow_database.name}; its studies are on a server")
     for record in (held_study(folder).record for folder in study_folders(home)):
         if record is not None and record.experiment and record.tracking_uri == uri:
-            say(f"{escape(record.question)}\n  [bold]{escape(view_link(uri, record.experiment, record.parent))}[/]")
-    return subprocess.call(shlex.split(ui_command(uri)))
+            link = view_link(uri, record.experiment, record.parent, given.port)
+            say(f"{escape(record.question)}\n  [bold]{escape(link)}[/]")
+    return subprocess.call(shlex.split(ui_command(uri, given.port)))
