@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -157,7 +157,7 @@ class TrialProgress:
 
     def finished(self, spec: TrialSpec, result: TrialResult) -> None:
         self._end(spec)
-        shown = [*_shown(result.metrics, answer_names()), f"{result.metrics['cost/seconds']:.0f} s"]
+        shown = [*_shown(result.metrics), f"{result.metrics['cost/seconds']:.0f} s"]
         self._say(f"[green]✓[/] {self._name(spec)}  [dim]{'  '.join(shown)}[/]")
 
     def failed(self, spec: TrialSpec, failure: Failure) -> None:
@@ -172,7 +172,7 @@ class TrialProgress:
         return escape(self.label(spec))
 
     def _end(self, spec: TrialSpec) -> None:
-        self.pace.reach(spec.fingerprint, 1.0)
+        self.pace.end(spec.fingerprint)
         task = self.tasks.pop(spec.fingerprint, None)
         if task is not None:
             self.progress.remove_task(task)
@@ -197,6 +197,7 @@ class Pace:
         self.total, self.clock = total, clock
         self.begin: float | None = None
         self.shares: dict[str, float] = {}
+        self.ended = 0
 
     def start(self) -> None:
         """Note that a trial starts; the first one starts the clock."""
@@ -207,10 +208,10 @@ class Pace:
         """Note which share of its epochs a trial has finished, from 0 to 1."""
         self.shares[trial] = max(share, self.shares.get(trial, 0.0))
 
-    @property
-    def ended(self) -> int:
-        """The number of trials that have reached their end."""
-        return sum(share >= 1 for share in self.shares.values())
+    def end(self, trial: str) -> None:
+        """Note that a trial has ended, at whichever epoch."""
+        self.reach(trial, 1.0)
+        self.ended += 1
 
     def left(self) -> str:
         """An estimate of the time that is left: the shares that are left take as long as those that are done.
@@ -229,11 +230,12 @@ class Pace:
 
 
 def _epoch_news(metrics: Mapping[str, float]) -> str:
-    """The validation loss of an epoch, and the first metric that answers."""
-    names = [name.replace("test/", "valid/", 1) for name in answer_names()]
-    headline = _shown(metrics, names)[:1]
+    """The validation loss of an epoch, and the first metric that answers, on the validation items."""
+    validated = {name: metrics.get(name.replace("test/", "valid/", 1)) for name in answer_names()}
+    headline = _shown({name: value for name, value in validated.items() if value is not None})[:1]
     return "  ".join([*([f"loss {metrics['valid/loss']:.3f}"] if "valid/loss" in metrics else []), *headline])
 
 
-def _shown(metrics: Mapping[str, float], names: Iterable[str]) -> list[str]:
-    return [f"{metric(name).title} {metric(name).show(metrics[name])}" for name in names if name in metrics]
+def _shown(metrics: Mapping[str, float]) -> list[str]:
+    """The metrics that answer, with their values."""
+    return [f"{metric(name).title} {metric(name).show(metrics[name])}" for name in answer_names() if name in metrics]
