@@ -39,8 +39,8 @@ lint: install  ## style and types
 docs: install  ## the documentation as a site in site/, with its links checked
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-ui: install  ## compare the runs at http://localhost:5000
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --workers 1
+ui: install  ## compare the runs at http://localhost:5000, by the links that are printed
+	$(BIN)/vip5 ui
 
 bench: install  ## all benchmarks
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks

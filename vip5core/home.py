@@ -40,6 +40,7 @@ class Home:
         searches/{key}.log             Optuna's journal of each search
         reports/{name}-{key}/          one study's or search's record and report
         mlflow.db, mlartifacts/        MLflow, where there is no server
+        .lock                          held by every run of a study, and alone by what deletes
 
     Attributes:
         root: The home folder itself; with a store, this node's copy.
@@ -231,6 +232,11 @@ class Home:
     def report(self, name: str, key: str) -> Path:
         """The folder of a study's record and report."""
         return self.reports / f"{name}-{key}"
+
+    @property
+    def lock(self) -> Path:
+        """The file that runs of studies lock together, so that nothing is deleted under them."""
+        return self.root / ".lock"
 
     @property
     def mlflow_database(self) -> Path:

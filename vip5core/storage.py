@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -148,6 +149,30 @@ def atomic_file(target: Path) -> Iterator[Path]:
         os.replace(aside, target)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def shared_lock(path: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock on the file `path` together with others, but not while one holds it by `exclusive_lock`.
+
+    The system releases it when this process ends, however it ends; on a file system without locks nothing is locked.
+
+    Args:
+        path: The lock file; it is not removed afterwards.
+        refusal: The message for the user if a process holds the lock for itself.
+
+    Raises:
+        UserError: if one does.
+    """
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(refusal) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        yield
 
 
 @contextmanager

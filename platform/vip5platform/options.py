@@ -163,6 +163,7 @@ class Options:
     dry_run: bool = _option(
         False, "list the trials, which of them are finished, and an estimate for the rest, without running anything"
     )
+    quiet: bool = _option(False, "print warnings and results only, no progress")
 
     @property
     def backbone_name(self) -> str:

@@ -18,11 +18,14 @@ STUDY_KEY, FINGERPRINT, P5_STAGE = "vip5.study_key", "vip5.fingerprint", "vip5.p
 #: On the run of a trial or stage once everything is recorded, and on the run of a study with the identity of what was
 #: recorded.
 COMPLETE, CONTENT = "vip5.complete", "vip5.content"
+#: On the run of a trial: its seed, and before the name of a factor, its level.
+SEED, LEVEL = "vip5.seed", "vip5.level."
 
-_DATABASE = "sqlite:///"
+#: What the URI of a database begins with.
+DATABASE = "sqlite:///"
 
 _PARENTS = """
-SELECT runs.run_uuid, runs.status, content.value FROM runs
+SELECT runs.run_uuid, runs.experiment_id, runs.status, content.value FROM runs
 JOIN tags AS study ON study.run_uuid = runs.run_uuid AND study.key = ? AND study.value = ?
 LEFT JOIN tags AS content ON content.run_uuid = runs.run_uuid AND content.key = ?
 WHERE runs.lifecycle_stage = 'active'
@@ -50,12 +53,14 @@ class RecordedStudy:
 
     Attributes:
         parent: The id of its run.
+        experiment: The id of MLflow's experiment.
         content: The identity of what was recorded; see `Tracker.close`.
         trials: The fingerprints of the trials that are recorded completely.
         stages: The P5 stages that are recorded completely, of whichever study.
     """
 
     parent: str
+    experiment: str
     content: str
     trials: frozenset[str]
     stages: frozenset[str]
@@ -63,20 +68,20 @@ class RecordedStudy:
 
 def default_uri(home: Home) -> str:
     """The MLflow database in `home`."""
-    return f"{_DATABASE}{home.mlflow_database}"
+    return f"{DATABASE}{home.mlflow_database}"
 
 
 def find_recorded_study(uri: str, key: str) -> RecordedStudy | None:
     """What a database knows of the study `key`; None if it has no run, or several, or one that has not ended well."""
-    file = Path(uri.removeprefix(_DATABASE))
-    if not uri.startswith(_DATABASE) or not file.is_file():
+    file = Path(uri.removeprefix(DATABASE))
+    if not uri.startswith(DATABASE) or not file.is_file():
         return None
     try:
         with contextlib.closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
             runs = database.execute(_PARENTS, (STUDY_KEY, key, CONTENT)).fetchall()
             if len(runs) != 1:
                 return None
-            parent, status, content = runs[0]
+            parent, experiment, status, content = runs[0]
             if status != "FINISHED" or content is None:
                 return None
             trials = database.execute(_TRIALS, (parent, FINGERPRINT, COMPLETE)).fetchall()
@@ -84,4 +89,4 @@ def find_recorded_study(uri: str, key: str) -> RecordedStudy | None:
     except sqlite3.Error:
         return None
     first = [frozenset(value for (value,) in rows) for rows in (trials, stages)]
-    return RecordedStudy(parent, content, *first)
+    return RecordedStudy(parent, str(experiment), content, *first)

@@ -39,7 +39,7 @@ from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.result import TrialRecord, TrialResult
 from vip5core.trial.spec import TrialSpec
 from vip5platform.console import warn
-from vip5platform.recorded import COMPLETE, CONTENT, FINGERPRINT, P5_STAGE, STUDY_KEY
+from vip5platform.recorded import COMPLETE, CONTENT, FINGERPRINT, LEVEL, P5_STAGE, SEED, STUDY_KEY
 
 EXPERIMENT = "vip5"
 _DRIVER = "vip5.driver"  # host and process that write the parent run
@@ -187,8 +187,8 @@ class Tracker:
             **self.tags,
             MLFLOW_PARENT_RUN_ID: self.parent,
             FINGERPRINT: spec.fingerprint,
-            "vip5.seed": str(spec.config.seed),
-            **{f"vip5.level.{factor}": level for factor, level in cell.items()},
+            SEED: str(spec.config.seed),
+            **{f"{LEVEL}{factor}": level for factor, level in cell.items()},
         }
         run = self._run(self._child(spec.fingerprint), label, tags)
         self.client.log_batch(run, params=_params(spec.config))
@@ -308,6 +308,7 @@ class Tracker:
         tags: Mapping[str, str],
         files: list[Path],
         metrics: Mapping[str, float],
+        view: tuple[str, str] | None = None,
         content: str = "",
     ) -> None:
         """End the parent run with the results of the study.
@@ -318,6 +319,7 @@ class Tracker:
             tags: Further tags of the parent run.
             files: Its artifacts.
             metrics: Its metrics in the table of runs.
+            view: The tag of the experiment that holds MLflow's view of the study; see `vip5platform.mlflow_ui`.
             content: The identity of all that; a run of the study that would record the same need not open MLflow.
         """
         with _raise_mlflow_errors():
@@ -330,6 +332,8 @@ class Tracker:
         changed = {key: value for key, value in metrics.items() if known.get(key) != value}
         if changed:
             self.client.log_batch(self.parent, metrics=_metrics(changed, 0))
+        if view is not None:
+            self.client.set_experiment_tag(self.experiment, *view)
         left = f"attributes.status = '{_RUNNING}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
         for run in self._search(left):  # of an interrupted trial that is no longer part of the study
             self.client.set_terminated(run.info.run_id, _KILLED)

@@ -19,6 +19,7 @@ from vip5core.storage import (
     exclusive_lock,
     remove_leftovers,
     replaced_folder,
+    shared_lock,
     writable_folder,
 )
 
@@ -161,6 +162,15 @@ def test_a_lock_is_exclusive_until_its_block_ends(tmp_path: Path) -> None:
     for _ in range(2):
         with exclusive_lock(path, "in use"), pytest.raises(UserError, match="in use"), exclusive_lock(path, "in use"):
             pass
+
+
+def test_a_lock_that_is_shared_keeps_out_who_wants_it_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    shared, alone = shared_lock(path, "taken"), exclusive_lock(path, "in use")
+    with shared, shared_lock(path, "taken"), pytest.raises(UserError, match="in use"), alone:
+        pass
+    with exclusive_lock(path, "in use"), pytest.raises(UserError, match="taken"), shared_lock(path, "taken"):
+        pass
 
 
 def test_a_file_system_without_locks_is_used_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,7 @@ class StudyRecord(BaseModel):
         cpus: The CPUs of each worker.
         seconds: The seconds of the last run, by stage.
         parent: The id of the parent run in MLflow.
+        experiment: The id of MLflow's experiment.
         tracking_uri: The MLflow server or database.
         sasrec: The folder of SASRec in `baselines/`, by dataset as requested; other code versions have other folders.
     """
@@ -92,6 +93,7 @@ class StudyRecord(BaseModel):
     cpus: float
     seconds: dict[str, float] = {}
     parent: str = ""
+    experiment: str = ""
     tracking_uri: str = ""
     sasrec: dict[str, str] = {}
 
@@ -152,8 +154,11 @@ def _copied_state(file: Path) -> tuple[str, bool]:
 def git_state(folder: Path) -> tuple[str, bool]:
     """The commit of the Git checkout in `folder`, and whether it has uncommitted changes; ("", False) without one.
 
-    On a cluster, whose nodes have no checkout, both are read from the file that `make up` has written.
+    On a cluster, whose nodes have no checkout, both are read from the file that `make up` has written. An installed
+    package has neither, even if its environment lies in the checkout of another project.
     """
+    if not (folder / ".git").exists():
+        return _copied_state(folder / COMMIT_FILE)
     try:
         commit = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True, timeout=20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Sequence
+from typing import NoReturn
 
 from vip5platform.cli.exit import run_and_exit
 from vip5platform.declarations import Search, Study
@@ -12,9 +13,10 @@ from vip5platform.environment import set_environment
 from vip5platform.options import add_options, read_options
 
 
-def parser(declared: Study | Search) -> argparse.ArgumentParser:
+def parser(declared: Study | Search, prog: str | None = None) -> argparse.ArgumentParser:
     """A parser with all options; its help also lists all settings of a trial."""
     parser = argparse.ArgumentParser(
+        prog=prog,
         description=f"{declared.question} Running the same command again computes only what is missing.",
         epilog=_settings_help(),
         formatter_class=_Formatter,
@@ -46,12 +48,17 @@ def _settings_help() -> str:
     return "\n".join(lines)
 
 
-def main(declared: Study | Search, arguments: Sequence[str] | None = None) -> None:
+def main(declared: Study | Search, arguments: Sequence[str] | None = None, prog: str | None = None) -> NoReturn:
     """Run a declaration with command line arguments and exit.
+
+    Args:
+        declared: The study or search.
+        arguments: The arguments; those of the process if None.
+        prog: The command that the help names, if it is not the file of the process.
 
     Exit codes: 0, all trials finished; 1, a trial failed; 2, invalid arguments; 130, interrupted.
     """
-    given = vars(parser(declared).parse_args(arguments))
+    given = vars(parser(declared, prog).parse_args(arguments))
     set_environment(given["address"])
 
     def work() -> int:

@@ -17,9 +17,12 @@ from vip5platform.analysis.results import StudyResults
 from vip5platform.report.document import document
 from vip5platform.report.render import html, markdown
 from vip5platform.report.sections import cost, pairs, search
+from vip5platform.report.sections.answer import answer
 
-_PLOT = "plot.png"
-_FILES = ("report.html", "report.md", "trials.csv", "comparisons.csv", _PLOT)
+PLOT = "plot.png"
+#: The answer alone, for a list of studies.
+ANSWER = "answer.txt"
+_FILES = ("report.html", "report.md", ANSWER, "trials.csv", "comparisons.csv", PLOT)
 #: Holds the identity of what the report was written from.
 _CONTENT = ".content"
 
@@ -27,7 +30,7 @@ _CONTENT = ".content"
 def content_of(study: StudyResults) -> str:
     """The identity of what a report says, but for its command and the seconds of the last run."""
     record = study.record.model_copy(update={"seconds": {}, "command": ""})
-    text = markdown.render(document(replace(study, record=record)), _PLOT)
+    text = markdown.render(document(replace(study, record=record)), PLOT)
     return fingerprint(record.model_dump_json(), text, trial_rows(study).to_csv(index=False), str(summary(study)))
 
 
@@ -64,7 +67,7 @@ def _code() -> str:
 
 
 def write_report(study: StudyResults, home: Home) -> list[Path]:
-    """Write `report.html`, `report.md`, `trials.csv`, `comparisons.csv` and `plot.png`, each atomically.
+    """Write `report.html`, `report.md`, `answer.txt`, `trials.csv`, `comparisons.csv` and `plot.png`, each atomically.
 
     Returns:
         The paths of the files, in the study's folder under `home`.
@@ -76,14 +79,15 @@ def write_report(study: StudyResults, home: Home) -> list[Path]:
     found = search.load_stored_search(study, home)
     contents = {
         "report.html": html.render(document(study, found)),
-        "report.md": markdown.render(document(study), _PLOT),
+        "report.md": markdown.render(document(study), PLOT),
+        ANSWER: f"{answer(study)}\n",
         "trials.csv": trial_rows(study).to_csv(index=False),
         "comparisons.csv": pairs.comparison_rows(study).to_csv(index=False),
     }
     for name, text in contents.items():
         with atomic_file(folder / name) as file:
             file.write_text(text, "utf-8")
-    return [*(folder / name for name in contents), main_plot.save_overview(study, found, folder / _PLOT)]
+    return [*(folder / name for name in contents), main_plot.save_overview(study, found, folder / PLOT)]
 
 
 def trial_rows(study: StudyResults) -> pd.DataFrame:

@@ -49,6 +49,11 @@ class Recording:
         """The id of the study's run."""
         return self._before.parent if self._before and not self.is_open else self.tracker.parent
 
+    @property
+    def experiment(self) -> str:
+        """The id of MLflow's experiment."""
+        return self._before.experiment if self._before and not self.is_open else self.tracker.experiment
+
     def has(self, trials: Iterable[str], stages: Iterable[str]) -> bool:
         """Were these trials and P5 stages, and the study itself, recorded before? If so, opening the runs adds nothing.
 

@@ -12,9 +12,10 @@ from vip5core.config import TrialConfig
 from vip5core.data.feature_choice import FeatureChoice
 from vip5core.errors import Failure
 from vip5core.home import Home
+from vip5core.storage import shared_lock
 from vip5platform.analysis.baselines import check_baselines
 from vip5platform.cluster.resources import TrialResources
-from vip5platform.console import say, stage, warn
+from vip5platform.console import be_quiet, say, stage, warn
 from vip5platform.declarations import Search, Study
 from vip5platform.options import Options
 from vip5platform.report.datasets import print_dataset_summary
@@ -36,6 +37,9 @@ from vip5platform.study.study_run import StudyRun, open_study_run
 from vip5platform.study.timeline import Timeline
 from vip5platform.study.workload import SearchWorkload, StudyWorkload, Workload
 
+#: The refusal to run while `vip5 clean` deletes.
+CLEANED = "vip5 clean is deleting in --home: run the same command again when it has ended"
+
 
 def run(declared: Study | Search, options: Options) -> bool:
     """Run the missing trials of a study or search, then report and record all of them.
@@ -46,6 +50,7 @@ def run(declared: Study | Search, options: Options) -> bool:
     Raises:
         UserError: For any mistake that the user can correct.
     """
+    be_quiet(options.quiet)
     check_baselines(options.baselines)
     return _run_study(declared, options) if isinstance(declared, Study) else _run_search(declared, options)
 
@@ -60,7 +65,7 @@ def _run_study(study: Study, options: Options) -> bool:
         show_plan(planned, options)
         return True
     home = Home.at(options.home).check_writable()
-    with Session(options, home, timeline) as session:
+    with shared_lock(home.lock, CLEANED), Session(options, home, timeline) as session:
         session.check_resources()
         found = _prepare(
             [trial.request for trial in planned],
@@ -100,7 +105,7 @@ def _run_search(search: Search, options: Options) -> bool:
         show_search_plan(search, plan, options)
         return True
     home = Home.at(options.home).check_writable()
-    with Session(options, home, timeline) as session:
+    with shared_lock(home.lock, CLEANED), Session(options, home, timeline) as session:
         session.check_resources()
         found = _prepare([plan.request], session, lambda prepared: prepared.keys())
         _say_what_has_no_effect({plan.request: plan.features}, found)

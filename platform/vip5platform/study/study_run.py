@@ -28,9 +28,10 @@ from vip5platform.analysis.results import load_results
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.console import TrialProgress, bars, console, describe_stages, duration, say, stage
 from vip5platform.declarations import Search, Study
+from vip5platform.mlflow_ui import artifact_address, short_path, ui_command, view_link, view_tag
 from vip5platform.options import Options
 from vip5platform.recorded import default_uri
-from vip5platform.report.files import content_of, summary, update_report
+from vip5platform.report.files import PLOT, content_of, summary, update_report
 from vip5platform.report.render.markdown import note
 from vip5platform.report.render.terminal import show
 from vip5platform.report.sections.answer import answer
@@ -182,8 +183,9 @@ class StudyRun:
         show(results, console)
         say(f"[dim]{duration(self.timeline.total)}: {describe_stages(self.timeline.seconds)}[/]")
         for file in files:
-            say(f"  {escape(_short_path(file))}")
-        content = fingerprint(content, self.recording.name, self.recording.tags)
+            say(f"  {escape(short_path(file))}")
+        told = note(results, artifact_address(self.recording.parent, PLOT))
+        content = fingerprint(content, self.recording.name, self.recording.tags, told)
         if not self.recording.has_content(content):
             recorded = self.recording.is_open  # by this run, or tried: a server that is down costs a minute each time
             tracker = self.recording.tracker
@@ -192,13 +194,27 @@ class StudyRun:
             with tracker.recording():
                 tracker.close(
                     succeeded=bool(results.trial_results()),
-                    note=note(results),
+                    note=told,
                     tags={"vip5.answer": answer(results)[:5000]},
                     files=[*files, record.file(self.home)],
                     metrics=summary(results),
+                    view=self._view(factors, metrics),
                     content=content,
                 )
-        _show_mlflow_command(self.recording.uri)
+        if not self.recording.uri.startswith("http"):
+            say(f"Compare the runs: [bold]{escape(ui_command(self.recording.uri))}[/], then open")
+        say(f"[bold]{escape(view_link(record.tracking_uri, record.experiment, record.parent))}[/]")
+
+    def _view(self, factors: Sequence[str], metrics: Sequence[str]) -> tuple[str, str]:
+        """The tag that holds MLflow's view of the study."""
+        tags = self.recording.tags
+        return view_tag(
+            f"{tags['vip5.study']} · {tags['vip5.dataset']}",
+            self.recording.parent,
+            factors,
+            [*metrics, "cost/seconds"],
+            is_search=isinstance(self.declared, Search),
+        )
 
     def _record(
         self,
@@ -220,7 +236,7 @@ class StudyRun:
             settings={key: as_text(value) for key, value in sorted(settings.items())},
             trials=list(trials),
             baselines=list(self.options.baselines),
-            command=shlex.join([Path(sys.executable).name, *sys.argv]),
+            command=_command(),
             commit=commit,
             dirty=dirty,
             workers=given.workers,
@@ -228,6 +244,7 @@ class StudyRun:
             cpus=given.cpus,
             seconds={name: round(seconds, 1) for name, seconds in self.timeline.seconds.items()},
             parent=self.recording.parent,
+            experiment=self.recording.experiment,
             tracking_uri=self.recording.uri,
             sasrec=sasrec_folders(self.options.baselines, self._questions(), self.home),
         )
@@ -293,18 +310,8 @@ def _load_last_resources(home: Home, name: str, key: str) -> TrialResources:
     return TrialResources(before.workers, before.cpus, before.gpus)
 
 
-def _short_path(path: Path) -> str:
-    """A path relative to the working directory if it is inside it."""
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)
-
-
-def _show_mlflow_command(uri: str) -> None:
-    if uri.startswith("http"):
-        say(f"Compare the runs: [bold]{escape(uri)}[/]")
-        return
-    prefix = "sqlite:///"
-    where = prefix + _short_path(Path(uri.removeprefix(prefix))) if uri.startswith(prefix) else uri
-    command = f"{_short_path(Path(sys.executable))} -m mlflow ui --backend-store-uri {where}"
-    say(f"Compare the runs: [bold]{escape(command)}[/]")
+def _command() -> str:
+    """The command that runs this study again."""
+    if Path(sys.argv[0]).name in ("vip5", "__main__.py"):  # the same command, as a program and as a module
+        return shlex.join(["vip5", *sys.argv[1:]])
+    return shlex.join([Path(sys.executable).name, *sys.argv])

@@ -76,3 +76,6 @@ def test_the_state_of_a_checkout(tmp_path: Path):
     assert (len(commit), dirty) == (40, False)
     (tmp_path / "file").write_text("2")
     assert git_state(tmp_path) == (commit, True)
+    installed = tmp_path / ".venv"
+    installed.mkdir()
+    assert git_state(installed) == ("", False)

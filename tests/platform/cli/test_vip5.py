@@ -158,7 +158,7 @@ def test_preparing_does_without_torch(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
 
 
-COMMANDS = ("prepare", "describe", "images", "report", "compare")
+COMMANDS = ("run", "prepare", "describe", "images", "report", "compare")
 
 
 def test_help_names_every_command_and_does_without_large_packages() -> None:
@@ -183,7 +183,7 @@ def test_every_command_has_help_of_its_own(command: str, capsys: pytest.CaptureF
 def test_an_unknown_command_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, error = run(capsys, "prepar", "minimart")
     assert code == 2
-    assert "invalid choice: 'prepar'" in error
+    assert "unknown command 'prepar': did you mean 'prepare'?" in error
     assert all(command in error for command in COMMANDS)
 
 

@@ -36,7 +36,7 @@ from vip5core.trial.result import Content, TrialRecord, TrialResult
 NDCG, TEXT = "test/sequential/ndcg_at_10", "test/explanation/sentence_bleu_4"
 SECONDS, SIZE = "cost/train_seconds", "model/trainable_parameters"
 VALID = "valid/sequential/ndcg_at_10"
-FILES = ["report.html", "report.md", "trials.csv", "comparisons.csv", "plot.png"]
+FILES = ["report.html", "report.md", "answer.txt", "trials.csv", "comparisons.csv", "plot.png"]
 NAME = re.compile(r"\W")
 
 
@@ -386,6 +386,18 @@ def test_the_page_says_where_the_trials_ran(home):
     assert re.search(rf"Trained on\W+{re.escape(places)}", text)
 
 
+def test_a_table_with_costs_says_that_others_may_have_used_the_machine(home):
+    def told(metric: str) -> str:
+        return " ".join(
+            level_table(
+                study([DatasetResults("x", None, [cell(home, {"n": metric}, [{metric: 1.0}] * 2)], [], [])])
+            ).notes
+        )
+
+    assert "a busy one takes longer" in told(SECONDS)
+    assert "a busy one takes longer" not in told(NDCG)
+
+
 def test_markdown_tables_have_as_many_columns_in_every_row(home):
     cells = [cell(home, {"encoder": e}, [{NDCG: v}] * 2) for e, v in (("a|b", 0.4), ("c", 0.3))]
     text = written(study([DatasetResults("x", None, cells, [], [compared("a|b", "c", 0.1, 0.01)])]), home)["report.md"]
@@ -400,9 +412,12 @@ def test_the_note_fits_into_mlflow_whatever_the_size_of_the_study(home):
     results = three(home, CLEAR)
     many = [compared("a", f"{'long' * 20}{n}", 0.1, 0.5) for n in range(80)]
     cells = [*results.cells, *(CellResults(test.second, {}, {}, {0: failure("gone")}, None) for test in many)]
-    text = note(study([replace(results.groups[0], cells=cells, comparisons=[*CLEAR, *many])]))
+    text = note(
+        study([replace(results.groups[0], cells=cells, comparisons=[*CLEAR, *many])]), "get-artifact?path=plot.png"
+    )
     assert len(text) <= 8000
-    assert text.startswith("# Which encoder?\n\n**On sequential NDCG@10 a (0.4000)")
+    assert text.startswith("**On sequential NDCG@10 a (0.4000)")  # MLflow shows the first lines, and folds the rest
+    assert "![Which encoder?](get-artifact?path=plot.png)" in text
 
 
 def test_tables_for_other_programs_come_back_as_they_were(home):

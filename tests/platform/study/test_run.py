@@ -138,10 +138,12 @@ def test_a_study_trains_reports_and_records_its_trials(first):
     assert first.succeeded
     assert "popularity" in first.out
     assert "mlflow ui" in first.out
+    assert "viewStateShareKey=" in first.out
+    assert "1 of 2" in first.out
     assert len(finished_trials(first.home)) >= 2
     assert "P5 stage + features" in first.out
     (folder,) = first.home.reports.glob("encoders-*")
-    written = {"report.html", "report.md", "trials.csv", "comparisons.csv", "plot.png", "study.json"}
+    written = {"report.html", "report.md", "answer.txt", "trials.csv", "comparisons.csv", "plot.png", "study.json"}
     assert {path.name for path in folder.iterdir()} == {*written, ".lock", ".content"}
     trials = pd.read_csv(folder / "trials.csv")
     assert trials["encoder"].tolist()[:2] == ["RN50", "ViT-B/32"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vip5platform.analysis.results import StudyResults
 from vip5platform.report.blocks import Block, Bullets, Cell, Code, Row, Table, Text
@@ -55,14 +56,23 @@ def render(doc: Document, plot: str = "") -> str:
     return "\n".join(rows).rstrip() + "\n"
 
 
-def note(study: StudyResults) -> str:
-    """As many sections of the report as fit into the note of an MLflow run, at least the answer."""
+def note(study: StudyResults, plot: str) -> str:
+    """As many sections of the report as fit into the note of an MLflow run, at least the answer.
+
+    Args:
+        study: The results.
+        plot: The address of the plot. MLflow shows the first lines of a note: the answer, without the title before it,
+            which is the run's name.
+    """
     doc = document(study)
     kept = len(doc.sections)
-    while kept and len(render(Document(doc.title, doc.answer, doc.about, doc.sections[:kept]))) > _NOTE:
+    while len(text := _untitled(replace(doc, sections=doc.sections[:kept]), plot)) > _NOTE and kept:
         kept -= 1
-    text = render(Document(doc.title, doc.answer, doc.about, doc.sections[:kept]))
     return text if len(text) <= _NOTE else f"{text[: _NOTE - 2]}…\n"
+
+
+def _untitled(doc: Document, plot: str) -> str:
+    return render(doc, plot).partition("\n\n")[2]
 
 
 def _block(block: Block) -> str:

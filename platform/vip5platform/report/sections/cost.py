@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from vip5core.metrics import metric
 from vip5core.trial.result import TrialRecord
@@ -46,7 +47,7 @@ def blocks(study: StudyResults) -> list[Block]:
         items.append(("Peak memory", f"{format_value(max(peaks), measure)} {measure.unit}, highest of all workers."))
     if stages := describe_stages(record.seconds):
         total = duration(sum(record.seconds.values()))
-        items.append(("Last run", f"{total}: {stages}; existing results were reused."))
+        items.append(("Last run", f"{total}: {stages}; {_company(record.seconds)}; existing results were reused."))
     places = Counter(_place(result.record) for result in results)
     items.append(("Trained on", ", ".join(f"{place} ({pluralize(n, 'trial')})" for place, n in sorted(places.items()))))
     return [Bullets(items)]
@@ -55,6 +56,18 @@ def blocks(study: StudyResults) -> list[Block]:
 def _place(record: TrialRecord) -> str:
     """The device, and the host if it is known."""
     return f"{record.device} of {record.host}" if record.host else record.device
+
+
+def _company(seconds: Mapping[str, float]) -> str:
+    """Which stages had the machine to themselves: the time of one that had not depends on its neighbour.
+
+    >>> _company({"P5 stage": 27.0, "P5 stage + features": 13.0})
+    'stages joined by + ran side by side, the others alone'
+    >>> _company({"trials": 27.0})
+    'each stage ran alone'
+    """
+    together = any(" + " in stage for stage in seconds)
+    return "stages joined by + ran side by side, the others alone" if together else "each stage ran alone"
 
 
 def _short(value: float) -> str:

@@ -124,6 +124,8 @@ def _legend(study: StudyResults, rows: list[Row]) -> list[str]:
         notes[0] += f" ±: half-width of the 95 % interval over {over if study.seeds > 1 else 'users only (one seed)'}."
     if any(cell.mark for row in rows for cell in row.cells):
         notes.append(f"{ALIKE}: not distinguishable from the best (adjusted p ≥ 0.05), which does not mean equal.")
+    if any(name.startswith("cost/") for names in columns(study).values() for name in names):
+        notes.append("Costs: as measured, beside whatever else ran on the machine; a busy one takes longer.")
     return [*notes, *missing_trials(study)]
 
 

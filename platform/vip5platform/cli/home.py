@@ -1,0 +1,144 @@
+"""`vip5 studies`, `vip5 clean` and `vip5 ui`: what a home holds, what can go, and its runs in MLflow."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich import box
+from rich.markup import escape
+from rich.prompt import Confirm
+from rich.table import Table
+
+from vip5core.errors import UserError
+from vip5core.home import Home
+from vip5core.storage import exclusive_lock
+from vip5platform.analysis.holdings import held_study, size_of, study_folders, unneeded
+from vip5platform.console import amount, console, duration, say
+from vip5platform.mlflow_ui import PORT, ui_command, view_link
+from vip5platform.options import Options
+from vip5platform.recorded import default_uri
+
+
+def _add_home(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--home",
+        type=Path,
+        default=Options.home,
+        metavar="DIR",
+        help=f"folder of the studies (default: {Options.home})",
+    )
+
+
+def _home(given: argparse.Namespace) -> Home:
+    home = Home(given.home.resolve())
+    if not home.root.is_dir():
+        raise UserError(f"--home {str(given.home)!r}: there is no such folder; run a study first, or give its --home")
+    return home
+
+
+def add_studies(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vip5 studies`."""
+    _add_home(parser)
+    parser.set_defaults(run=_studies)
+
+
+def _studies(given: argparse.Namespace) -> int:
+    home = _home(given)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("study", overflow="fold", max_width=24)
+    table.add_column("question and answer", no_wrap=True, overflow="ellipsis", max_width=max(30, console.width - 60))
+    for head in ("trials", "age", "size"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for folder in study_folders(home):
+        table.add_row(*_row(folder, home))
+    console.print(table)
+    folders = [path for path in sorted(home.root.iterdir()) if not path.name.startswith(".")]
+    sizes = {path.name: size_of(path) for path in folders}
+    say(", ".join(f"{name} {amount(size)}" for name, size in sizes.items()) + f"; all {amount(sum(sizes.values()))}")
+    return 0
+
+
+def _row(folder: Path, home: Home) -> list[str]:
+    from vip5platform.report.files import ANSWER  # late: pandas takes a part of a second
+
+    age = duration(time.time() - folder.stat().st_mtime)
+    try:
+        study = held_study(folder)
+    except UserError:
+        return [escape(folder.name), "its record cannot be read: run it again", "–", age, amount(size_of(folder))]
+    size = amount(study.size(home))
+    if study.record is None:
+        return [escape(folder.name), "interrupted: the same command continues it", "–", age, size]
+    told = folder / ANSWER
+    answer = told.read_text("utf-8").strip() if told.is_file() else "–"
+    text = f"{escape(study.record.question)}\n[dim]{escape(answer)}[/]"
+    return [escape(study.record.name), text, f"{len(study.trials(home))} of {len(study.record.trials)}", age, size]
+
+
+def add_clean(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vip5 clean`."""
+    parser.epilog = "MLflow's runs stay; delete them in its UI, and free their files by `mlflow gc`."
+    _add_home(parser)
+    parser.add_argument("--yes", action="store_true", help="delete without asking")
+    parser.add_argument(
+        "--interrupted",
+        action="store_true",
+        help="delete also what interrupted studies have finished, which cannot be told from what no study needs",
+    )
+    parser.set_defaults(run=_clean)
+
+
+def _clean(given: argparse.Namespace) -> int:
+    home = _home(given)
+    with exclusive_lock(home.lock, f"a study is running in {str(home)!r}: wait until it ends, or stop it"):
+        waiting = [folder.name for folder in study_folders(home) if held_study(folder).record is None]
+        if waiting and not given.interrupted:
+            raise UserError(
+                f"{', '.join(waiting)}: interrupted, and what it has finished cannot be told from what no study needs; "
+                "run it to its end, or give --interrupted to delete that too"
+            )
+        paths = unneeded(home)
+        sizes = {path: size_of(path) for path in paths}
+        for path, size in sizes.items():
+            say(f"{amount(size):>9}  {escape(str(path.relative_to(home.root)))}")
+        if not paths:
+            say("Nothing can go: every file belongs to a study.")
+            return 0
+        total = amount(sum(sizes.values()))
+        if not (given.yes or _asks(f"Delete these {len(paths)}, {total}?")):
+            say("Nothing was deleted; --yes does it without a question.")
+            return 1
+        for path in paths:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        say(f"{total} freed")
+    return 0
+
+
+def _asks(question: str) -> bool:
+    """The user's answer; no where nobody can be asked."""
+    return sys.stdin.isatty() and Confirm.ask(question, console=console, default=False)
+
+
+def add_ui(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vip5 ui`."""
+    _add_home(parser)
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="port of the UI (default: %(default)s)")
+    parser.set_defaults(run=_ui)
+
+
+def _ui(given: argparse.Namespace) -> int:
+    home = _home(given)
+    uri = default_uri(home)
+    if not home.mlflow_database.is_file():
+        raise UserError(f"--home {str(given.home)!r}: has no {home.mlflow_database.name}; its studies are on a server")
+    for record in (held_study(folder).record for folder in study_folders(home)):
+        if record is not None and record.experiment and record.tracking_uri == uri:
+            link = view_link(uri, record.experiment, record.parent, given.port)
+            say(f"{escape(record.question)}\n  [bold]{escape(link)}[/]")
+    return subprocess.call(shlex.split(ui_command(uri, given.port)))
