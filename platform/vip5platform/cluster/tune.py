@@ -169,7 +169,7 @@ class _Callbacks(tune.Callback):
                 self.stopped_early.add(trial.trial_id)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.observer.retried(spec_of(trial.config), failure_of_trial(trial))
+        self.observer.retried(spec_of(trial.config, self.home), failure_of_trial(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         spec = spec_of(trial.config, self.home)

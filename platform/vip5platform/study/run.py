@@ -156,7 +156,7 @@ def execute(study_run: StudyRun, workload: Workload, factors: Sequence[str], met
 
 
 def _check_resources(options: Options) -> None:
-    with Session(options, Home(options.home), Timeline()) as session:
+    with Session(options, Home.at(options.home), Timeline()) as session:
         session.check_resources()
 
 
