@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support.trained import home_with_inputs, train_in
 
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import prepare
 from vip5core.home import Home
+from vip5core.serving import ModelFiles
 
 # A busy machine is no failure, and examples that failed are not kept in files.
 settings.register_profile("vip5", deadline=None, database=None)
@@ -29,6 +31,18 @@ def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 def shop(shop_home: Home) -> Dataset:
     """minimart with 40 users and 60 items, prepared once per session. Read only."""
     return Dataset.load(prepare("minimart:40", None, shop_home))
+
+
+@pytest.fixture(scope="session")
+def trained_home(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with the smallest shop and the inputs of trials, in which `support.trained` trains. Read only."""
+    return home_with_inputs(tmp_path_factory.mktemp("trained") / "home", shop)
+
+
+@pytest.fixture(scope="session")
+def trained(trained_home: Home) -> ModelFiles:
+    """A trained trial with images."""
+    return train_in(trained_home)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The `vip5` command: prepares datasets, reports studies and compares runs."""
+"""The `vip5` command: prepares datasets, reports studies, compares runs and uses trained models."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _COMMANDS = {
     "encoders": ("list visual encoders, with their sizes and their speed here", "encoders"),
     "report": ("write and print the report of a study", "studies"),
     "compare": ("paired test between two runs", "studies"),
+    "recommend": ("write lists of next items by a trained model", "models"),
 }
 
 
 def parser(given: str | None) -> argparse.ArgumentParser:
     """A parser of all commands; `given` alone has its arguments, because importing what defines them takes a second."""
     parser = argparse.ArgumentParser(
-        prog="vip5", description="Prepare datasets, and report and compare studies of VIP5."
+        prog="vip5", description="Prepare datasets, report and compare studies of VIP5, and use its models."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (text, module) in _COMMANDS.items():
