@@ -60,8 +60,7 @@ class Recommender:
 
     def rank(self, histories: Histories, k: int = 20) -> pd.DataFrame:
         """What `recommend` gives, for histories that have been read."""
-        if not 1 <= k <= self.catalogue.n_items:
-            raise UserError(f"k={k}: must be between 1 and the number of items, {self.catalogue.n_items}")
+        self.check_length(k)
         lists = []
         if histories.users:
             samples = [self._sample(*history) for history in zip(histories.users, histories.items, strict=True)]
@@ -78,6 +77,15 @@ class Recommender:
                 "score": np.array([score for found in lists for score in found.scores], dtype=np.float32),
             }
         ).astype({"user": "str", "item": "str"})
+
+    def check_length(self, k: int) -> None:
+        """Refuse an impossible length of lists.
+
+        Raises:
+            UserError: if it is not between 1 and the number of items.
+        """
+        if not 1 <= k <= self.catalogue.n_items:
+            raise UserError(f"k={k}: must be between 1 and the number of items, {self.catalogue.n_items}")
 
     def _sample(self, user: str, items: np.ndarray) -> Sample:
         """The prompt; its target, which nobody knows, is not read."""

@@ -70,6 +70,7 @@ def recommend_to_file(
         UserError: if the file cannot be written, or there is no history.
     """
     check_out(out)
+    recommender.check_length(k)
     if not histories.users:
         raise UserError("no user has an item that the model knows: nothing to recommend")
     folder = writable_folder(out.parent / f"{out.name}.parts", "--out")

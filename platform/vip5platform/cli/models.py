@@ -1,4 +1,4 @@
-"""`vip5 recommend`: lists of next items by a trained model."""
+"""`vip5 recommend` and `vip5 export`: lists of next items by a trained model, and the model as a folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vip5platform.cli.runs import add_run
 
 if TYPE_CHECKING:  # importing these takes seconds, and `--help` does not need them
     from vip5core.data.dataset import Dataset
-    from vip5core.serving import Histories
+    from vip5core.serving import Histories, ModelFiles
 
 _ALL = "all"
 
@@ -98,3 +98,74 @@ def _histories(given: argparse.Namespace, dataset: Path, catalogue: Dataset) -> 
     if unknown:
         warn(f"{len(unknown):,} users are not in the dataset and get no list: {examples(unknown)}")
     return number_histories(histories_of(opened, users), catalogue)
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vip5 export`."""
+    parser.epilog = "The folder is read by vip5core alone: vip5core.serving.load_exported(DIR).recommend(histories)"
+    add_run(parser)
+    add = parser.add_argument
+    add(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="DIR",
+        help="folder to write, which must not exist; needless with --mlflow",
+    )
+    add("--merge", action="store_true", help="add the updates of LoRA or IA3 to the backbone's own weights")
+    add("--mlflow", action="store_true", help="log the model to the trial's run in MLflow, as a pyfunc model")
+    add("--register", metavar="NAME", help="register it in MLflow under this name, as a new version; implies --mlflow")
+    parser.set_defaults(run=_export)
+
+
+def _export(given: argparse.Namespace) -> int:
+    from vip5platform.environment import set_environment
+
+    set_environment(None)
+    import tempfile
+
+    from rich.markup import escape
+
+    from vip5core.data.dataset import MANIFEST, read_manifest
+    from vip5core.serving import export_model
+    from vip5core.trial.result import TrialResult
+    from vip5platform.cli.runs import files_of
+    from vip5platform.console import say, stage
+    from vip5platform.serving.model_card import model_card
+
+    to_mlflow = given.mlflow or given.register is not None
+    if given.folder is None and not to_mlflow:
+        raise UserError("name the folder to write, or use --mlflow")
+    files = files_of(given.run_name, given)
+    card = model_card(TrialResult.load(files.trial), read_manifest(files.dataset / MANIFEST))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary) / "model"
+        with stage("export"):
+            export_model(files, folder, card, merge=given.merge)
+        if given.folder is not None:
+            say(f"model: [bold]{escape(str(folder))}[/]")
+        if to_mlflow:
+            _log(given, files, folder)
+    return 0
+
+
+def _log(given: argparse.Namespace, files: ModelFiles, folder: Path) -> None:
+    """Log an exported model to MLflow, and say how to serve it."""
+    import shlex
+
+    from rich.markup import escape
+
+    from vip5core.home import Home
+    from vip5platform.console import say, stage
+    from vip5platform.recorded import default_uri
+    from vip5platform.serving.mlflow_model import log_model
+    from vip5platform.tracking import run_of_trial
+
+    uri = given.tracking_uri or default_uri(Home(given.home.resolve()))
+    run = run_of_trial(files.trial.name, uri)
+    if run is None:
+        raise UserError(f"trial {files.trial.name} has no run in {uri!r}: run its study once more, which records it")
+    with stage("MLflow"):
+        model = log_model(folder, files.dataset, uri, run, given.register)
+    command = f"MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow models serve -m {model} --env-manager local"
+    say(f"in MLflow: [bold]{model}[/]; serve it: {escape(command)}")

@@ -17,7 +17,9 @@ _COMMANDS = {
     "encoders": ("list visual encoders, with their sizes and their speed here", "encoders"),
     "report": ("write and print the report of a study", "studies"),
     "compare": ("paired test between two runs", "studies"),
+    "show": ("show what one or two trained models read and answered, as a page", "show"),
     "recommend": ("write lists of next items by a trained model", "models"),
+    "export": ("write a trained model as a folder, or log it to MLflow", "models"),
 }
 
 
