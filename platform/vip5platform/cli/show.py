@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # importing these takes seconds, and `--help` does not need t
     from vip5platform.serving.show.gather import Show
 
 _SAMPLE = 12
+#: The most settings in the name of a model.
+_NAMING = 3
 
 
 def add_show(parser: argparse.ArgumentParser) -> None:
@@ -123,5 +125,7 @@ def _name(model: TrainedModel, trained: Sequence[TrainedModel]) -> str:
     configs = [other.config.model_dump() for other in trained]
     mine = model.config.model_dump()
     differing = [key for key in mine if len({as_text(config[key]) for config in configs}) > 1]
-    shown = differing[:3] or (["encoder"] if model.config.uses_images else ["image_tokens"])
+    shown = [key for key in differing if key != "encoder" or model.config.uses_images][:_NAMING]
+    if not shown:
+        shown = ["encoder"] if model.config.uses_images else ["image_tokens"]
     return f"{', '.join(f'{key}={as_text(mine[key])}' for key in shown)} ({model.result.folder.name[:8]})"

@@ -149,8 +149,8 @@ def test_a_registered_model_is_served_by_mlflow(
     log.open(spec, "the level", {})
     log.finished(spec, result)
     ended = log.client.get_run(log.children[spec.fingerprint]).info
-    command = ("export", spec.fingerprint, "--home", trained_home, "--tracking-uri", uri, "--register", "shop")
-    code, said, _ = run(capsys, *command, tmp_path / "model")
+    command = ("export", spec.fingerprint, tmp_path / "model", "--home", trained_home)
+    code, said, _ = run(capsys, *command, "--tracking-uri", uri, "--register", "shop")
     assert code == 0
     assert "models:/shop/1" in said
     now = log.client.get_run(ended.run_id)
