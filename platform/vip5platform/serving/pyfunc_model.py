@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import mlflow.pyfunc
 import pandas as pd
 from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 
 from vip5core.serving import load_exported
 
 
-class RecommenderModel(mlflow.pyfunc.PythonModel):
+class RecommenderModel(PythonModel):
     """Histories in, lists out: see `vip5core.serving.Recommender.recommend`."""
 
     def load_context(self, context: Any) -> None:

@@ -14,7 +14,9 @@ from vip5platform.serving.show.gather import Person, Show
 from vip5platform.serving.show.pictures import picture_styles
 
 #: Of a long prompt, the words that are shown of its beginning and its end.
-_FIRST, _LAST = 64, 16
+_FIRST, _LAST = 48, 12
+#: The characters of all pictures of a page; the text of two models takes twice as many as that of one.
+_PICTURES = 2_000_000
 #: Items of a history that are shown, the newest ones.
 _HISTORY = 24
 
@@ -40,7 +42,7 @@ def render_page(show: Show) -> str:
         show=show,
         titles=["", *dataset.items["title"]],
         pictured=[False, *dataset.items["image_sha256"].notna()],
-        styles=Markup(picture_styles(dataset, shown_items(show))),
+        styles=Markup(picture_styles(dataset, shown_items(show), _PICTURES // len(show.models))),
     )
 
 

@@ -11,18 +11,23 @@ from PIL import Image
 from vip5core.data.dataset import Dataset
 from vip5core.encoders import UnreadableImage, open_image
 
-#: All pictures of a page, in characters; the largest side that keeps within it is taken.
-_BUDGET = 2_800_000
+#: The sides that are tried, the largest first.
 _SIDES = (112, 80, 56, 40, 28)
 _QUALITY = 72
 
 
-def picture_styles(dataset: Dataset, items: Iterable[int]) -> str:
-    """A style `.pN` for each item N that has a picture: a JPEG as a background."""
+def picture_styles(dataset: Dataset, items: Iterable[int], budget: int) -> str:
+    """A style `.pN` for each item N that has a picture: a JPEG as a background.
+
+    Args:
+        dataset: The dataset of the items.
+        items: The items.
+        budget: The most characters of all pictures together, to which they are shrunk as far as the smallest side goes.
+    """
     opened = _open(dataset, sorted(set(items)))
     for side in _SIDES:
         encoded = {item: _encode(picture, side) for item, picture in opened.items()}
-        if sum(map(len, encoded.values())) <= _BUDGET:
+        if sum(map(len, encoded.values())) <= budget:
             break
     return "\n".join(
         f".p{item}{{background-image:url(data:image/jpeg;base64,{data})}}" for item, data in encoded.items()
