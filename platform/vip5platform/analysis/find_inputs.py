@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from vip5core.backbones import backbone_fingerprint
@@ -23,49 +24,42 @@ def find_files(result: TrialResult, home: Home) -> ModelFiles:
     record = result.record
     if record.backbone is None:
         raise UserError(f"{result.folder.name} is a baseline, not a trained model: name a trial")
-    dataset = _first(
-        (
-            folder
-            for folder in _datasets(home)
-            if read_manifest(folder / MANIFEST).fingerprint == record.dataset.fingerprint
-        ),
-        f"dataset {record.dataset.name!r} ({record.dataset.fingerprint})",
-        home,
-    )
-    backbone = _first(
-        (
-            folder
-            for folder in _backbones(record.backbone.name, home)
-            if backbone_fingerprint(folder) == record.backbone.fingerprint
-        ),
-        f"backbone {record.backbone.name!r} ({record.backbone.fingerprint})",
-        home,
-    )
-    features = None
-    if record.features is not None:
-        stores = [home.features / record.features]
-        features = _first((s for s in stores if s.is_dir()), f"features {record.features}", home)
-    return ModelFiles(result.folder, dataset, backbone, features)
 
-
-def _first(found: Iterator[Path], what: str, home: Home) -> Path:
-    folder = next(found, None)
-    if folder is None:
+    def find(what: str, wanted: str, folders: Iterable[Path], identity: Callable[[Path], str]) -> Path:
+        for folder in folders:
+            with suppress(UserError):  # of another version; it is not the one
+                if identity(folder) == wanted:
+                    return folder
         raise UserError(
-            f"the trial's {what} is not in {str(home)!r} any more: run its study again, or give the right --home"
+            f"the trial's {what} ({wanted}) is not in {str(home)!r} any more: run its study again, or give the right "
+            "--home"
         )
-    return folder
+
+    data, backbone, features = record.dataset, record.backbone, record.features
+    return ModelFiles(
+        result.folder,
+        find(f"dataset {data.name!r}", data.fingerprint, _datasets(home), _dataset_fingerprint),
+        find(
+            f"backbone {backbone.name!r}", backbone.fingerprint, _backbones(backbone.name, home), backbone_fingerprint
+        ),
+        find("features", features, home.features.glob("*"), lambda store: store.name) if features else None,
+    )
 
 
-def _datasets(home: Home) -> Iterable[Path]:
+def _dataset_fingerprint(folder: Path) -> str:
+    return read_manifest(folder / MANIFEST).fingerprint
+
+
+def _datasets(home: Home) -> Iterator[Path]:
     """The datasets of a home, and those elsewhere that its studies have used."""
-    records = (load_record(file.parent) for file in sorted(home.reports.glob(f"*/{RECORD}")))
-    elsewhere = (Path(trial.dataset) for record in records for trial in record.trials if trial.dataset)
-    folders = dict.fromkeys([*sorted(home.datasets.glob("*")), *elsewhere])
-    return [folder for folder in folders if (folder / MANIFEST).is_file()]
+    folders = dict.fromkeys(sorted(home.datasets.glob("*")))
+    for file in sorted(home.reports.glob(f"*/{RECORD}")):
+        with suppress(UserError):  # a record that cannot be read names no dataset
+            folders |= dict.fromkeys(Path(trial.dataset) for trial in load_record(file.parent).trials if trial.dataset)
+    return (folder for folder in folders if (folder / MANIFEST).is_file())
 
 
-def _backbones(name: str, home: Home) -> Iterable[Path]:
+def _backbones(name: str, home: Home) -> Iterator[Path]:
     """The backbones that may be the one called `name`, the likely ones first: their weights have to be read."""
     folders = sorted(home.backbones.glob("*"), key=lambda folder: (not folder.name.startswith(name), folder.name))
-    return [folder for folder in (*folders, Path(name).expanduser()) if (folder / "config.json").is_file()]
+    return (folder for folder in (*folders, Path(name).expanduser()) if (folder / "config.json").is_file())
