@@ -6,7 +6,7 @@ from vip5core.serving.export import export_model
 from vip5core.serving.histories import Histories, histories_of, number_histories, read_histories, read_users
 from vip5core.serving.neighbours import nearest_items
 from vip5core.serving.recommender import Recommender, load_exported
-from vip5core.serving.to_file import FORMATS, recommend_to_file
+from vip5core.serving.to_file import FORMATS, check_format, recommend_to_file
 from vip5core.serving.trained import ModelFiles, TrainedModel
 from vip5core.serving.words import Word, read_words
 
@@ -19,6 +19,7 @@ __all__ = [
     "TrainedModel",
     "Word",
     "answer_cases",
+    "check_format",
     "export_model",
     "histories_of",
     "load_exported",

@@ -12,9 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from vip5core.data.dataset import Dataset
-from vip5core.data.readers.tables.files import as_text
-from vip5core.data.readers.tables.times import read_times
-from vip5core.errors import UserError, first_line
+from vip5core.data.readers.tables import as_text, read_times
+from vip5core.errors import UserError, first_few, first_line
 
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": lambda file: pd.read_csv(file, dtype=str),
@@ -22,7 +21,6 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".jsonl": lambda file: pd.read_json(file, lines=True, dtype=False),
     ".parquet": pd.read_parquet,
 }
-_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Histories:
         """What was left out, one line for each kind."""
         lines = []
         if self.unknown_items:
-            named = examples(item for item, _ in self.unknown_items.most_common(_EXAMPLES))
+            named = first_few(item for item, _ in self.unknown_items.most_common())
             interactions = self.unknown_items.total()
             lines.append(
                 f"{interactions:,} interactions with {len(self.unknown_items):,} items that the model does not know "
@@ -55,19 +53,9 @@ class Histories:
         if self.left_out:
             lines.append(
                 f"{len(self.left_out):,} users without an item that the model knows get no list: "
-                f"{examples(self.left_out)}"
+                f"{first_few(self.left_out)}"
             )
         return lines
-
-
-def examples(names: Iterable[str]) -> str:
-    """The first few of `names`, quoted.
-
-    >>> examples(["a", "b", "c", "d"])
-    "'a', 'b', 'c', …"
-    """
-    named = list(names)
-    return ", ".join([*map(repr, named[:_EXAMPLES]), *(["…"] if len(named) > _EXAMPLES else [])])
 
 
 def read_table(file: Path, option: str, needed: Iterable[str]) -> pd.DataFrame:

@@ -69,7 +69,7 @@ def recommend_to_file(
     Raises:
         UserError: if the file cannot be written, or there is no history.
     """
-    check_out(out)
+    check_format(out)
     recommender.check_length(k)
     if not histories.users:
         raise UserError("no user has an item that the model knows: nothing to recommend")
@@ -92,7 +92,7 @@ def recommend_to_file(
     return computed
 
 
-def check_out(out: Path) -> None:
+def check_format(out: Path) -> None:
     """Refuse a file of another format, before anything is computed.
 
     Raises:

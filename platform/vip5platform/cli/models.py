@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vip5core.errors import UserError
+from vip5core.errors import UserError, first_few
 from vip5platform.cli.runs import add_run
 
 if TYPE_CHECKING:  # importing these takes seconds, and `--help` does not need them
@@ -49,12 +49,11 @@ def _recommend(given: argparse.Namespace) -> int:
     set_environment(None)
     from rich.markup import escape
 
-    from vip5core.serving import Recommender, recommend_to_file
-    from vip5core.serving.to_file import check_out
+    from vip5core.serving import Recommender, check_format, recommend_to_file
     from vip5platform.cli.runs import files_of
     from vip5platform.console import console, duration, say, stage, warn
 
-    check_out(given.out)
+    check_format(given.out)
     files = files_of(given.run_name, given)
     with stage("model"):
         recommender = Recommender(files, given.device)
@@ -83,7 +82,6 @@ def _histories(given: argparse.Namespace, dataset: Path, catalogue: Dataset) -> 
     """The histories that the command line names."""
     from vip5core.data.dataset import open_dataset
     from vip5core.serving import histories_of, number_histories, read_histories, read_users
-    from vip5core.serving.histories import examples
     from vip5platform.console import warn
 
     if given.histories is not None:
@@ -94,9 +92,9 @@ def _histories(given: argparse.Namespace, dataset: Path, catalogue: Dataset) -> 
     users = read_users(Path(given.users))
     unknown = sorted(set(users) - set(opened.users["raw_id"]))
     if len(unknown) == len(users):
-        raise UserError(f"--users {given.users!r}: none is a user of the dataset ({examples(unknown)})")
+        raise UserError(f"--users {given.users!r}: none is a user of the dataset ({first_few(unknown)})")
     if unknown:
-        warn(f"{len(unknown):,} users are not in the dataset and get no list: {examples(unknown)}")
+        warn(f"{len(unknown):,} users are not in the dataset and get no list: {first_few(unknown)}")
     return number_histories(histories_of(opened, users), catalogue)
 
 
