@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vip5core.errors import UserError, first_few
-from vip5platform.cli.runs import add_run
+from vip5platform.cli.runs import add_device, add_run
 
 if TYPE_CHECKING:  # importing these takes seconds, and `--help` does not need them
     from vip5core.data.dataset import Dataset
@@ -23,6 +23,7 @@ def add_recommend(parser: argparse.ArgumentParser) -> None:
         "The same command continues after an interruption. Scores are log-probabilities; ids are those of the source."
     )
     add_run(parser)
+    add_device(parser)
     add = parser.add_argument
     whom = parser.add_mutually_exclusive_group(required=True)
     whom.add_argument(

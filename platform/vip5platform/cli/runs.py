@@ -15,12 +15,16 @@ RUN_HELP = "fingerprint of a trial (or a prefix of it), MLflow run id, or folder
 
 
 def add_run(parser: argparse.ArgumentParser, further: bool = False) -> None:
-    """Add the run (and, if wanted, a further one), where runs are found, and the device."""
+    """Add the run, if wanted a further one, and where runs are found."""
     parser.add_argument("run_name", metavar="RUN", help=RUN_HELP)
     if further:
         parser.add_argument("other", nargs="?", metavar="RUN", help="another run, to see the two side by side")
     add_home(parser)
     add_tracking_uri(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the device of the model."""
     parser.add_argument("--device", metavar="NAME", help="cpu or cuda (default: a GPU if there is one)")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vip5core.errors import UserError
 from vip5core.vocabulary import RANKING_TASKS, TASKS
-from vip5platform.cli.runs import add_run
+from vip5platform.cli.runs import add_device, add_run
 
 if TYPE_CHECKING:  # importing these takes seconds, and `--help` does not need them
     from vip5core.serving import TrainedModel
@@ -23,6 +23,7 @@ _NAMING = 3
 def add_show(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vip5 show`."""
     add_run(parser, further=True)
+    add_device(parser)
     add = parser.add_argument
     add("--user", action="append", metavar="ID", help="a user by the id of the source, or user_N; may be repeated")
     add(
