@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from support.object_store import StoreServer
+from support.trained import home_with_inputs, train_in
 
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import options_of, prepare
 from vip5core.home import CACHE, Home
+from vip5core.serving import ModelFiles
 
 # A busy machine is no failure, and examples that failed are not kept in files.
 settings.register_profile("vip5", deadline=None, database=None)
@@ -53,6 +55,18 @@ def bucket(store_server: StoreServer, monkeypatch: pytest.MonkeyPatch, tmp_path:
     for name, value in {**store_server.environment, CACHE: str(tmp_path / "cache")}.items():
         monkeypatch.setenv(name, value)
     return store_server.new_folder()
+
+
+@pytest.fixture(scope="session")
+def trained_home(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with the smallest shop and the inputs of trials, in which `support.trained` trains. Read only."""
+    return home_with_inputs(tmp_path_factory.mktemp("trained") / "home", shop)
+
+
+@pytest.fixture(scope="session")
+def trained(trained_home: Home) -> ModelFiles:
+    """A trained trial with images."""
+    return train_in(trained_home)
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,16 @@ def first_line(error: BaseException, at_most: int = 300) -> str:
     return next((line for line in lines if line), type(error).__name__)[:at_most]
 
 
+def first_few(names: Iterable[str], at_most: int = 3) -> str:
+    """The first of `names`, quoted, for a message about all of them.
+
+    >>> first_few(["a", "b", "c", "d"])
+    "'a', 'b', 'c', …"
+    """
+    named = list(names)
+    return ", ".join([*map(repr, named[:at_most]), *(["…"] if len(named) > at_most else [])])
+
+
 #: What can end a trial without a result.
 FailureKind = Literal[
     "user_error",  # its settings or inputs are wrong

@@ -8,6 +8,7 @@ unreachable is recorded by the next call, because each call first reads what the
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -18,10 +19,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
+from mlflow.entities import Dataset as DatasetEntity
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunStatus, RunTag
 from mlflow.entities.lifecycle_stage import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NAME,
     MLFLOW_RUN_NOTE,
@@ -67,10 +70,23 @@ def fingerprint_of_run(run: str, uri: str) -> str | None:
         return None
 
 
+def run_of_trial(fingerprint: str, uri: str) -> str | None:
+    """The id of the latest MLflow run that records a finished trial; None if there is none."""
+    where = f"tags.`{FINGERPRINT}` = '{fingerprint}' and tags.`{COMPLETE}` = '1'"
+    try:
+        with _fail_fast():
+            client = MlflowClient(tracking_uri=uri)
+            known = client.get_experiment_by_name(EXPERIMENT)
+            found = client.search_runs([known.experiment_id], where, max_results=1) if known is not None else []
+    except MlflowException as error:
+        raise UserError(f"--tracking-uri {uri!r}: no MLflow there ({first_line(error, 200)})") from None
+    return str(found[0].info.run_id) if found else None
+
+
 def make_database(uri: str) -> None:
     """Make the tables of a new MLflow database, which takes seconds; for other servers nothing is done."""
     if uri.startswith("sqlite:"):
-        _silence()
+        silence_mlflow()
         with suppress(Exception):  # what is wrong is told when the tracker opens it
             MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 
@@ -91,7 +107,7 @@ class Tracker:
 
     def __init__(self, uri: str, home: Home, name: str, key: str, tags: Mapping[str, str]) -> None:
         self.uri = uri
-        _silence()
+        silence_mlflow()
         self.tags = dict(tags)
         self.children: dict[str, str] = {}  # fingerprint -> run id
         self._logged: dict[str, set[int]] = {}  # run id -> logged epochs
@@ -244,7 +260,16 @@ class Tracker:
         for tag in (_FAILURE, _FAILURE_KIND):  # of an earlier attempt
             if tag in known.tags:
                 self.client.delete_tag(run, tag)
+        for of in (run, self.parent):
+            self._log_dataset(of, record, spec.dataset)
         self._end(run, _FINISHED, "finished", {**facts, COMPLETE: "1"})
+
+    def _log_dataset(self, run: str, record: TrialRecord, folder: Path) -> None:
+        """Name the dataset of a run in MLflow's own way, for its column; to do it again changes nothing."""
+        content = record.dataset
+        source = json.dumps({"uri": folder.as_uri()})
+        dataset = DatasetEntity(content.name, content.fingerprint, "local", source)
+        self.client.log_inputs(run, [DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])])
 
     def stages(self, stages: Iterable[P5Stage]) -> None:
         """Record finished P5 stages that no study has recorded, and name all of them on the run of this study."""
@@ -280,6 +305,7 @@ class Tracker:
             "vip5.start_fingerprint": start.fingerprint if start else "",
             **_facts(result.record),
         }
+        self._log_dataset(run, result.record, stage.dataset.folder)
         self._end(run, _FINISHED, "finished", {**facts, COMPLETE: "1"})
 
     def failed(self, spec: TrialSpec, failure: Failure) -> None:
@@ -352,7 +378,8 @@ class Tracker:
                     return
 
 
-def _silence() -> None:
+def silence_mlflow() -> None:
+    """Keep MLflow from talking about what goes well."""
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 

@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from support.finished import finished_trial
 from support.trials import small
 from vip5platform.recorded import FINGERPRINT, P5_STAGE, default_uri, find_recorded_study
-from vip5platform.tracking import EXPERIMENT, Tracker, fingerprint_of_run
+from vip5platform.tracking import EXPERIMENT, Tracker, fingerprint_of_run, run_of_trial
 
 from vip5core.backbones import P5_RECORD, backbone_fingerprint
 from vip5core.data.dataset import Dataset
@@ -65,6 +65,12 @@ def test_a_trial_is_a_child_run_with_all_that_is_known_of_it(home):
     names = {f.path for f in log.client.list_artifacts(run.info.run_id)}
     assert names == {"result.json", "per_user.parquet"}
     assert str(home) in run.info.artifact_uri
+    for of in (run.info.run_id, log.parent):
+        (used,) = log.client.get_run(of).inputs.dataset_inputs
+        assert (used.dataset.name, used.dataset.digest) == ("d", "d")
+        assert str(home) in used.dataset.source
+    assert run_of_trial(spec.fingerprint, default_uri(home)) == run.info.run_id
+    assert run_of_trial("another", default_uri(home)) is None
 
 
 def trained_stage(home: Home, shop: Dataset) -> P5Stage:

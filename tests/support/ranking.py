@@ -15,7 +15,7 @@ from vip5core.prompts import Sample
 def ranked_items(evaluator: Evaluator, model: VIP5, samples: Sequence[Sample], task: str) -> list[list[int]]:
     """The ranked items of each of `samples`, all of one task."""
     lists: dict[int, list[int]] = {}
-    for batches in evaluator._batches(samples, task, model):
+    for batches in evaluator.batches(samples, task, model):
         rows = [int(row) for batch in batches for row in batch.rows]
         asked = [samples[row] for row in rows]
         with torch.inference_mode():

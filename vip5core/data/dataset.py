@@ -135,6 +135,11 @@ class Manifest(BaseModel):
     seed: int
     drops: list[Drop]
 
+    @property
+    def fingerprint(self) -> str:
+        """The identity of the content: of the tables, images and imported features."""
+        return fingerprint(self.schema_version, self.tables, self.images, self.features)
+
 
 class _Version(BaseModel):
     """The one field that every version of the manifest has."""
@@ -183,7 +188,7 @@ class Dataset:
         path = folder / MANIFEST
         if not path.is_file():
             raise UserError(f"{str(folder)!r} is not a dataset: it has no {MANIFEST}; {again}")
-        manifest = _read_manifest(path, again)
+        manifest = read_manifest(path)
         tables = {}
         for name in SCHEMAS:
             file = folder / f"{name}.parquet"
@@ -248,9 +253,8 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The identity of the content: of the tables, images and imported features."""
-        manifest = self.manifest
-        return fingerprint(manifest.schema_version, manifest.tables, manifest.images, manifest.features)
+        """The identity of the content; see `Manifest.fingerprint`."""
+        return self.manifest.fingerprint
 
     @property
     def name(self) -> str:
@@ -343,7 +347,13 @@ def _open_once(folder: Path, changed: int) -> Dataset:
     return Dataset.load(folder)
 
 
-def _read_manifest(path: Path, again: str) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """Read and check the manifest of a dataset.
+
+    Raises:
+        UserError: if it is none, or that of another schema version.
+    """
+    again = "prepare it again"
     try:
         text = path.read_text("utf-8")
         version = _Version.model_validate_json(text).schema_version

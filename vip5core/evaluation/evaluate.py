@@ -141,7 +141,7 @@ class Evaluator:
 
     def _answer_task(self, model: VIP5, samples: Sequence[Sample], split: str, task: str) -> tuple[pd.DataFrame, float]:
         frames, total = [], 0.0
-        for batches in self._batches(samples, task, model):
+        for batches in self.batches(samples, task, model):
             asked = [samples[row] for batch in batches for row in batch.rows]
             with (
                 torch.autocast(model.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
@@ -170,7 +170,7 @@ class Evaluator:
         references = self.dataset.explanations["explanation"].iloc[rows].tolist()
         return text_rows(asked, split, [text.strip() for text in texts], references)
 
-    def _batches(self, samples: Sequence[Sample], task: str, model: VIP5) -> Iterator[list[Batch]]:
+    def batches(self, samples: Sequence[Sample], task: str, model: VIP5) -> Iterator[list[Batch]]:
         """The samples in lists of batches that are decoded together, within the limits of users and tokens."""
         device, costs = model.device, grouping_costs(model)
         if isinstance(self.ranker, ConstrainedRanker):

@@ -70,14 +70,25 @@ class ConstrainedRanker:
         return np.stack([allowed_items(self.dataset, sample, split, self.exclude_history) for sample in samples])
 
     def __call__(self, decoder: StepDecoder, samples: Sequence[Sample], split: str) -> list[RankedList]:
-        allowed = self.mask_allowed(samples, split)
-        nodes = None
-        if allowed is not None:
-            nodes = self.trie.open_nodes(torch.from_numpy(allowed).to(decoder.device))
-        found = beam_search(decoder, TrieExpansion(self.trie, nodes), self.options)
-        items, scores = self.trie.item[found.nodes].tolist(), found.scores.tolist()
-        lengths = (found.nodes > 0).sum(1).tolist()  # hypotheses that are missing come last
-        return [RankedList(row[:n], of[:n]) for row, of, n in zip(items, scores, lengths, strict=True)]
+        return rank_allowed(decoder, self.trie, self.mask_allowed(samples, split), self.options)
+
+
+def rank_allowed(
+    decoder: StepDecoder, trie: Trie, allowed: np.ndarray | None, options: BeamOptions
+) -> list[RankedList]:
+    """Each user's most probable items among those that are allowed.
+
+    Args:
+        decoder: A new decoder, at position 0.
+        trie: The trie of the catalogue, on the decoder's device.
+        allowed: Whether each item may be offered to each user, or None if all may. Shape: [B, items + 1], bool.
+        options: The number of beams, which is the length of the longest list.
+    """
+    nodes = trie.open_nodes(torch.from_numpy(allowed).to(decoder.device)) if allowed is not None else None
+    found = beam_search(decoder, TrieExpansion(trie, nodes), options)
+    items, scores = trie.item[found.nodes].tolist(), found.scores.tolist()
+    lengths = (found.nodes > 0).sum(1).tolist()  # hypotheses that are missing come last
+    return [RankedList(row[:n], of[:n]) for row, of, n in zip(items, scores, lengths, strict=True)]
 
 
 class PaperRanker:
@@ -147,11 +158,19 @@ def allowed_items(dataset: Dataset, sample: Sample, split: str, exclude_history:
 
     Shape: [items + 1], bool; entry 0 is False.
     """
-    allowed = np.zeros(dataset.n_items + 1, dtype=bool)
+    excluded = dataset.before(sample.user, split) if exclude_history else np.empty(0, dtype=int)
+    return offered_items(dataset.n_items, sample, excluded)
+
+
+def offered_items(n_items: int, sample: Sample, excluded: np.ndarray) -> np.ndarray:
+    """The items that may be offered for `sample`: its candidates, or the catalogue of `n_items` without `excluded`.
+
+    Shape: [items + 1], bool; entry 0 is False.
+    """
+    offered = np.zeros(n_items + 1, dtype=bool)
     if sample.candidates is not None:
-        allowed[sample.candidates] = True
-        return allowed
-    allowed[1:] = True
-    if exclude_history:
-        allowed[dataset.before(sample.user, split)] = False
-    return allowed
+        offered[sample.candidates] = True
+        return offered
+    offered[1:] = True
+    offered[excluded] = False
+    return offered

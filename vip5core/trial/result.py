@@ -30,7 +30,7 @@ from vip5core.storage import atomic_folder
 if TYPE_CHECKING:  # reading results needs no PyTorch
     from torch import Tensor
 
-RESULT, _PER_USER, _WEIGHTS = "result.json", "per_user.parquet", "trainable.safetensors"
+RESULT, _PER_USER, WEIGHTS = "result.json", "per_user.parquet", "trainable.safetensors"
 _LISTS = "recommendations.parquet"
 _PACKAGES = ("torch", "transformers", "open_clip_torch", "ray", "optuna", "mlflow", "numpy", "pandas")
 
@@ -117,14 +117,19 @@ class TrialResult:
             if weights is not None:
                 from safetensors.torch import save_file
 
-                save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / _WEIGHTS)
-            content = {
-                "config": self.config.model_dump(mode="json"),
-                "metrics": self.metrics,
-                "history": self.history,
-                "record": self.record.model_dump(mode="json"),
-            }
-            (folder / RESULT).write_text(json.dumps(content, indent=2), "utf-8")
+                save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / WEIGHTS)
+            (folder / RESULT).write_text(self.text, "utf-8")
+
+    @property
+    def text(self) -> str:
+        """The content of the file `RESULT`."""
+        content = {
+            "config": self.config.model_dump(mode="json"),
+            "metrics": self.metrics,
+            "history": self.history,
+            "record": self.record.model_dump(mode="json"),
+        }
+        return json.dumps(content, indent=2)
 
     @classmethod
     def load(cls, folder: Path) -> TrialResult:
@@ -169,6 +174,23 @@ class TrialResult:
             return pd.read_parquet(path) if path.is_file() else None
         except (OSError, ValueError) as error:
             raise UserError(f"{str(path)!r} cannot be read ({first_line(error)}): run its study with --force") from None
+
+    def load_weights(self) -> dict[str, Tensor]:
+        """The trained parameters by name.
+
+        Raises:
+            UserError: if they were not kept, or cannot be read.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(self.folder / WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            reason = first_line(error)
+            raise UserError(
+                f"{str(self.folder)!r} has no trained parameters to read ({reason}): run its study with --force"
+            ) from None
 
 
 def has_result(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vip5core.errors import UserError
-from vip5platform.options import Options
+from vip5platform.cli.runs import RUN_HELP, add_home, add_tracking_uri
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "study", metavar="STUDY", help="name of the study (reduction-ablation), or the folder of its report"
     )
-    _add_home(parser)
+    add_home(parser)
     parser.set_defaults(run=_report)
 
 
@@ -30,7 +30,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             place,
             metavar="RUN",
-            help="fingerprint of a trial (or a prefix of it), MLflow run id, or folder of a trial",
+            help=RUN_HELP,
         )
     parser.add_argument(
         "--metric",
@@ -38,20 +38,9 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="metric to compare, such as test/sequential/ndcg_at_10 (default: the usual ones that both have)",
     )
-    _add_home(parser)
-    parser.add_argument(
-        "--tracking-uri", metavar="URI", help="MLflow server or database (default: mlflow.db in --home)"
-    )
+    add_home(parser)
+    add_tracking_uri(parser)
     parser.set_defaults(run=_compare)
-
-
-def _add_home(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--home",
-        default=Options.home,
-        metavar="DIR",
-        help=f"folder or object store of the studies (default: {Options.home})",
-    )
 
 
 def _report(given: argparse.Namespace) -> int:

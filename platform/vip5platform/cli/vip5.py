@@ -1,4 +1,4 @@
-"""The `vip5` command: runs studies, prepares datasets, reports and compares."""
+"""The `vip5` command: runs studies, prepares datasets, reports, compares runs and uses trained models."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ COMMANDS = {
     "clean": ("delete what no study of a home needs, after showing it", "home"),
     "ui": ("start MLflow's UI, with a link to the runs of each study", "home"),
     "compare": ("paired test between two runs", "studies"),
+    "show": ("show what one or two trained models read and answered, as a page", "show"),
+    "recommend": ("write lists of next items by a trained model", "models"),
+    "export": ("write a trained model as a folder, or log it to MLflow", "models"),
 }
 
 
 def parser(given: str | None) -> argparse.ArgumentParser:
     """A parser of all commands; `given` alone has its arguments, because importing what defines them takes a second."""
     parser = argparse.ArgumentParser(
-        prog="vip5", description="Run studies of VIP5, prepare their datasets, report and compare them."
+        prog="vip5",
+        description="Run studies of VIP5, prepare their datasets, report and compare them, use their models.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (text, module) in COMMANDS.items():

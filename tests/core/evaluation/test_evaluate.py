@@ -112,7 +112,7 @@ def test_batching_does_not_change_the_answers(
 ) -> None:
     evaluator = inputs.evaluator(small_config(validation_users=6))
     together = evaluator.validate(model)
-    monkeypatch.setitem(vars(Evaluator)["_batches"].__globals__["_USERS_AT_A_TIME"], "cpu", 1)
+    monkeypatch.setitem(vars(Evaluator)["batches"].__globals__["_USERS_AT_A_TIME"], "cpu", 1)
     assert evaluator.validate(model) == pytest.approx(together, abs=1e-5)
 
 

@@ -378,6 +378,7 @@ def test_the_page_is_whole_escapes_what_users_named_and_fetches_nothing(home):
     assert "<script>" not in files["report.md"]
     assert "python sweeps/encoder_ablation.py --seeds 3" in files["report.html"]
     assert "with uncommitted changes" in files["report.html"]
+    assert f"vip5 show {next(iter(cells[0].results.values())).folder.name[:8]}" in files["report.html"]
 
 
 def test_the_page_says_where_the_trials_ran(home):

@@ -1,0 +1,1 @@
+"""Trained models for others: their cards, and MLflow's form of them."""

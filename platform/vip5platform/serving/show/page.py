@@ -1,0 +1,85 @@
+"""The page: one HTML file with everything in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import jinja2
+from markupsafe import Markup
+
+from vip5core.serving import Case, Word
+from vip5platform.serving.show.choose import SHOWN, verdict
+from vip5platform.serving.show.gather import Person, Show
+from vip5platform.serving.show.pictures import picture_styles
+
+#: Of a long prompt, the words that are shown of its beginning and its end.
+_FIRST, _LAST = 48, 12
+#: The characters of all pictures of a page; the text of two models takes twice as many as that of one.
+_PICTURES = 2_000_000
+#: Items of a history that are shown, the newest ones.
+_HISTORY = 24
+
+
+def render_page(show: Show) -> str:
+    """The page as HTML. All text is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("vip5platform.serving.show", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "words": lambda case: shorten(case.words, show.whole_prompts),
+        "best": best_items,
+        "percent": percent,
+        "verdict": verdict,
+        "newest": lambda items: items[-_HISTORY:],
+    }
+    dataset = show.dataset
+    return environment.get_template("page.html.j2").render(
+        show=show,
+        titles=["", *dataset.items["title"]],
+        pictured=[False, *dataset.items["image_sha256"].notna()],
+        styles=Markup(picture_styles(dataset, shown_items(show), _PICTURES // len(show.models))),
+    )
+
+
+def shown_items(show: Show) -> set[int]:
+    """Every item whose picture is on the page."""
+    return {item for person in show.people for item in _items_of(person, show.whole_prompts)}
+
+
+def _items_of(person: Person, whole_prompts: bool) -> Iterator[int]:
+    yield from person.history[-_HISTORY:]
+    for asked in person.asked:
+        yield asked.item
+        yield from asked.nearest
+        for case in asked.cases:
+            yield from (item for item, _ in best_items(case))
+            yield from (word.item for word in shorten(case.words, whole_prompts) if word is not None and word.item)
+
+
+def shorten(words: Sequence[Word], whole: bool) -> list[Word | None]:
+    """The words of a prompt; of a long one the first and the last, with None for those between them."""
+    if whole or len(words) <= _FIRST + _LAST:
+        return list(words)
+    return [*words[:_FIRST], None, *words[-_LAST:]]
+
+
+def best_items(case: Case) -> list[tuple[int, float]]:
+    """The first items of a list with their probabilities."""
+    ranked = case.ranked
+    return [(item, math.exp(score)) for item, score in zip(ranked.items[:SHOWN], ranked.scores, strict=False)]
+
+
+def percent(share: float) -> str:
+    """A probability.
+
+    >>> percent(0.1234), percent(0.00042), percent(0.0000042)
+    ('12.3 %', '0.04 %', '< 0.01 %')
+    """
+    if share < 1e-4:
+        return "< 0.01 %"
+    return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2f} %"
