@@ -63,7 +63,7 @@ def answer_cases(trained: TrainedModel, samples: Sequence[Sample]) -> list[Case]
     texts = trained.explain(samples)
     references = dataset.explanations["explanation"]
     return [
-        Case(sample, read, RankedList([]), text=text, reference=references.iloc[sample.explanation_row])
+        Case(sample, read, RankedList([], []), text=text, reference=references.iloc[sample.explanation_row])
         for sample, read, text in zip(samples, words, texts, strict=True)
     ]
 

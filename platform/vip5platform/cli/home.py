@@ -19,24 +19,16 @@ from vip5core.errors import UserError
 from vip5core.home import Home
 from vip5core.storage import exclusive_lock
 from vip5platform.analysis.holdings import held_study, size_of, study_folders, unneeded
+from vip5platform.cli.runs import add_home
 from vip5platform.console import amount, console, duration, say
 from vip5platform.mlflow_ui import PORT, ui_command, view_link
-from vip5platform.options import Options
 from vip5platform.recorded import default_uri
 
 
-def _add_home(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--home",
-        type=Path,
-        default=Options.home,
-        metavar="DIR",
-        help=f"folder of the studies (default: {Options.home})",
-    )
-
-
 def _home(given: argparse.Namespace) -> Home:
-    home = Home(given.home.resolve())
+    home = Home.at(given.home)
+    if home.store is not None:
+        raise UserError(f"--home {given.home!r} is an object store: this command knows folders only")
     if not home.root.is_dir():
         raise UserError(f"--home {str(given.home)!r}: there is no such folder; run a study first, or give its --home")
     return home
@@ -44,7 +36,7 @@ def _home(given: argparse.Namespace) -> Home:
 
 def add_studies(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vip5 studies`."""
-    _add_home(parser)
+    add_home(parser)
     parser.set_defaults(run=_studies)
 
 
@@ -84,7 +76,7 @@ def _row(folder: Path, home: Home) -> list[str]:
 def add_clean(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vip5 clean`."""
     parser.epilog = "MLflow's runs stay; delete them in its UI, and free their files by `mlflow gc`."
-    _add_home(parser)
+    add_home(parser)
     parser.add_argument("--yes", action="store_true", help="delete without asking")
     parser.add_argument(
         "--interrupted",
@@ -127,7 +119,7 @@ def _asks(question: str) -> bool:
 
 def add_ui(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vip5 ui`."""
-    _add_home(parser)
+    add_home(parser)
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help="port of the UI (default: %(default)s)")
     parser.set_defaults(run=_ui)
 

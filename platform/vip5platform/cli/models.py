@@ -160,7 +160,7 @@ def _log(given: argparse.Namespace, files: ModelFiles, folder: Path) -> None:
     from vip5platform.serving.mlflow_model import log_model
     from vip5platform.tracking import run_of_trial
 
-    uri = given.tracking_uri or default_uri(Home(given.home.resolve()))
+    uri = given.tracking_uri or default_uri(Home.at(given.home))
     run = run_of_trial(files.trial.name, uri)
     if run is None:
         raise UserError(f"trial {files.trial.name} has no run in {uri!r}: run its study once more, which records it")

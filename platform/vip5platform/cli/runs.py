@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vip5platform.options import Options
@@ -32,10 +31,9 @@ def add_home(parser: argparse.ArgumentParser) -> None:
     """Add the home."""
     parser.add_argument(
         "--home",
-        type=Path,
         default=Options.home,
         metavar="DIR",
-        help=f"folder of the studies (default: {Options.home})",
+        help=f"folder or object store of the studies (default: {Options.home})",
     )
 
 
@@ -56,6 +54,6 @@ def files_of(name: str, given: argparse.Namespace) -> ModelFiles:
     from vip5platform.analysis.find_inputs import find_files
     from vip5platform.analysis.find_trials import load_runs
 
-    home = Home(given.home.resolve())
+    home = Home.at(given.home)
     (result,) = load_runs([name], home, given.tracking_uri)
     return find_files(result, home)

@@ -69,7 +69,7 @@ def test_the_same_users_are_asked_every_time(inputs: TrialComponents, shop: Data
 def test_split_by_time_only_users_with_an_item_to_ask_for_are_asked(shop_by_time: Dataset) -> None:
     inputs, config = small_components(shop_by_time), small_config(validation_users=100)
     evaluator, model = inputs.evaluator(config), inputs.model(config)
-    _, rows = evaluator.test(model)
+    rows = evaluator.test(model).rows
     users = shop_by_time.asked_users("test").tolist()
     assert 0 < len(users) < shop_by_time.n_users
     for _, part in rows[rows["task"] != "explanation"].groupby("task"):
