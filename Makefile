@@ -8,7 +8,7 @@ TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 # Two processes, a file of tests at a time: one works while the other waits for Ray to start.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install ablation studies test test-fast lint docs ui bench up clean
+.PHONY: install ablation studies test test-fast lint docs ui bench clean
 
 install: $(VENV)/.installed
 
@@ -44,10 +44,6 @@ ui: install  ## compare the runs at http://localhost:5000, by the links that are
 
 bench: install  ## all benchmarks
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
-
-up:  ## start or update the cluster of cluster.yaml, which gets to know the commit
-	git describe --always --abbrev=40 --dirty --exclude '*' > commit.txt
-	ray up cluster.yaml
 
 clean:  ## delete the environment and caches, but not runs/
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

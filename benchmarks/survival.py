@@ -23,8 +23,8 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from rich.console import Console
-from vip5platform.recorded import default_uri
-from vip5platform.tracking import EXPERIMENT
+from vip5platform.tracking.recorded import default_uri
+from vip5platform.tracking.tracker import EXPERIMENT
 
 from vip5core.home import Home
 from vip5core.trial.result import RESULT, TrialResult

@@ -27,6 +27,8 @@ def commands_of(page: Path) -> list[list[str]]:
     for block in _BLOCK.findall(page.read_text("utf-8")):
         for name, values in re.findall(r"for (\w+) in ([^;]+); do", block):
             block = block.replace(f"${name}", values.split()[0])
+        # A quoted text may go over several lines: those belong to the command that quotes it.
+        block = re.sub(r"'[^']*'", lambda quoted: quoted[0].replace("\n", " "), block)
         for line in block.replace("\\\n", " ").replace("&&", "\n").splitlines():
             if words := shlex.split(line, comments=True):
                 found.append(words[: words.index("|")] if "|" in words else words)

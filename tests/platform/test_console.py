@@ -91,7 +91,7 @@ def test_a_log_file_gets_one_line_for_a_wait_and_one_for_a_retry(capsys):
         shown.retried(spec, Failure(kind="node_lost", message="node 10.0.0.7 was lost"), 3)
         shown.retried(spec, Failure(kind="node_lost", message="node 10.0.0.8 was lost"), 0)
     assert capsys.readouterr().out.splitlines() == [
-        "waiting for 2 GPUs",
-        "↻ RN50  node 10.0.0.7 was lost; continues after epoch 3 as soon as there is room",
-        "↻ RN50  node 10.0.0.8 was lost; starts again as soon as there is room",
+        "waiting for 2 GPUs  0 of 2",
+        "↻ RN50  node 10.0.0.7 was lost; continues after epoch 3 as soon as there is room  0 of 2",
+        "↻ RN50  node 10.0.0.8 was lost; starts again as soon as there is room  0 of 2",
     ]

@@ -13,8 +13,8 @@ from vip5core.home import Home
 from vip5core.metrics import compared_names, metric
 from vip5core.trial.result import RESULT, TrialResult, has_result
 from vip5platform.analysis.significance import unit_values
-from vip5platform.recorded import default_uri
-from vip5platform.tracking import fingerprint_of_run
+from vip5platform.tracking.recorded import default_uri
+from vip5platform.tracking.tracker import fingerprint_of_run
 
 
 def units_of(results: Sequence[TrialResult], name: str) -> dict[int, pd.Series]:

@@ -15,7 +15,7 @@ from vip5core.storage import atomic_file
 
 RECORD = "study.json"
 #: Names the commit of a copy of the checkout.
-COMMIT_FILE = "commit.txt"
+HEAD_LOG = "git-head.log"
 
 #: The failure of a trial that its study has not run.
 NOT_RUN = Failure(kind="not_run", message="not run")
@@ -63,7 +63,7 @@ class StudyRecord(BaseModel):
         baselines: The baselines that the levels are compared with.
         command: The command that ran it.
         commit: The Git commit of the checkout; empty without one.
-        dirty: Whether the checkout had uncommitted changes.
+        dirty: Whether the checkout had uncommitted changes; None if that is unknown, because it is a copy.
         workers: The number of workers of each trial.
         gpus: The GPUs of each worker.
         cpus: The CPUs of each worker.
@@ -87,7 +87,7 @@ class StudyRecord(BaseModel):
     baselines: list[str]
     command: str
     commit: str
-    dirty: bool
+    dirty: bool | None
     workers: int
     gpus: float
     cpus: float
@@ -144,21 +144,21 @@ def find_record(name: str, home: Home) -> StudyRecord:
     return load_record(found)
 
 
-def _copied_state(file: Path) -> tuple[str, bool]:
-    """The commit and state in a file of `git describe --always --abbrev=40 --dirty`."""
-    text = file.read_text("utf-8").strip() if file.is_file() else ""
-    commit = re.search(r"[0-9a-f]{40}", text)
-    return (commit[0], text.endswith("-dirty")) if commit else ("", False)
+def _copied_commit(log: Path) -> tuple[str, bool | None]:
+    """The commit that a log of Git's HEAD ends with; it does not say what was uncommitted."""
+    last = log.read_text("utf-8").splitlines()[-1:] if log.is_file() else []
+    commit = re.match(r"[0-9a-f]{40} ([0-9a-f]{40}) ", last[0]) if last else None
+    return (commit[1], None) if commit else ("", False)
 
 
-def git_state(folder: Path) -> tuple[str, bool]:
+def git_state(folder: Path) -> tuple[str, bool | None]:
     """The commit of the Git checkout in `folder`, and whether it has uncommitted changes; ("", False) without one.
 
-    On a cluster, whose nodes have no checkout, both are read from the file that `make up` has written. An installed
-    package has neither, even if its environment lies in the checkout of another project.
+    The nodes of a cluster have no checkout, but a copy of the log of its HEAD: of that, the changes are unknown (None).
+    An installed package has neither, even if its environment lies in the checkout of another project.
     """
     if not (folder / ".git").exists():
-        return _copied_state(folder / COMMIT_FILE)
+        return _copied_commit(folder / HEAD_LOG)
     try:
         commit = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True, timeout=20
@@ -167,5 +167,5 @@ def git_state(folder: Path) -> tuple[str, bool]:
             ["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True, timeout=60
         ).stdout
     except (OSError, subprocess.SubprocessError):
-        return _copied_state(folder / COMMIT_FILE)
+        return _copied_commit(folder / HEAD_LOG)
     return commit, bool(status.strip())

@@ -21,8 +21,8 @@ from vip5core.storage import exclusive_lock
 from vip5platform.analysis.holdings import held_study, size_of, study_folders, unneeded
 from vip5platform.cli.runs import add_home
 from vip5platform.console import amount, console, duration, say
-from vip5platform.mlflow_ui import PORT, ui_command, view_link
-from vip5platform.recorded import default_uri
+from vip5platform.tracking.recorded import default_uri
+from vip5platform.tracking.ui import PORT, ui_command, view_link
 
 
 def _home(given: argparse.Namespace) -> Home:

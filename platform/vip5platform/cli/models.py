@@ -156,9 +156,9 @@ def _log(given: argparse.Namespace, files: ModelFiles, folder: Path) -> None:
 
     from vip5core.home import Home
     from vip5platform.console import say, stage
-    from vip5platform.recorded import default_uri
     from vip5platform.serving.mlflow_model import log_model
-    from vip5platform.tracking import run_of_trial
+    from vip5platform.tracking.recorded import default_uri
+    from vip5platform.tracking.tracker import run_of_trial
 
     uri = given.tracking_uri or default_uri(Home.at(given.home))
     run = run_of_trial(files.trial.name, uri)

@@ -16,7 +16,7 @@ import vip5core
 from vip5core.data.dataset import open_dataset
 from vip5core.errors import UserError, first_line
 from vip5core.serving import histories_of
-from vip5platform.tracking import silence_mlflow
+from vip5platform.tracking.tracker import silence_mlflow
 
 #: What an exported model imports; their versions here are its requirements.
 _NEEDED = (

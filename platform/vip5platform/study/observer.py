@@ -13,7 +13,7 @@ from vip5platform.console import TrialProgress
 from vip5platform.study.event_queue import EventQueue
 
 if TYPE_CHECKING:
-    from vip5platform.tracking import Tracker
+    from vip5platform.tracking.tracker import Tracker
 
 #: Gives the label of a trial, and its levels (or searched settings) by name.
 Describe = Callable[[TrialSpec], tuple[str, Mapping[str, str]]]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vip5core.home import Home
-from vip5platform.recorded import RecordedStudy, find_recorded_study
+from vip5platform.tracking.recorded import RecordedStudy, find_recorded_study
 
 if TYPE_CHECKING:
-    from vip5platform.tracking import Tracker
+    from vip5platform.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Recording:
         Raises:
             UserError: If MLflow cannot be reached.
         """
-        from vip5platform.tracking import Tracker  # late, because MLflow takes seconds to import
+        from vip5platform.tracking.tracker import Tracker  # late, because MLflow takes seconds to import
 
         return Tracker(self.uri, self.home, self.name, self.key, self.tags)
 

@@ -26,8 +26,8 @@ from vip5platform.cluster.ray_cluster import ray_session
 from vip5platform.cluster.resources import ClusterResources, TrialResources
 from vip5platform.console import say, stage, stages, warn
 from vip5platform.options import Options
-from vip5platform.recorded import default_uri
 from vip5platform.study.timeline import Timeline
+from vip5platform.tracking.recorded import default_uri
 
 if TYPE_CHECKING:  # Ray and PyTorch take seconds to import, and a finished study needs neither
     from vip5platform.cluster.sasrec import SasrecTraining
@@ -214,6 +214,6 @@ def _tell_of_features(encoder: str, items: int, store: Path) -> None:
 
 def _make_database(options: Options, home: Home) -> None:
     """Make MLflow's database while other processes work."""
-    from vip5platform.tracking import make_database  # late, because MLflow takes seconds to import
+    from vip5platform.tracking.tracker import make_database  # late, because MLflow takes seconds to import
 
     make_database(options.tracking_uri or default_uri(home))

@@ -28,9 +28,7 @@ from vip5platform.analysis.results import load_results
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.console import TrialProgress, bars, console, describe_stages, duration, say, stage
 from vip5platform.declarations import Search, Study
-from vip5platform.mlflow_ui import artifact_address, short_path, ui_command, view_link, view_tag
 from vip5platform.options import Options
-from vip5platform.recorded import default_uri
 from vip5platform.report.files import PLOT, content_of, summary, update_report
 from vip5platform.report.render.markdown import note
 from vip5platform.report.render.terminal import show
@@ -44,6 +42,8 @@ from vip5platform.study.recording import Recording
 from vip5platform.study.session import Needs, Session
 from vip5platform.study.timeline import Timeline
 from vip5platform.study.workload import Workload
+from vip5platform.tracking.recorded import default_uri
+from vip5platform.tracking.ui import artifact_address, short_path, ui_command, view_link, view_tag
 
 #: A disk with less free space than this is considered full, in bytes.
 _DISK_FULL_BELOW = 2**20
@@ -283,7 +283,7 @@ def open_study_run(
                 "vip5.question": declared.question,
                 "vip5.dataset": names,
                 "vip5.git_commit": commit,
-                "vip5.git_state": ("dirty" if dirty else "clean") if commit else "none",
+                "vip5.git_state": {True: "dirty", False: "clean", None: "copied"}[dirty] if commit else "none",
                 "vip5.code": code_version(),
             }
             uri = options.tracking_uri or default_uri(home)

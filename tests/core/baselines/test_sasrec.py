@@ -165,7 +165,7 @@ def test_split_by_time_it_is_trained_on_the_past_and_asked_about_the_future(shop
     blind = train_sasrec(dataclasses.replace(dataset, interactions=future), FEW)
     assert blind.history == fitted.history
     asked = small_components(dataset).evaluator(small_config()).questions("test", None)
-    _, rows = evaluate_sasrec(fitted, dataset, asked, small_config())
+    rows = evaluate_sasrec(fitted, dataset, asked, small_config()).rows
     for _, part in rows.groupby("task"):
         assert part["user"].tolist() == dataset.asked_users("test").tolist()
         assert part["item"].tolist() == [dataset.target(user, "test") for user in part["user"]]

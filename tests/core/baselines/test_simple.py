@@ -47,7 +47,7 @@ def test_popularity_ranks_by_frequency_in_the_training_split(shop: Dataset, ques
 
 def test_split_by_time_the_past_is_what_is_popular(shop_by_time: Dataset) -> None:
     asked = small_components(shop_by_time).evaluator(small_config()).questions("test", None)
-    _, rows = evaluate_baseline("popularity", shop_by_time, {"sequential": asked["sequential"]}, small_config())
+    rows = evaluate_baseline("popularity", shop_by_time, {"sequential": asked["sequential"]}, small_config()).rows
     assert rows["user"].tolist() == shop_by_time.asked_users("test").tolist()
     begins = shop_by_time.manifest.held_out_splits["valid"].begins
     past = shop_by_time.interactions[shop_by_time.interactions["timestamp"] < begins]["item"].value_counts()

@@ -74,7 +74,7 @@ def test_an_independent_id_is_ranked_in_one_step_and_exactly(shops: dict[str, Da
     evaluator, model = inputs.evaluator(config), inputs.model(config).eval()
     assert evaluator.ranker.options.max_new_tokens == 1
     samples = evaluator.questions("test", 3)["sequential"]
-    for batches in evaluator._batches(samples, "sequential", model):
+    for batches in evaluator.batches(samples, "sequential", model):
         with torch.inference_mode():
             states, masks = model.encode(batches), [batch.attention_mask for batch in batches]
             decoder = StepDecoder(model.backbone, states, masks)

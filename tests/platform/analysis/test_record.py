@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from vip5platform.analysis.record import COMMIT_FILE, RecordedTrial, StudyRecord, find_record, git_state, load_record
+from vip5platform.analysis.record import HEAD_LOG, RecordedTrial, StudyRecord, find_record, git_state, load_record
 
 from vip5core.errors import UserError
 from vip5core.home import Home
@@ -53,11 +53,18 @@ def test_a_broken_record_is_a_users_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "state"),
-    [(f"{'a1' * 20}\n", ("a1" * 20, False)), (f"{'a1' * 20}-dirty\n", ("a1" * 20, True)), ("", ("", False))],
+    ("log", "state"),
+    [
+        (
+            f"{'0' * 40} {'b2' * 20} A <a@b.c> 1 +0000\tclone\n{'b2' * 20} {'a1' * 20} A <a@b.c> 2 +0000\tcommit: x\n",
+            ("a1" * 20, None),
+        ),
+        ("", ("", False)),
+        ("damaged\n", ("", False)),
+    ],
 )
-def test_the_state_of_a_copy_is_in_a_file(tmp_path: Path, text: str, state: tuple[str, bool]):
-    (tmp_path / COMMIT_FILE).write_text(text)
+def test_the_commit_of_a_copy_is_the_last_of_its_log(tmp_path: Path, log: str, state: tuple[str, bool | None]):
+    (tmp_path / HEAD_LOG).write_text(log)
     assert git_state(tmp_path) == state
 
 

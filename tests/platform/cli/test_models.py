@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from vip5platform.cli.vip5 import main
-from vip5platform.tracking import Tracker
+from vip5platform.tracking.tracker import Tracker
 
 from vip5core.data.dataset import Dataset
 from vip5core.home import Home

@@ -10,12 +10,12 @@ import pytest
 from mlflow import MlflowClient
 from support.finished import finished_trial
 from support.trials import small
-from vip5platform import tracking
 from vip5platform.console import TrialProgress, bars
-from vip5platform.recorded import default_uri
 from vip5platform.study.event_queue import EventQueue
 from vip5platform.study.observer import TrialObserver
-from vip5platform.tracking import Tracker
+from vip5platform.tracking import tracker as tracking
+from vip5platform.tracking.recorded import default_uri
+from vip5platform.tracking.tracker import Tracker
 
 from vip5core.errors import Failure
 from vip5core.home import Home

@@ -22,10 +22,10 @@ from mlflow.entities import Run
 from vip5platform import Study, factor, main
 from vip5platform.cli.vip5 import main as vip5
 from vip5platform.options import Options
-from vip5platform.recorded import P5_STAGE, default_uri
 from vip5platform.study import session
 from vip5platform.study.run import run as run_declared
-from vip5platform.tracking import EXPERIMENT
+from vip5platform.tracking.recorded import P5_STAGE, default_uri
+from vip5platform.tracking.tracker import EXPERIMENT
 
 from vip5core.data.dataset import Dataset
 from vip5core.home import Home

@@ -10,7 +10,9 @@ from vip5platform.report.blocks import Block, Bullets, Cell, Code, Column, Row, 
 def blocks(study: StudyResults) -> list[Block]:
     """The command, the identity of code and data, and the fingerprint of every trial."""
     record = study.record
-    dirty = ", with uncommitted changes" if record.dirty else ""
+    dirty = {True: ", with uncommitted changes", None: ", of which this is a copy, perhaps changed"}.get(
+        record.dirty, ""
+    )
     facts = [("Commit", f"{record.commit}{dirty}" if record.commit else "unknown: not run from a Git checkout")]
     facts.append(("Study", f"{record.name}, key {record.key}"))
     if record.settings:

@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from support.finished import finished_trial
 from support.trials import small
-from vip5platform.recorded import FINGERPRINT, P5_STAGE, default_uri, find_recorded_study
-from vip5platform.tracking import EXPERIMENT, Tracker, fingerprint_of_run, run_of_trial
+from vip5platform.tracking.recorded import FINGERPRINT, P5_STAGE, default_uri, find_recorded_study
+from vip5platform.tracking.tracker import EXPERIMENT, Tracker, fingerprint_of_run, run_of_trial
 
 from vip5core.backbones import P5_RECORD, backbone_fingerprint
 from vip5core.data.dataset import Dataset

@@ -20,9 +20,9 @@ import pytest
 from support.finished import finished_trial
 from support.trials import small
 from vip5platform.analysis.record import StudyRecord
-from vip5platform.mlflow_ui import artifact_address, ui_command, view_link, view_tag
-from vip5platform.recorded import default_uri
-from vip5platform.tracking import Tracker
+from vip5platform.tracking.recorded import default_uri
+from vip5platform.tracking.tracker import Tracker
+from vip5platform.tracking.ui import artifact_address, ui_command, view_link, view_tag
 
 from vip5core.home import Home
 from vip5core.trial.spec import TrialSpec

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vip5core.metrics import metric
-from vip5platform.recorded import DATABASE, FINGERPRINT, LEVEL, SEED
+from vip5platform.tracking.recorded import DATABASE, FINGERPRINT, LEVEL, SEED
 
 #: MLflow's own choice for the port of its UI.
 PORT = 5000

@@ -42,7 +42,7 @@ from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.result import TrialRecord, TrialResult
 from vip5core.trial.spec import TrialSpec
 from vip5platform.console import warn
-from vip5platform.recorded import COMPLETE, CONTENT, FINGERPRINT, LEVEL, P5_STAGE, SEED, STUDY_KEY
+from vip5platform.tracking.recorded import COMPLETE, CONTENT, FINGERPRINT, LEVEL, P5_STAGE, SEED, STUDY_KEY
 
 EXPERIMENT = "vip5"
 _DRIVER = "vip5.driver"  # host and process that write the parent run
@@ -345,7 +345,7 @@ class Tracker:
             tags: Further tags of the parent run.
             files: Its artifacts.
             metrics: Its metrics in the table of runs.
-            view: The tag of the experiment that holds MLflow's view of the study; see `vip5platform.mlflow_ui`.
+            view: The tag of the experiment that holds MLflow's view of the study; see `vip5platform.tracking.ui`.
             content: The identity of all that; a run of the study that would record the same need not open MLflow.
         """
         with _raise_mlflow_errors():
