@@ -62,6 +62,7 @@ OTHERS: dict[str, Any] = {
     "embedding_rate": 2.0,
     "adam_epsilon": 1e-6,
     "loss": "paper",
+    "label_smoothing": 0.1,
     "samples_per_user": (5, 5, 5, 4),
     "train_candidates": 10,
     "history_window": "paper",
@@ -286,6 +287,7 @@ def test_the_paper_preset_has_the_choices_of_the_paper_and_its_code() -> None:
     ours_alone = {"lora_rank", "max_history", "validation_users", "seed", "probe", "patience", "max_samples"} | {
         "samples_per_explanation",
         "direct_targets",
+        "label_smoothing",
     }
     assert set(TrialConfig.model_fields) - set(published) == ours_alone
 

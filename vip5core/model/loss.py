@@ -20,13 +20,16 @@ LENGTH_POWERS = {
 }
 
 
-def target_losses(logits: Tensor, batches: Sequence[Batch], weighting: str = "token_mean") -> Tensor:
+def target_losses(
+    logits: Tensor, batches: Sequence[Batch], weighting: str = "token_mean", smoothing: float = 0.0
+) -> Tensor:
     """The loss of each prompt; the loss of a training step is their mean.
 
     Args:
         logits: The logits of the batches' target tokens, as `VIP5.decode` gives them. Shape: [C, V].
         batches: The batches.
         weighting: The weighting by length, as named in `LENGTH_POWERS`.
+        smoothing: The share of each target's probability that goes to all tokens alike (Szegedy et al., 2016).
 
     Returns:
         The losses, batch after batch. Shape: [prompts of all batches].
@@ -37,7 +40,7 @@ def target_losses(logits: Tensor, batches: Sequence[Batch], weighting: str = "to
         rows.append(batch.target_positions // batch.labels.shape[1] + prompts)
         prompts += len(batch)
     row = torch.cat(rows)
-    nll = F.cross_entropy(logits.float(), labels, reduction="none")  # [C]
+    nll = F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=smoothing)  # [C]
     sums = nll.new_zeros(prompts).index_add(0, row, nll)
     lengths = torch.bincount(row, minlength=prompts)
     return sums / lengths ** LENGTH_POWERS[weighting]

@@ -206,7 +206,7 @@ def accumulate(
         batches = [batch.to(device) for batch in piece]
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             logits = model(batches)
-        loss = target_losses(logits, batches, config.loss).sum() / len(rows)
+        loss = target_losses(logits, batches, config.loss, config.label_smoothing).sum() / len(rows)
         loss.backward()
         total += loss.detach()
     return total

@@ -1,7 +1,8 @@
 """What MLflow's database in a home knows of a study, read without MLflow: importing it takes seconds.
 
 Only one question is asked of the tables themselves, and nothing is written: is the study recorded already? Where the
-answer is no clear yes (another kind of server, other tables, an unfinished run), `vip5platform.tracking.tracker` looks closer.
+answer is no clear yes (another kind of server, other tables, an unfinished run), `vip5platform.tracking.tracker` looks
+closer.
 """
 
 from __future__ import annotations

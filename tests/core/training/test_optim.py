@@ -43,6 +43,14 @@ def test_the_loss_of_several_batches_is_the_cross_entropy_of_each_prompt() -> No
     torch.testing.assert_close(target_losses(logits, batches), expected)
 
 
+def test_smoothing_asks_for_every_token_a_little() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 5)
+    log_shares = logits.log_softmax(-1)
+    expected = -0.8 * log_shares[range(2), [1, 2]] - 0.2 * log_shares.mean(-1)
+    torch.testing.assert_close(target_losses(logits, batches_of([[1], [2]]), smoothing=0.2), expected)
+
+
 class Parts(nn.Module):
     """One of each kind of parameter."""
 

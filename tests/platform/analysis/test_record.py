@@ -55,10 +55,7 @@ def test_a_broken_record_is_a_users_error(tmp_path):
 @pytest.mark.parametrize(
     ("log", "state"),
     [
-        (
-            f"{'0' * 40} {'b2' * 20} A <a@b.c> 1 +0000\tclone\n{'b2' * 20} {'a1' * 20} A <a@b.c> 2 +0000\tcommit: x\n",
-            ("a1" * 20, None),
-        ),
+        (f"{'0' * 40} {'b2' * 20} A 1 +0\tclone\n{'b2' * 20} {'a1' * 20} A 2 +0\tcommit: x\n", ("a1" * 20, None)),
         ("", ("", False)),
         ("damaged\n", ("", False)),
     ],

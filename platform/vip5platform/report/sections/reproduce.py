@@ -10,9 +10,7 @@ from vip5platform.report.blocks import Block, Bullets, Cell, Code, Column, Row, 
 def blocks(study: StudyResults) -> list[Block]:
     """The command, the identity of code and data, and the fingerprint of every trial."""
     record = study.record
-    dirty = {True: ", with uncommitted changes", None: ", of which this is a copy, perhaps changed"}.get(
-        record.dirty, ""
-    )
+    dirty = {True: ", with uncommitted changes", False: "", None: ", copied: changes are unknown"}[record.dirty]
     facts = [("Commit", f"{record.commit}{dirty}" if record.commit else "unknown: not run from a Git checkout")]
     facts.append(("Study", f"{record.name}, key {record.key}"))
     if record.settings:
