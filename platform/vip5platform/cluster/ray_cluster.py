@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,9 @@ from typing import Any
 from vip5core.errors import UserError, first_line
 from vip5core.storage import process_alive
 from vip5platform.cluster.resources import ClusterResources
+
+#: A folder of another machine in which nothing was written for so long belongs to no living process.
+_ABANDONED_S = 7 * 86_400
 
 
 @contextmanager
@@ -27,7 +32,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluste
         cpus: The CPUs of a cluster started here; all by default.
 
     Raises:
-        UserError: If there is no cluster at `address`.
+        UserError: If there is no cluster at `address`, or none can be started.
     """
     import ray  # late, because a session of a finished study starts none, and this takes a second
 
@@ -40,13 +45,25 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluste
         with _muted_stderr():
             if address:
                 _join(address, quiet)
-            else:  # "local" ignores RAY_ADDRESS
-                ray.init(address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=str(temporary), **quiet)
+            else:
+                _start(cpus, {"_temp_dir": str(temporary), **quiet})
         yield ClusterResources.of_cluster(may_grow=bool(address))
     finally:
         ray.shutdown()
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _start(cpus: int | None, options: dict[str, Any]) -> None:
+    import ray
+
+    try:  # "local" ignores RAY_ADDRESS
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **options)
+    except Exception as error:  # of no class of its own: a process of Ray that was too slow
+        raise UserError(
+            f"Ray did not start on this machine ({first_line(error)}): it may be too busy, or short of memory; run the "
+            "same command again when it is not, or join a cluster by --address"
+        ) from None
 
 
 def _join(address: str, options: dict[str, Any]) -> None:
@@ -75,13 +92,27 @@ def _muted_stderr() -> Iterator[None]:
 
 
 def make_process_folder(parent: Path, prefix: str) -> Path:
-    """Make a folder for this process, and remove those of killed processes of this machine."""
-    prefix = f"{prefix}{socket.gethostname()}-"
-    for folder in parent.glob(f"{prefix}*-*"):
-        process = folder.name.removeprefix(prefix).partition("-")[0]
-        if process.isdigit() and not process_alive(int(process)):
+    """Make a folder for this process, and remove those of killed processes.
+
+    Whether a process of another machine lives cannot be asked: its folder goes when nothing was written there for days.
+    """
+    host = socket.gethostname()
+    for folder in parent.glob(f"{prefix}*"):
+        maker = re.fullmatch(r"(.+)-(\d+)-\w{8}", folder.name.removeprefix(prefix))  # as below
+        if maker is None:
+            continue
+        at_home = maker[1] == host
+        if not process_alive(int(maker[2])) if at_home else _last_written(folder) < time.time() - _ABANDONED_S:
             shutil.rmtree(folder, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{host}-{os.getpid()}-", dir=parent))
+
+
+def _last_written(folder: Path) -> float:
+    """When something in a folder was written last, in seconds of the epoch; now if it is going."""
+    try:
+        return max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
+    except OSError:
+        return time.time()
 
 
 @contextmanager

@@ -6,12 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 from ray._raylet import GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, GCS_AUTOSCALER_STATE_NAMESPACE
 from ray.cluster_utils import Cluster
-from vip5platform.cluster.ray_cluster import make_process_folder
+from vip5platform.cluster.ray_cluster import make_process_folder, ray_session
 from vip5platform.cluster.resources import ClusterResources, TrialResources
 from vip5platform.declarations import Study, factor
 from vip5platform.options import Options
@@ -50,13 +51,44 @@ def test_folders_of_processes_that_were_killed_are_removed_and_those_of_others_k
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
     here = socket.gethostname()
-    (tmp_path / f"tune-{here}-{gone.pid}-abc" / "inside").mkdir(parents=True)
-    others = {f"tune-{here}-{os.getpid()}-abc", "tune-mine", f"other-{here}-{gone.pid}-abc", f"tune-x-{gone.pid}-abc"}
+    unfinished = "abcd_123"
+    (tmp_path / f"tune-{here}-{gone.pid}-{unfinished}" / "inside").mkdir(parents=True)
+    others = {
+        f"tune-{here}-{os.getpid()}-{unfinished}",
+        "tune-mine",
+        f"other-{here}-{gone.pid}-{unfinished}",
+        f"tune-x-{gone.pid}-{unfinished}",
+    }
     for kept in others:
         (tmp_path / kept).mkdir()
     fresh = make_process_folder(tmp_path, "tune-")
     assert fresh.name.startswith(f"tune-{here}-{os.getpid()}-")
     assert {path.name for path in tmp_path.iterdir()} == {fresh.name, *others}
+
+
+def test_folders_of_machines_that_are_gone_are_removed_when_they_are_old(tmp_path):
+    names = {
+        "abandoned": "tune-ip-10-0-0-7-17-abcd_123",
+        "in use": "tune-ip-10-0-0-8-17-abcd_123",
+        "of a user": "tune-my-17-results",
+    }
+    long_ago = time.time() - 30 * 86_400
+    for what, name in names.items():
+        (tmp_path / name / "inside").mkdir(parents=True)
+        for folder in (tmp_path / name / "inside", tmp_path / name):
+            if what != "in use" or folder.name != "inside":
+                os.utime(folder, (long_ago, long_ago))
+    make_process_folder(tmp_path, "tune-")
+    assert {name for name in names.values() if (tmp_path / name).is_dir()} == {names["in use"], names["of a user"]}
+
+
+def test_a_ray_that_does_not_start_is_told_in_one_line(monkeypatch):
+    def too_slow(**options: object) -> None:
+        raise Exception("The current node timed out during startup.\nMore")
+
+    monkeypatch.setattr("ray.init", too_slow)
+    with pytest.raises(UserError, match=r"did not start on this machine \(The current node timed"), ray_session(None):
+        pass
 
 
 @pytest.mark.parametrize(("workers", "gpus"), [(1, 1.0), (1, 0.25), (2, 1.0)])
