@@ -87,7 +87,7 @@ def _load(given: argparse.Namespace) -> list[TrainedModel]:
 def _content(given: argparse.Namespace, trained: Sequence[TrainedModel]) -> Show:
     from vip5platform.serving.show.choose import sample_users, users_that_differ
     from vip5platform.serving.show.gather import Show, gather
-    from vip5platform.serving.show.slices import slices
+    from vip5platform.serving.show.slices import slice_gains
 
     shared = [task for task in TASKS if all(task in model.config.tasks for model in trained)]
     tasks = [task for task in given.task or shared if task in shared]
@@ -104,7 +104,7 @@ def _content(given: argparse.Namespace, trained: Sequence[TrainedModel]) -> Show
         users = sample_users(rows[0], leading, given.sample, given.seed)
     names = [_name(model, trained) for model in trained]
     people = gather(trained, users, tasks)
-    return Show(names, dataset, people, slices(rows, leading, dataset) if compared else (), bool(given.user))
+    return Show(names, dataset, people, slice_gains(rows, leading) if compared else (), bool(given.user))
 
 
 def _number(user: str, raw_ids: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.serving import Case, TrainedModel, answer_cases, nearest_items, questions_about
 from vip5core.vocabulary import RANKING_TASKS
 from vip5platform.serving.show.choose import verdict
-from vip5platform.serving.show.slices import Slice
+from vip5platform.serving.show.slices import SliceGain
 
 #: Nearest items of a target.
 _NEAREST = 5
@@ -79,7 +79,7 @@ class Show:
     models: Sequence[str]
     dataset: Dataset
     people: Sequence[Person]
-    slices: Sequence[Slice] = ()
+    slices: Sequence[SliceGain] = ()
     whole_prompts: bool = False
 
 

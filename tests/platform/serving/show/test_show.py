@@ -13,9 +13,9 @@ from vip5platform.cli.vip5 import main
 from vip5platform.serving.show.choose import sample_users, users_that_differ, verdict
 from vip5platform.serving.show.gather import Show, gather
 from vip5platform.serving.show.page import render_page, shorten
-from vip5platform.serving.show.slices import slices
+from vip5platform.serving.show.slices import slice_gains
 
-from vip5core.data.dataset import Dataset, open_dataset
+from vip5core.data.dataset import open_dataset
 from vip5core.errors import UserError
 from vip5core.home import Home
 from vip5core.serving import ModelFiles, TrainedModel, Word
@@ -110,26 +110,20 @@ def test_users_on_whom_two_models_differ_most_come_first() -> None:
     assert users_that_differ([rows([1, 2, 0, 4]), rows([1, 0, 1, 5])], "sequential", 3) == [3, 2, 4]
 
 
-def test_slices_say_who_gains(shop: Dataset) -> None:
-    tables = [
-        pd.DataFrame(
-            {
-                "task": "sequential",
-                "user": range(1, 41),
-                "item": [shop.target(user, "test") for user in range(1, 41)],
-                "reciprocal_rank": [1.0 if len(shop.before(user, "test")) < 10 else value for user in range(1, 41)],
-            }
-        )
-        for value in (0.0, 0.5)
-    ]
-    found = slices(tables, "sequential", shop)
-    lengths = [part for part in found if part.name.startswith("history")]
-    assert sum(part.users for part in lengths) == 40
-    assert {part.name: part.gain for part in lengths if part.name in ("history of 5 to 9 items",)} == {
-        "history of 5 to 9 items": 0.0
+def test_slices_say_who_gains() -> None:
+    def trial(rank_of_tail: int) -> pd.DataFrame:
+        slices = ["head", "tail", "tail", "head"]
+        ranks = [1, rank_of_tail, rank_of_tail, 0]
+        known = {"task": "sequential", "split": "test", "user": range(1, 5), "rank": ranks}
+        return pd.DataFrame({**known, "target_slice": slices, "history_slice": "short"})
+
+    found = {part.name: part for part in slice_gains([trial(0), trial(1)], "sequential")}
+    assert {name: (part.users, part.means) for name, part in found.items()} == {
+        "tail items": (2, (0.0, 1.0)),
+        "head items": (2, (0.5, 0.5)),
+        "short histories": (4, (0.25, 0.75)),
     }
-    assert next(part for part in lengths if part.name == "history of 10 to 19 items").gain == 0.5
-    assert sum(part.users for part in found if part.name.startswith("target")) == 40
+    assert found["tail items"].gain == 1.0
 
 
 @pytest.mark.slow
