@@ -42,7 +42,9 @@ def find_files(result: TrialResult, home: Home) -> ModelFiles:
         find(
             f"backbone {backbone.name!r}", backbone.fingerprint, _backbones(backbone.name, home), backbone_fingerprint
         ),
-        find("features", features, home.features.glob("*"), lambda store: store.name) if features else None,
+        find("features", features, [home.fetch(home.features / features)], lambda store: store.name)
+        if features
+        else None,
     )
 
 
@@ -52,8 +54,8 @@ def _dataset_fingerprint(folder: Path) -> str:
 
 def _datasets(home: Home) -> Iterator[Path]:
     """The datasets of a home, and those elsewhere that its studies have used."""
-    folders = dict.fromkeys(sorted(home.datasets.glob("*")))
-    for file in sorted(home.reports.glob(f"*/{RECORD}")):
+    folders = dict.fromkeys(sorted(home.fetch_all(home.datasets).glob("*")))
+    for file in sorted(home.fetch_all(home.reports).glob(f"*/{RECORD}")):
         with suppress(UserError):  # a record that cannot be read names no dataset
             folders |= dict.fromkeys(Path(trial.dataset) for trial in load_record(file.parent).trials if trial.dataset)
     return (folder for folder in folders if (folder / MANIFEST).is_file())
@@ -61,5 +63,7 @@ def _datasets(home: Home) -> Iterator[Path]:
 
 def _backbones(name: str, home: Home) -> Iterator[Path]:
     """The backbones that may be the one called `name`, the likely ones first: their weights have to be read."""
-    folders = sorted(home.backbones.glob("*"), key=lambda folder: (not folder.name.startswith(name), folder.name))
+    folders = sorted(
+        home.fetch_all(home.backbones).glob("*"), key=lambda folder: (not folder.name.startswith(name), folder.name)
+    )
     return (folder for folder in (*folders, Path(name).expanduser()) if (folder / "config.json").is_file())

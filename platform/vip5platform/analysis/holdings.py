@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vip5core.backbones import P5_RECORD, backbone_fingerprint
 from vip5core.errors import UserError, first_line
+from vip5core.fingerprint import code_version
 from vip5core.home import Home
 from vip5core.trial.result import RESULT, TrialRecord, has_result
 from vip5platform.analysis.record import RECORD, RecordedTrial, StudyRecord, load_record
@@ -62,7 +64,9 @@ def held_study(folder: Path) -> HeldStudy:
 def unneeded(home: Home) -> list[Path]:
     """The files and folders that no study with a record needs, for its report or to be continued; MLflow's apart.
 
-    Backbones and features are kept while a trial of a study has no result yet: which of them it needs is not recorded.
+    Finished trials that a study of the present code would reuse are kept, whichever study trained them: a record names
+    those of its last run alone. Backbones and features are kept while a trial of a study has no result yet: which of
+    them it needs is not recorded.
 
     Raises:
         UserError: If a record or a result cannot be read.
@@ -75,6 +79,13 @@ def unneeded(home: Home) -> list[Path]:
     places = kept if incomplete else (*kept, home.backbones, home.features, home.features / "shards")
     found = [path for place in places for path in sorted(place.glob("*")) if not path.name.startswith(".")]
     return [*home.replaced_trials.glob("*"), *(path for path in found if path not in needed | shared)]
+
+
+def interrupted(home: Home) -> list[str]:
+    """The names of studies without a record, and of unfinished trainings that left a checkpoint."""
+    checkpoints = [*home.trials.glob("[!.]*.running.pt"), *home.backbones.glob("[!.]*.running.pt")]
+    studies = (folder.name for folder in study_folders(home) if held_study(folder).record is None)
+    return [*studies, *(path.name for path in checkpoints)]
 
 
 def _may_run(trial: RecordedTrial, home: Home) -> bool:
@@ -90,16 +101,36 @@ def _needed(home: Home, studies: list[HeldStudy]) -> Iterator[Path]:
         yield study.folder
         yield from home.searches.glob(f"{study.record.key}*")
         yield from (home.baselines / folder for folder in study.record.sasrec.values())
-        yield from (Path(trial.dataset) for trial in study.record.trials if trial.dataset)
+        # By name: the home may have been moved since.
+        yield from (home.datasets / Path(trial.dataset).name for trial in study.record.trials if trial.dataset)
         for trial in study.record.trials:
             yield from (home.trial(trial.fingerprint), home.checkpoint(trial.fingerprint))
-        for record in map(_record_of, study.trials(home)):
-            datasets.add(record.dataset.fingerprint)
-            backbones |= {record.backbone.fingerprint} if record.backbone else set()
-            if record.features:
-                yield from _features(home, record.features)
-    yield from (folder for folder in home.baselines.glob("*") if _record_of(folder).dataset.fingerprint in datasets)
+    for folder in dict.fromkeys([*(done for study in studies for done in study.trials(home)), *_reusable(home)]):
+        record = _record_of(folder)
+        yield folder
+        datasets.add(record.dataset.fingerprint)
+        backbones |= {record.backbone.fingerprint} if record.backbone else set()
+        if record.features:
+            yield from _features(home, record.features)
+    yield from _datasets(home, datasets)
+    yield from (folder for folder in home.baselines.glob("[!.]*") if _record_of(folder).dataset.fingerprint in datasets)
     yield from _backbones(home, backbones)
+
+
+def _reusable(home: Home) -> list[Path]:
+    """The finished trials of the present code."""
+    code = code_version()
+    return [folder for folder in home.trials.glob("[!.]*") if has_result(folder) and _record_of(folder).code == code]
+
+
+def _datasets(home: Home, fingerprints: set[str]) -> Iterator[Path]:
+    """The folders of these datasets."""
+    from vip5core.data.dataset import MANIFEST, read_manifest  # late: pandas takes a part of a second
+
+    for folder in home.datasets.glob("[!.]*"):
+        with suppress(UserError):  # of another version of the code, which makes its datasets anew
+            if read_manifest(folder / MANIFEST).fingerprint in fingerprints:
+                yield folder
 
 
 def _record_of(folder: Path) -> TrialRecord:
@@ -120,7 +151,7 @@ def _features(home: Home, name: str) -> Iterator[Path]:
 
 def _backbones(home: Home, fingerprints: set[str]) -> Iterator[Path]:
     """The folders of these backbones, and of the T5 that the P5 stage of each started from."""
-    folders = {backbone_fingerprint(folder): folder for folder in home.backbones.glob("*") if folder.is_dir()}
+    folders = {backbone_fingerprint(folder): folder for folder in home.backbones.glob("[!.]*") if folder.is_dir()}
     for folder in (folders[one] for one in fingerprints if one in folders):
         yield folder
         if (folder / P5_RECORD).is_file():

@@ -69,7 +69,10 @@ def find_space(trials: Iterable[tuple[TrialResult, Dataset | None]], home: Home)
     for result, dataset in trials:
         if dataset is None or result.record.features is None:
             continue
-        for folder in (home.features / result.record.features, dataset.folder / "features" / result.record.features):
+        for folder in (
+            home.fetch(home.features / result.record.features),
+            dataset.folder / "features" / result.record.features,
+        ):
             if (store := _load(folder)) is not None and len(store.features) == dataset.n_items + 1:
                 raw_ids = pd.Index(dataset.items["raw_id"].astype(str))
                 return ImageSpace(result.config.encoder, store.scaled("standard"), raw_ids)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vip5core.errors import UserError
-from vip5platform.options import Options
+from vip5platform.cli.runs import add_home
 
 if TYPE_CHECKING:  # importing these takes a part of a second, and `--help` does not need them
     from vip5core.encoders import EncoderChoice
@@ -41,13 +41,7 @@ def add_encoders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "word", nargs="?", metavar="WORD", help="list the encoders whose name contains this: siglip2, dinov3, openai, …"
     )
-    parser.add_argument(
-        "--home",
-        type=Path,
-        default=Options.home,
-        metavar="DIR",
-        help=f"folder of the studies that measured encoders (default: {Options.home})",
-    )
+    add_home(parser)
     parser.set_defaults(run=_encoders)
 
 

@@ -15,10 +15,10 @@ from rich.markup import escape
 from rich.prompt import Confirm
 from rich.table import Table
 
-from vip5core.errors import UserError
+from vip5core.errors import UserError, first_few
 from vip5core.home import Home
 from vip5core.storage import exclusive_lock
-from vip5platform.analysis.holdings import held_study, size_of, study_folders, unneeded
+from vip5platform.analysis.holdings import held_study, interrupted, size_of, study_folders, unneeded
 from vip5platform.cli.runs import add_home
 from vip5platform.console import amount, console, duration, say
 from vip5platform.tracking.recorded import default_uri
@@ -28,7 +28,10 @@ from vip5platform.tracking.ui import PORT, ui_command, view_link
 def _home(given: argparse.Namespace) -> Home:
     home = Home.at(given.home)
     if home.store is not None:
-        raise UserError(f"--home {given.home!r} is an object store: this command knows folders only")
+        raise UserError(
+            f"--home {given.home!r} is an object store, and this command knows folders only: give its copy on this "
+            f"machine, {str(home.root)!r}, or use the tools of the store"
+        )
     if not home.root.is_dir():
         raise UserError(f"--home {str(given.home)!r}: there is no such folder; run a study first, or give its --home")
     return home
@@ -89,10 +92,9 @@ def add_clean(parser: argparse.ArgumentParser) -> None:
 def _clean(given: argparse.Namespace) -> int:
     home = _home(given)
     with exclusive_lock(home.lock, f"a study is running in {str(home)!r}: wait until it ends, or stop it"):
-        waiting = [folder.name for folder in study_folders(home) if held_study(folder).record is None]
-        if waiting and not given.interrupted:
+        if (waiting := interrupted(home)) and not given.interrupted:
             raise UserError(
-                f"{', '.join(waiting)}: interrupted, and what it has finished cannot be told from what no study needs; "
+                f"{first_few(waiting)}: interrupted, and what it has finished cannot be told from what no study needs; "
                 "run it to its end, or give --interrupted to delete that too"
             )
         paths = unneeded(home)

@@ -6,7 +6,7 @@ from vip5core.data.dataset import Manifest
 from vip5core.errors import UserError
 from vip5core.metrics import compared_names, metric
 from vip5core.trial.result import TrialResult
-from vip5core.vocabulary import BUILT_IN, ENCODERS
+from vip5core.vocabulary import BUILT_IN, ENCODERS, SplitScheme
 from vip5platform.analysis.find_trials import units_of
 from vip5platform.analysis.significance import mean_interval
 
@@ -19,6 +19,12 @@ _DATA_TERMS = {
 }
 #: Licences of backbones by the beginning of their names.
 _BACKBONE_LICENCES = {"t5-": "Apache-2.0", "google-t5/": "Apache-2.0", "google/flan-t5": "Apache-2.0"}
+
+#: What the test asks for, by the split.
+_TARGETS: dict[SplitScheme, str] = {
+    "leave-one-out": "held-out last item of each user",
+    "time": "first item of each user after a point in time, of users with a history before it",
+}
 
 _USE = """```python
 from vip5core.serving import load_exported
@@ -55,7 +61,7 @@ def model_card(result: TrialResult, manifest: Manifest) -> str:
             "## Use",
             _USE,
             "## Metrics",
-            "On the held-out last item of each user, of this one training run; intervals of 95 % are over users.",
+            f"On the {_TARGETS[manifest.split]}, of this one training run; intervals of 95 % are over users.",
             "\n".join(_metrics(result)),
             "## Licences of what it stands on",
             "\n".join(f"- **{name}**: {terms}" for name, terms in _licences(result).items()),

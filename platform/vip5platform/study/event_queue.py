@@ -33,7 +33,12 @@ class EventQueue:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._ending, self._dropping = True, error is not None
         self._events.put(None)
-        self._thread.join(_GRACE_S if error is not None else None)
+        try:
+            self._thread.join(_GRACE_S if error is not None else None)
+        except BaseException:  # Ctrl-C while it waits
+            self._dropping = True
+            self._thread.join(_GRACE_S)
+            raise
         if error is None:
             self._raise()
 
