@@ -122,7 +122,7 @@ def test_the_notebooks_run(tmp_path):
 @pytest.mark.slow
 def test_the_site_builds_without_a_broken_link(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
         cwd=ROOT,
         capture_output=True,
         text=True,

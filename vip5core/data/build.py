@@ -87,6 +87,10 @@ class BuildOptions:
             )
         if not 0 < self.held_out < 0.5:
             raise UserError(f"held_out={self.held_out}: must be above 0 and below 0.5, such as 0.1")
+        if self.split != "time" and self.held_out != BuildOptions.held_out:
+            raise UserError(
+                f"held_out={self.held_out} has no effect with split={self.split!r}: give split=time with it"
+            )
         for name, known in (
             ("duplicates", DUPLICATES),
             ("repeats", REPEATS),

@@ -24,15 +24,17 @@ class Ascent:
     Attributes:
         pairs: the number of pairs.
         ascending: the number of those in ascending order.
-        p_value: of the two-sided binomial test that a pair is as likely to ascend as to descend.
+        p_value: of the two-sided binomial test that a pair is as likely to ascend as to descend; None for pairs that
+            share items, which are not independent.
     """
 
     pairs: int
     ascending: int
-    p_value: float
+    p_value: float | None = None
 
     @classmethod
-    def of(cls, pairs: int, ascending: int) -> Ascent:
+    def tested(cls, pairs: int, ascending: int) -> Ascent:
+        """With its p-value: of pairs that share no item."""
         return cls(pairs, ascending, float(binomtest(ascending, pairs).pvalue) if pairs else 1.0)
 
 
@@ -107,8 +109,8 @@ def describe(dataset: Dataset) -> Description:
         length_classes=_count_lengths(lengths),
         first=first,
         last=last,
-        tied_pairs=Ascent.of(order.pairs, order.ascending),
-        tied_ends=Ascent.of(order.ends, order.ends_ascending),
+        tied_pairs=Ascent(order.pairs, order.ascending),
+        tied_ends=Ascent.tested(order.ends, order.ends_ascending),
         top_decile=float(popularity[: max(1, len(popularity) // 10)].sum() / popularity.sum()),
         with_further=int((items["further_sha256"].map(len) > 0).sum()),
         with_further_url=int((items["url_pictures"].map(len) > 0).sum()),

@@ -42,9 +42,7 @@ def find_files(result: TrialResult, home: Home) -> ModelFiles:
         find(
             f"backbone {backbone.name!r}", backbone.fingerprint, _backbones(backbone.name, home), backbone_fingerprint
         ),
-        find("features", features, [home.fetch(home.features / features)], lambda store: store.name)
-        if features
-        else None,
+        find("features", features, _stores(features, home), lambda store: store.name) if features else None,
     )
 
 
@@ -59,6 +57,11 @@ def _datasets(home: Home) -> Iterator[Path]:
         with suppress(UserError):  # a record that cannot be read names no dataset
             folders |= dict.fromkeys(Path(trial.dataset) for trial in load_record(file.parent).trials if trial.dataset)
     return (folder for folder in folders if (folder / MANIFEST).is_file())
+
+
+def _stores(features: str, home: Home) -> Iterator[Path]:
+    """The feature store of that name, if it is there."""
+    return (folder for folder in [home.fetch(home.features / features)] if folder.is_dir())
 
 
 def _backbones(name: str, home: Home) -> Iterator[Path]:

@@ -82,10 +82,9 @@ def unneeded(home: Home) -> list[Path]:
 
 
 def interrupted(home: Home) -> list[str]:
-    """The names of studies without a record, and of unfinished trainings that left a checkpoint."""
-    checkpoints = [*home.trials.glob("[!.]*.running.pt"), *home.backbones.glob("[!.]*.running.pt")]
+    """The names of studies without a record, and the checkpoints of P5 stages, which come before any."""
     studies = (folder.name for folder in study_folders(home) if held_study(folder).record is None)
-    return [*studies, *(path.name for path in checkpoints)]
+    return [*studies, *(path.name for path in home.backbones.glob("[!.]*.running.pt"))]
 
 
 def _may_run(trial: RecordedTrial, home: Home) -> bool:
@@ -127,7 +126,7 @@ def _datasets(home: Home, fingerprints: set[str]) -> Iterator[Path]:
     """The folders of these datasets."""
     from vip5core.data.dataset import MANIFEST, read_manifest  # late: pandas takes a part of a second
 
-    for folder in home.datasets.glob("[!.]*"):
+    for folder in (file.parent for file in home.datasets.glob(f"[!.]*/{MANIFEST}")):
         with suppress(UserError):  # of another version of the code, which makes its datasets anew
             if read_manifest(folder / MANIFEST).fingerprint in fingerprints:
                 yield folder

@@ -123,8 +123,10 @@ def _time_rows(dataset: Dataset, found: Description) -> Iterable[tuple[str, str,
 
 
 def _describe_ascent(ascent: Ascent) -> str:
-    p = f"p = {ascent.p_value:.2g}" if ascent.p_value >= _LEAST_P else f"p < {_LEAST_P:g}"
-    return f"{ascent.ascending:,} of {ascent.pairs:,} came in ascending order of raw ids (by chance 50 %, {p})"
+    told = f"{ascent.ascending:,} of {ascent.pairs:,} came in ascending order of raw ids (by chance 50 %"
+    if ascent.p_value is None:
+        return f"{told})"
+    return f"{told}, p {f'= {ascent.p_value:.2g}' if ascent.p_value >= _LEAST_P else f'< {_LEAST_P:g}'})"
 
 
 def _id_token_rows(ids: IdTokens | None) -> Iterable[tuple[str, str, str]]:

@@ -63,15 +63,16 @@ def test_ties_and_dates_are_described(tmp_path: Path) -> None:
     ]
     dataset = Dataset.load(build_dataset(raw, tmp_path / "out"))
     found = describe(dataset)
-    assert found.tied_pairs == found.tied_ends == Ascent(1, 1, 1.0)
+    assert found.tied_pairs == Ascent(1, 1)
+    assert found.tied_ends == Ascent(1, 1, 1.0)
     assert [held_out.tied for held_out in dataset.manifest.held_out_splits.values()] == [1, 1]
     assert (found.first, found.last) == ("2014-05-13", "2014-05-15")
 
 
 def test_an_order_that_follows_the_ids_is_found() -> None:
-    assert Ascent.of(292, 254).p_value < 1e-38
-    assert Ascent.of(4, 4).p_value == pytest.approx(2 / 16)
-    assert Ascent.of(10, 5).p_value == Ascent.of(0, 0).p_value == 1.0
+    assert Ascent.tested(292, 254).p_value < 1e-38
+    assert Ascent.tested(4, 4).p_value == pytest.approx(2 / 16)
+    assert Ascent.tested(10, 5).p_value == Ascent.tested(0, 0).p_value == 1.0
 
 
 def test_the_sheet_shows_items_with_images_first(shop: Dataset, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from vip5platform.analysis.record import RecordedTrial, StudyRecord
 from vip5platform.cli.vip5 import main
 
 from vip5core.errors import Failure
+from vip5core.fingerprint import code_version
 from vip5core.home import Home
 from vip5core.storage import shared_lock
 
@@ -98,6 +99,28 @@ def test_clean_deletes_what_no_study_needs_and_nothing_else(home, capsys):
     assert "Nothing can go" in run(capsys, "clean", home, "--yes")[1]
 
 
+def test_clean_keeps_what_the_present_code_would_reuse(home, capsys):
+    finished_trial(home, "of-a-wider-run", [1, 2], code=code_version())
+    assert run(capsys, "clean", home, "--yes")[0] == 0
+    assert home.trial("of-a-wider-run").is_dir()
+    assert not home.trial("stray").exists()
+
+
+def test_clean_knows_a_home_that_was_moved(home, capsys):
+    moved = Home(home.root.rename(home.root.parent / "elsewhere"))
+    assert run(capsys, "clean", moved, "--yes")[0] == 0
+    assert (moved.datasets / "d-1").is_dir()
+    assert not (moved.datasets / "d-2").exists()
+
+
+def test_clean_leaves_a_home_whose_p5_stage_was_interrupted(home, capsys):
+    (home.backbones / "tiny-1.running.pt").touch()
+    code, _, told = run(capsys, "clean", home, "--yes")
+    assert code == 2
+    assert "tiny-1.running.pt" in told
+    assert home.trial("stray").is_dir()
+
+
 def test_clean_shows_and_deletes_nothing_where_nobody_can_be_asked(home, capsys):
     before = contents(home)
     code, said, _ = run(capsys, "clean", home)
@@ -118,7 +141,7 @@ def test_clean_leaves_what_an_interrupted_study_may_have_finished(home, capsys):
     (home.reports / "started-k2").mkdir()
     code, _, error = run(capsys, "clean", home, "--yes")
     assert code == 2
-    assert "started-k2: interrupted" in error
+    assert "'started-k2': interrupted" in error
     assert run(capsys, "clean", home, "--yes", "--interrupted")[0] == 0
     assert not {"reports/started-k2", "trials/stray"} & contents(home)
 
