@@ -70,6 +70,18 @@ def trained(trained_home: Home) -> ModelFiles:
 
 
 @pytest.fixture(scope="session")
+def home_by_time(shop_by_time: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home like `trained_home`, with the shop that is split by time. Read only."""
+    return home_with_inputs(tmp_path_factory.mktemp("by_time") / "home", shop_by_time)
+
+
+@pytest.fixture(scope="session")
+def trained_by_time(home_by_time: Home) -> ModelFiles:
+    """A trained text-only trial in it."""
+    return train_in(home_by_time, image_tokens=0, test_users=2)
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data, or a skip."""
     if not REAL_DATA.is_dir():

@@ -38,11 +38,16 @@ class Case:
 
 
 def questions_about(trained: TrainedModel, task: str, users: Sequence[int]) -> list[Sample]:
-    """What the test asks about `users`: a question each, or for explanations the first one, of those who wrote any."""
+    """What the test asks about `users`, in their order; about those whom the split does not ask, nothing.
+
+    A ranking task has one question for a user, and of the explanations that a user wrote the first one is asked for.
+    """
     config, dataset = trained.config, trained.dataset
     template = trained.components.tables.templates[getattr(config, f"{task}_template")]
-    subjects = list(users)
-    if task not in RANKING_TASKS:
+    if task in RANKING_TASKS:
+        asked = set(dataset.asked_users("test").tolist())
+        subjects = [user for user in users if user in asked]
+    else:
         rows = dataset.explanations
         chosen = rows[(rows["split"] == "test") & rows["user"].isin(set(users))]
         subjects = chosen.drop_duplicates("user").index.tolist()

@@ -6,7 +6,7 @@ trainable.safetensors   the trained parameters, and all others that are not in t
 backbone/               the T5 and its tokenizer
 features/               the image features of the items; none of a text-only model
 items.parquet           the items: number, id of the source, title, categories, …
-users.parquet           the users that the model was trained on: number, id of the source, name
+users.parquet           the users of the dataset: number, id of the source, name
 manifest.json           what the dataset is, how its ids were made and whether they leak
 """
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from vip5core.config import TrialConfig
 from vip5core.errors import UserError
-from vip5core.model import VIP5, Backbone, save_backbone
+from vip5core.model import VIP5, Backbone, add_id_tokens, remove_id_tokens, save_backbone
 from vip5core.serving.catalogue import CATALOGUE_FILES, open_catalogue
 from vip5core.serving.trained import ModelFiles, TrainedModel
 from vip5core.storage import atomic_folder
@@ -54,16 +54,13 @@ def export_model(files: ModelFiles, folder: Path, card: str, *, merge: bool = Fa
     with atomic_folder(folder) as aside:
         result = trained.result
         if merged:
-            _merge(trained.model)
             # Nothing of the backbone is left to load: what else there was is in the weights.
             as_it_is = {"tuning": "frozen", "extra_embeddings": "trained"}
             result = dataclasses.replace(result, config=result.config.model_copy(update=as_it_is))
-            save_backbone(
-                Backbone(trained.model.backbone, trained.components.backbone.tokenizer, None), aside / BACKBONE
-            )
+            _save_merged(trained, aside / BACKBONE)
         else:
             shutil.copytree(files.backbone, aside / BACKBONE)
-        save_file(_weights(trained.model, merged), aside / WEIGHTS)
+        save_file(_weights(trained.model), aside / WEIGHTS)
         (aside / RESULT).write_text(result.text, "utf-8")
         (aside / CARD).write_text(card, "utf-8")
         for name in CATALOGUE_FILES:
@@ -86,6 +83,17 @@ def _check_mergeable(config: TrialConfig) -> None:
         )
 
 
+def _save_merged(trained: TrainedModel, folder: Path) -> None:
+    """Write the backbone as it was trained, and freeze it: what is still trained has a place of its own."""
+    backbone, inputs = trained.model.backbone, trained.components
+    _merge(trained.model)
+    rows = remove_id_tokens(backbone)
+    backbone.requires_grad_(False)
+    save_backbone(Backbone(backbone, inputs.backbone.tokenizer, None), folder)
+    if rows:
+        add_id_tokens(backbone, rows, inputs.tables.first_id_token)
+
+
 def _merge(model: VIP5) -> None:
     """Add the updates of LoRA or IA3 to the linear layers that they belong to, and take their modules away."""
     for name, module in list(model.backbone.named_modules()):
@@ -95,11 +103,11 @@ def _merge(model: VIP5) -> None:
             setattr(model.backbone.get_submodule(parent), child, module.get_base_layer())
 
 
-def _weights(model: VIP5, merged: bool) -> dict[str, Tensor]:
+def _weights(model: VIP5) -> dict[str, Tensor]:
     """The parameters that a fresh model on the exported backbone does not have."""
     chosen = {
         name: parameter
         for name, parameter in model.named_parameters()
-        if not name.startswith(_OF_BACKBONE) or (parameter.requires_grad and not merged)
+        if not name.startswith(_OF_BACKBONE) or parameter.requires_grad
     }
     return {name: parameter.detach().contiguous() for name, parameter in chosen.items()}

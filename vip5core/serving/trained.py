@@ -16,7 +16,7 @@ import torch
 from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import FeatureStore
 from vip5core.decoding import BeamOptions, StepDecoder, greedy
-from vip5core.errors import UserError
+from vip5core.errors import UserError, first_few
 from vip5core.evaluation.rank import ConstrainedRanker, RankedList, offered_items, rank_allowed
 from vip5core.model import load_backbone
 from vip5core.prompts import Sample
@@ -69,6 +69,12 @@ class TrainedModel:
         wrong = next((name for name, tensor in weights.items() if fits.get(name) != tensor.shape), None)
         if wrong is not None:
             raise UserError(f"{str(files.trial)!r}: {wrong!r} does not fit the backbone in {str(files.backbone)!r}")
+        lacking = sorted(self.model.trainable_state().keys() - weights.keys())
+        if lacking:
+            raise UserError(
+                f"{str(files.trial)!r}: its trained parameters lack {first_few(lacking)}, which its settings train: "
+                "make this folder again"
+            )
         self.model.load_state_dict(weights, strict=False)
         self.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
         self.evaluator = self.components.evaluator(self.config)

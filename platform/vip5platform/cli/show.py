@@ -104,7 +104,19 @@ def _content(given: argparse.Namespace, trained: Sequence[TrainedModel]) -> Show
         users = sample_users(rows[0], leading, given.sample, given.seed)
     names = [_name(model, trained) for model in trained]
     people = gather(trained, users, tasks)
+    if given.user:
+        _check_asked(given.user, users, {person.user for person in people}, tasks, dataset.manifest.split)
     return Show(names, dataset, people, slice_gains(rows, leading) if compared else (), bool(given.user))
+
+
+def _check_asked(names: Sequence[str], users: Sequence[int], asked: set[int], tasks: Sequence[str], split: str) -> None:
+    """Refuse users about whom nothing can be shown."""
+    unasked = [name for name, user in zip(names, users, strict=True) if user not in asked]
+    if unasked:
+        raise UserError(
+            f"--user {unasked[0]}: the test asks nothing about this user (split={split}, tasks={','.join(tasks)}); "
+            "name another, or leave --user out for a sample"
+        )
 
 
 def _number(user: str, raw_ids: Sequence[str]) -> int:

@@ -49,7 +49,7 @@ def model_card(result: TrialResult, manifest: Manifest) -> str:
         "Images": images,
         "Data": _data(manifest),
         "Item ids": _ids(manifest),
-        "Users": "`users.parquet` has the ids and names of those that it was trained on",
+        "Users": "`users.parquet` has the ids and names of the users of the dataset",
         "Trial": f"{record.fingerprint}, seed {config.seed}, code {record.code}, on {record.device}",
         "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
     }

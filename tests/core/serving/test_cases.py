@@ -61,6 +61,15 @@ def test_ranks_and_texts_are_those_of_the_test(model: TrainedModel, trained: Mod
         assert (case.text, case.reference) == (row["prediction"], row["reference"])
 
 
+def test_a_split_by_time_asks_some_users_nothing(trained_by_time: ModelFiles) -> None:
+    model = TrainedModel(trained_by_time, open_dataset(trained_by_time.dataset))
+    asked = model.dataset.asked_users("test").tolist()
+    for task in ("sequential", "direct"):
+        questions = questions_about(model, task, range(1, model.dataset.n_users + 1))
+        assert [sample.user for sample in questions] == asked
+    assert 0 < len(asked) < model.dataset.n_users
+
+
 def test_a_text_only_model_reads_no_pictures(trained_home: Home) -> None:
     files = train_in(trained_home, image_tokens=0, test_users=2)
     model = TrainedModel(files, open_dataset(files.dataset))

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 from support.imports import ROOT
-from support.trained import train_in
+from support.trained import home_with_inputs, train_in
 
 from vip5core.data.dataset import Dataset
+from vip5core.data.sources import options_of, prepare
 from vip5core.errors import UserError
 from vip5core.home import Home
 from vip5core.serving import ModelFiles, Recommender, export_model, histories_of, load_exported
@@ -61,6 +62,24 @@ def test_every_tuning_survives(
     if merge or changes.get("tuning") == "full":
         assert not [name for name in names if "lora" in name or "ia3" in name]
     histories = histories_of(shop)
+    found, expected = (some.recommend(histories, k=10) for some in (model, Recommender(files)))
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def home_of_id_tokens(shop_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with the shop whose item ids are tokens of their own. Read only."""
+    prepared = prepare("minimart:40", None, shop_home, options_of("minimart:40", id_scheme="independent"))
+    return home_with_inputs(tmp_path_factory.mktemp("id_tokens") / "home", Dataset.load(prepared))
+
+
+@pytest.mark.parametrize(("tuning", "merge"), [("lora", True), ("full", False)])
+def test_id_tokens_survive_in_a_backbone_that_was_trained(
+    home_of_id_tokens: Home, tmp_path: Path, tuning: str, merge: bool
+) -> None:
+    files = train_in(home_of_id_tokens, tasks=("sequential",), learning_rate=0.05, test_users=2, tuning=tuning)
+    model = load_exported(export_model(files, tmp_path / "model", "", merge=merge))
+    histories = histories_of(Dataset.load(files.dataset))
     found, expected = (some.recommend(histories, k=10) for some in (model, Recommender(files)))
     pd.testing.assert_frame_equal(found, expected, rtol=1e-3)
 

@@ -75,6 +75,21 @@ def test_tables_of_all_formats_are_read_and_keep_leading_zeros(tmp_path: Path, e
     assert read_users(file) == ["007", "008"]
 
 
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl"])
+def test_ids_that_look_missing_are_ids(tmp_path: Path, ending: str) -> None:
+    table = pd.DataFrame({"user": ["NA", "null", "None"], "item": ["nan", "", "NULL"]})
+    file = tmp_path / f"histories{ending}"
+    if ending == ".jsonl":
+        table.to_json(file, orient="records", lines=True)
+    else:
+        table.to_csv(file, index=False, sep="\t" if ending == ".tsv" else ",")
+    assert read_users(file) == ["NA", "null", "None"]
+    read = read_histories(file)
+    assert read["item"].fillna("").tolist() == ["nan", "", "NULL"]
+    if ending != ".jsonl":
+        assert read["item"].isna().tolist() == [False, True, False]
+
+
 def test_users_are_lines_of_a_text(tmp_path: Path) -> None:
     (tmp_path / "users.txt").write_text("a\n\n b \na\n", "utf-8")
     assert read_users(tmp_path / "users.txt") == ["a", "b"]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 from support.trained import train_in
 
 from vip5core.data.dataset import Dataset
 from vip5core.errors import UserError
 from vip5core.home import Home
 from vip5core.serving import ModelFiles, Recommender, histories_of
-from vip5core.trial.result import TrialResult
+from vip5core.trial.result import WEIGHTS, TrialResult
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +89,16 @@ def test_a_stranger_gets_a_list_and_a_known_user_their_own(recommender: Recommen
 def test_a_model_without_the_task_is_refused(trained_home: Home) -> None:
     with pytest.raises(UserError, match="was not trained to name next items"):
         Recommender(train_in(trained_home, tasks=("direct",), test_users=2))
+
+
+def test_trained_parameters_that_are_not_whole_are_refused(trained: ModelFiles, tmp_path: Path) -> None:
+    trial = shutil.copytree(trained.trial, tmp_path / "trial")
+    weights = load_file(trial / WEIGHTS)
+    lost = next(iter(weights))
+    del weights[lost]
+    save_file(weights, trial / WEIGHTS)
+    with pytest.raises(UserError, match=f"its trained parameters lack '{re.escape(lost)}', which its settings train"):
+        Recommender(dataclasses.replace(trained, trial=trial))
 
 
 @pytest.mark.parametrize("k", [0, 61])

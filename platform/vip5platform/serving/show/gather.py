@@ -47,7 +47,7 @@ class Person:
         user: The number of the user.
         raw_id: The id of the source.
         name: The name that prompts use.
-        history: The items before the test item, in time order.
+        history: The items before those of the test, in time order.
         asked: The tasks.
     """
 
@@ -84,7 +84,7 @@ class Show:
 
 
 def gather(trained: Sequence[TrainedModel], users: Sequence[int], tasks: Sequence[str]) -> list[Person]:
-    """Ask each model about each of `users`, who stay in this order."""
+    """Ask each model about each of `users`, who stay in this order, without those whom the test does not ask."""
     dataset = trained[0].dataset
     by_user: dict[int, list[Asked]] = {user: [] for user in users}
     for task in tasks:
@@ -92,9 +92,17 @@ def gather(trained: Sequence[TrainedModel], users: Sequence[int], tasks: Sequenc
         near = nearest_items(dataset, {case.sample.item for case in answers[0]}, _NEAREST)
         for cases in zip(*answers, strict=True):
             by_user[cases[0].sample.user].append(Asked(task, cases, near[cases[0].sample.item]))
+    histories = _histories(dataset, users)
     raw_ids, names = (dataset.users[column].to_numpy() for column in ("raw_id", "name"))
     return [
-        Person(user, raw_ids[user - 1], names[user - 1], dataset.before(user, "test").tolist(), asked)
+        Person(user, raw_ids[user - 1], names[user - 1], histories.get(user, []), asked)
         for user, asked in by_user.items()
         if asked
     ]
+
+
+def _histories(dataset: Dataset, users: Sequence[int]) -> dict[int, list[int]]:
+    """The items of each user before the test; users whose first item is in the test are left out."""
+    rows = dataset.interactions
+    before = rows[rows["user"].isin(users) & (rows["split"] != "test")]
+    return before.groupby("user")["item"].agg(list).to_dict()

@@ -126,6 +126,28 @@ def test_slices_say_who_gains() -> None:
     assert found["tail items"].gain == 1.0
 
 
+def test_users_whom_the_split_does_not_ask_have_explanations_or_are_refused(
+    trained_by_time: ModelFiles, home_by_time: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = TrainedModel(trained_by_time, open_dataset(trained_by_time.dataset))
+    dataset, asked = model.dataset, set(model.dataset.asked_users("test").tolist())
+    everybody = range(1, dataset.n_users + 1)
+    explained = [person for person in gather([model], everybody, ["explanation"]) if person.user not in asked]
+    assert explained
+    assert all(person.history == dataset.history(person.user).tolist() for person in explained)
+    before = {user: dataset.before(user, "test").tolist() for user in asked}
+    people = gather([model], everybody, ["sequential"])
+    assert {person.user: person.history for person in people} == before
+    unasked = min(set(everybody) - asked)
+    out = tmp_path / "page.html"
+    asks = ["show", trained_by_time.trial.name, "--task", "sequential", "--user", f"user_{unasked}"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*asks, "--home", str(home_by_time), "--out", str(out)])
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"--user user_{unasked}: the test asks nothing about this user (split=time, tasks=sequential)" in said
+    assert not out.exists()
+
+
 @pytest.mark.slow
 def test_the_command_writes_pages_of_one_and_of_two_runs(
     trained: ModelFiles, trained_home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
