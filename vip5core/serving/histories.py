@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +15,15 @@ from vip5core.data.dataset import Dataset
 from vip5core.data.readers.tables import as_text, read_times
 from vip5core.errors import UserError, first_few, first_line
 
-#: Only empty cells are missing: NA and null may be ids.
-_AS_WRITTEN: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_values": [""]}
+
+def _read_text(file: Path, separator: str) -> pd.DataFrame:
+    """Cells as they are written: only empty ones are missing, for NA and null may be ids."""
+    return pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, na_values=[""])
+
+
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": functools.partial(pd.read_csv, **_AS_WRITTEN),
-    ".tsv": functools.partial(pd.read_csv, sep="\t", **_AS_WRITTEN),
+    ".csv": lambda file: _read_text(file, ","),
+    ".tsv": lambda file: _read_text(file, "\t"),
     ".jsonl": lambda file: pd.read_json(file, lines=True, dtype=False),
     ".parquet": pd.read_parquet,
 }

@@ -105,4 +105,5 @@ def _histories(dataset: Dataset, users: Sequence[int]) -> dict[int, list[int]]:
     """The items of each user before the test; users whose first item is in the test are left out."""
     rows = dataset.interactions
     before = rows[rows["user"].isin(users) & (rows["split"] != "test")]
-    return before.groupby("user")["item"].agg(list).to_dict()
+    found: dict[int, list[int]] = before.groupby("user")["item"].agg(list).to_dict()  # type: ignore[assignment]
+    return found
