@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vip5core.errors import UserError
-from vip5core.object_store import ObjectStore
+from vip5core.object_store import ObjectStore, remove_copy
 from vip5core.storage import atomic_folder, exclusive_lock, remove_leftovers, writable_folder
 
 #: Object stores that pyarrow's file systems know.
@@ -30,7 +30,8 @@ class Home:
     """Paths under one folder, which is shared by all nodes, or is this node's copy of what lies in an object store.
 
     With an object store, what one node makes another has only after `publish` there and `fetch` here. The store is the
-    truth: what it lacks, `fetch` removes here. Without one, both do nothing.
+    truth: copies of what it lacks are removed here by
+    `fetch`. Without one, both do nothing.
 
         datasets/{source}-{key}/       prepared datasets
         features/{key}/                feature stores; features/shards/{encoder}/ what they are assembled from
@@ -92,7 +93,7 @@ class Home:
         return self.root / name
 
     def fetch(self, path: Path) -> Path:
-        """`path`, of which the store's copy is here afterwards; if it has none, nothing is."""
+        """`path`, which is here afterwards as it is in the store; see `ObjectStore.get`."""
         if self.store is not None and path.is_relative_to(self.root):
             unit = self._unit(path)
             self.store.get(self.name(unit), unit)
@@ -129,10 +130,7 @@ class Home:
 
     def discard(self, path: Path) -> None:
         """Remove a file or folder here and in the store."""
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove_copy(path)
         if self.store is not None:
             self.store.delete(self.name(path))
 
