@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -234,3 +235,12 @@ def test_a_copy_of_what_is_deleted_while_it_is_fetched_again_does_not_stay(
     monkeypatch.setattr(ObjectStore, "_download", delete_and_download)
     ObjectStore(bucket).get("trials/a", copy)
     assert not copy.exists()
+
+
+def test_an_object_that_is_replaced_by_a_longer_one_while_it_is_read_is_not_cut(bucket: str) -> None:
+    store = ObjectStore(bucket)
+    store.write("x.json", b"[1]")
+    files, root = store._files
+    with files.open_input_stream(f"{root}/x.json") as stream:  # which asks for the size
+        store.write("x.json", b"[1, 2]")
+        assert json.loads(stream.read()) == [1, 2]
