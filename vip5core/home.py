@@ -136,10 +136,19 @@ class Home:
 
     def remove_leftovers(self) -> None:
         """Remove what was not completed by processes of this machine that are gone, or, in a store, since yesterday."""
-        for place in (self.trials, self.baselines, self.datasets, self.backbones, self.features):
+        for place in self._places():
             remove_leftovers(place)
             if self.store is not None:
                 self.store.remove_leftovers(self.name(place))
+
+    def _places(self) -> list[Path]:
+        """The folders, here or in the store, in which something is published."""
+        shards = self.features / "shards"
+        encoders = {path.name for path in shards.glob("[!.]*")}
+        if self.store is not None:
+            encoders.update(self.store.folders(self.name(shards)))
+        made = [self.trials, self.replaced_trials, self.baselines, self.datasets, self.backbones, self.features]
+        return [*made, self.searches, self.reports, *(shards / encoder for encoder in sorted(encoders))]
 
     @contextlib.contextmanager
     def exclusive(self, folder: Path, refusal: str, tell: Callable[[str], None]) -> Iterator[None]:

@@ -163,6 +163,10 @@ class ObjectStore:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             list(threads.map(lambda name: self.get(f"{folder}/{name}", place / name), names))
 
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in `folder`."""
+        return [info.base_name for info in self._list(folder) if not info.is_file]
+
     def remove_leftovers(self, folder: str) -> None:
         """Remove what cut uploads left in `folder`: tars that are old and named by nothing."""
         limit = datetime.now(UTC) - _CUT_AFTER
