@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vip5core.errors import UserError
-from vip5core.object_store import ObjectStore
+from vip5core.object_store import ObjectStore, remove_copy
 from vip5core.storage import atomic_folder, exclusive_lock, remove_leftovers, writable_folder
 
 #: Object stores that pyarrow's file systems know.
@@ -30,7 +30,8 @@ class Home:
     """Paths under one folder, which is shared by all nodes, or is this node's copy of what lies in an object store.
 
     With an object store, what one node makes another has only after `publish` there and `fetch` here. The store is the
-    truth: what it lacks, `fetch` removes here. Without one, both do nothing.
+    truth: copies of what it lacks are removed here by
+    `fetch`. Without one, both do nothing.
 
         datasets/{source}-{key}/       prepared datasets
         features/{key}/                feature stores; features/shards/{encoder}/ what they are assembled from
@@ -92,7 +93,7 @@ class Home:
         return self.root / name
 
     def fetch(self, path: Path) -> Path:
-        """`path`, of which the store's copy is here afterwards; if it has none, nothing is."""
+        """`path`, which is here afterwards as it is in the store; see `ObjectStore.get`."""
         if self.store is not None and path.is_relative_to(self.root):
             unit = self._unit(path)
             self.store.get(self.name(unit), unit)
@@ -129,19 +130,25 @@ class Home:
 
     def discard(self, path: Path) -> None:
         """Remove a file or folder here and in the store."""
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove_copy(path)
         if self.store is not None:
             self.store.delete(self.name(path))
 
     def remove_leftovers(self) -> None:
         """Remove what was not completed by processes of this machine that are gone, or, in a store, since yesterday."""
-        for place in (self.trials, self.baselines, self.datasets, self.backbones, self.features):
+        for place in self._places():
             remove_leftovers(place)
             if self.store is not None:
                 self.store.remove_leftovers(self.name(place))
+
+    def _places(self) -> list[Path]:
+        """The folders, here or in the store, in which something is published."""
+        shards = self.features / "shards"
+        encoders = {path.name for path in shards.glob("[!.]*")}
+        if self.store is not None:
+            encoders.update(self.store.folders(self.name(shards)))
+        made = [self.trials, self.replaced_trials, self.baselines, self.datasets, self.backbones, self.features]
+        return [*made, self.searches, self.reports, *(shards / encoder for encoder in sorted(encoders))]
 
     @contextlib.contextmanager
     def exclusive(self, folder: Path, refusal: str, tell: Callable[[str], None]) -> Iterator[None]:

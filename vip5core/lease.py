@@ -1,6 +1,7 @@
 """A lease: an object that says which process may write what nodes of a store have no lock for.
 
-Its holder renews it. One that is killed leaves a lease that runs out, and the next process goes on from there.
+Its holder renews it. One that is killed leaves a lease that runs out, and the next process goes on from there. The
+clocks of two machines are never compared: a lease has run out for who has watched it that long without a renewal.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Lease(BaseModel):
         holder: Identifies the holder.
         machine: Where it runs.
         process: Its id there.
-        until: When it runs out, in seconds since the epoch.
+        until: When it runs out by the holder's clock, in seconds since the epoch; each renewal changes it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,10 +45,9 @@ class Lease(BaseModel):
     until: float
 
     @property
-    def is_over(self) -> bool:
-        """Has it run out, or has its process on this machine ended?"""
-        ended = self.machine == socket.gethostname() and not process_alive(self.process)
-        return ended or time.time() > self.until
+    def is_abandoned(self) -> bool:
+        """Has its process, on this machine, ended?"""
+        return self.machine == socket.gethostname() and not process_alive(self.process)
 
 
 @contextlib.contextmanager
@@ -104,13 +104,15 @@ def _wait_until_free(store: ObjectStore, name: str, refusal: str, tell: Callable
         UserError: as soon as it is renewed.
     """
     first = found = _read(store, name)
-    if found is not None and not found.is_over:
-        left = found.until - time.time()
-        tell(f"waiting up to {left:.0f} s for the lease of {found.machine}, which may have been stopped")
-    while found is not None and not found.is_over:
-        if first is not None and found.until != first.until:
+    over = time.monotonic() + _LEASE_S
+    if found is not None and not found.is_abandoned:
+        tell(f"waiting up to {_LEASE_S:.0f} s for the lease of {found.machine}, which may have been stopped")
+    while found is not None and not found.is_abandoned:
+        if found != first:
             raise UserError(f"{refusal} (on {found.machine})")
-        time.sleep(min(1.0, max(0.05, found.until - time.time())))
+        if time.monotonic() >= over:
+            return
+        time.sleep(_LEASE_S / 60)
         found = _read(store, name)
 
 

@@ -58,6 +58,9 @@ _MEMBER = "content"
 _PIECE = 2**20
 #: No upload takes longer: what no manifest names after that was cut.
 _CUT_AFTER = timedelta(days=1)
+#: Small objects have this size in bytes, because readers ask for the size first: of an object that is replaced by a
+#: longer one right then, they would get the start.
+_SMALL = 1024
 #: Small objects are fetched this many at a time.
 _AT_ONCE = 8
 
@@ -114,6 +117,10 @@ class ObjectStore:
         Raises:
             StoreError: see `StoreError`.
         """
+        with _locked(path):
+            self._put(path, name)
+
+    def _put(self, path: Path, name: str) -> None:
         before, pack = self._find(name), f"{name}.{uuid.uuid4().hex}.tar"
         size, sha256 = self._persist(lambda: self._upload(path, pack))
         self.write(f"{name}.json", Pack(pack=pack, size=size, sha256=sha256).model_dump_json().encode())
@@ -124,7 +131,10 @@ class ObjectStore:
             self.remove(before.pack)
 
     def get(self, name: str, path: Path) -> None:
-        """Make `path` what is stored under `name`; if nothing is, nothing is at `path` afterwards.
+        """Make `path` what is stored under `name`; if nothing is, no copy of it is at `path` afterwards.
+
+        What is at `path` and is no copy was completed by a process of this machine that has not put it yet, or was
+        killed before: if nothing is stored, it is put.
 
         A folder that is here is not asked for again by this object: folders are written once.
 
@@ -134,7 +144,7 @@ class ObjectStore:
         if name in self._current and path.is_dir():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(path.parent / f".{path.name}.lock"):  # one process of a machine fetches it for all
+        with _locked(path):  # one process of a machine fetches it for all
             self._fetch(name, path)
         if path.is_dir():
             self._current.add(name)
@@ -152,6 +162,10 @@ class ObjectStore:
         names = [name for name in self._names(folder) if fnmatch.fnmatchcase(name, pattern)]
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             list(threads.map(lambda name: self.get(f"{folder}/{name}", place / name), names))
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in `folder`."""
+        return [info.base_name for info in self._list(folder) if not info.is_file]
 
     def remove_leftovers(self, folder: str) -> None:
         """Remove what cut uploads left in `folder`: tars that are old and named by nothing."""
@@ -183,12 +197,12 @@ class ObjectStore:
             return None
 
     def write(self, name: str, data: bytes) -> None:
-        """Write one small object."""
+        """Write one small object, with blanks at its end, which mean nothing in JSON."""
 
         def action() -> None:
             files, root = self._files
             with files.open_output_stream(f"{root}/{name}") as stream:
-                stream.write(data)
+                stream.write(data.ljust(_SMALL))
 
         self._persist(action)
 
@@ -253,8 +267,11 @@ class ObjectStore:
                 return self._persist(functools.partial(self._download, found, path))
             except FileNotFoundError:  # it was replaced after the manifest was read
                 found, tried = self._find(name), found
-        if found == tried:  # nothing, or nothing that can be had
-            _remove(path)
+        if found is None or found == tried:  # nothing, or nothing that can be had
+            if path.exists() and not _noted(path):
+                self._put(path, name)
+            else:
+                remove_copy(path)
 
     def _download(self, found: Pack, path: Path) -> None:
         files, root = self._files
@@ -272,7 +289,7 @@ class ObjectStore:
                 raise StoreError(
                     f"{self.address}/{found.pack} is damaged: remove it there and the .json beside it, and run again"
                 )
-            _remove(path)
+            remove_copy(path)
             (aside / _MEMBER).rename(path)
             _note(path).write_text(found.pack, "utf-8")
 
@@ -306,8 +323,15 @@ def _noted(path: Path) -> str:
     return _note(path).read_text("utf-8") if _note(path).is_file() else ""
 
 
-def _remove(path: Path) -> None:
+def _locked(path: Path) -> filelock.BaseFileLock:
+    """Keeps other processes of this machine from fetching and putting `path`."""
+    return filelock.FileLock(path.parent / f".{path.name}.lock")
+
+
+def remove_copy(path: Path) -> None:
+    """Remove a file or folder, if it is there, and the note that it is a copy: what is made there next is none."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+    _note(path).unlink(missing_ok=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pyarrow.fs import FileSystem
 
-from vip5core import lease
+from vip5core import lease, object_store
 from vip5core.errors import UserError
 from vip5core.home import CACHE, SCHEMES, Home
 
@@ -139,3 +140,19 @@ def test_what_is_discarded_is_gone_everywhere(bucket: str, tmp_path: Path) -> No
     home.discard(state)
     assert not home.fetch(state).exists()
     assert not Home.at(bucket).fetch(state).exists()
+
+
+def test_leftovers_of_cut_uploads_are_removed_wherever_something_is_published(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home.at(bucket)
+    assert home.store is not None
+    published = [
+        *(home.trial("a"), home.replaced_trials / "a", home.baselines / "a", home.datasets / "a", home.backbones / "a"),
+        *(home.features / "a", home.shards("encoder") / "a", home.search("a"), home.report("a", "key")),
+    ]
+    for path in published:
+        home.store.write(f"{home.name(path)}.cut.tar", b"")
+    monkeypatch.setattr(object_store, "_CUT_AFTER", timedelta(0))
+    home.remove_leftovers()
+    assert [path for path in published if home.store.read(f"{home.name(path)}.cut.tar") is not None] == []

@@ -44,13 +44,26 @@ def test_who_holds_the_lease_keeps_others_out_and_gives_it_back(bucket: str) -> 
         pass
 
 
-def test_the_lease_of_a_killed_process_elsewhere_runs_out(bucket: str) -> None:
+@pytest.mark.parametrize("ahead", [-3600, 3600])
+def test_the_lease_of_a_killed_process_elsewhere_runs_out_whatever_its_clock_was(bucket: str, ahead: float) -> None:
     store, told = ObjectStore(bucket), []
-    left_by(store, "elsewhere", time.time() + SHORT)
+    left_by(store, "elsewhere", time.time() + ahead)
     begin = time.monotonic()
     with hold(store, told):
         assert time.monotonic() - begin >= SHORT
     assert "elsewhere" in told[0]
+
+
+def test_a_holder_whose_clock_is_slow_keeps_others_out(bucket: str) -> None:
+    store = ObjectStore(bucket)
+    left_by(store, "elsewhere", time.time() - 3600)
+
+    def renew(told: str) -> None:
+        left_by(store, "elsewhere", time.time() - 3600)
+
+    refused = pytest.raises(UserError, match=r"already running \(on elsewhere\)")
+    with refused, hold_lease(store, NAME, "the study is already running", renew):
+        pytest.fail("two hold it")
 
 
 def test_the_lease_of_a_killed_process_of_this_machine_is_over_at_once(bucket: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import filelock
 import pytest
 from support.object_store import DOWN, REFUSING, StoreServer
 
@@ -183,3 +185,62 @@ def test_a_name_whose_content_is_gone_is_not_there(bucket: str, tmp_path: Path) 
     store.remove(f"trials/{next(name for name in stored(store) if name.endswith('.tar'))}")
     store.get("trials/a", tmp_path / "cache" / "a")
     assert not (tmp_path / "cache" / "a").exists()
+
+
+def test_a_folder_that_its_process_has_yet_to_put_is_put_by_who_asks_for_it(bucket: str, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "a", "first")
+    ObjectStore(bucket).get("trials/a", folder)
+    assert (folder / "deep" / "file").read_text() == "first"
+    ObjectStore(bucket).get("trials/a", tmp_path / "cache" / "a")  # its own process may have been killed
+    assert (tmp_path / "cache" / "a" / "deep" / "file").read_text() == "first"
+    ObjectStore(bucket).put(folder, "trials/a")
+    assert len(stored(ObjectStore(bucket))) == 2
+
+
+def test_a_folder_that_is_made_again_is_no_copy(bucket: str, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "a", "first")
+    ObjectStore(bucket).put(folder, "trials/a")
+    object_store.remove_copy(folder)
+    ObjectStore(bucket).delete("trials/a")
+    make_folder(folder, "second")
+    ObjectStore(bucket).get("trials/a", folder)
+    assert (folder / "deep" / "file").read_text() == "second"
+
+
+def test_what_is_being_put_is_not_fetched(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = ObjectStore._upload
+
+    def check(self: ObjectStore, path: Path, pack: str) -> tuple[int, str]:
+        with pytest.raises(filelock.Timeout):
+            object_store._locked(path).acquire(timeout=0)
+        return upload(self, path, pack)
+
+    monkeypatch.setattr(ObjectStore, "_upload", check)
+    ObjectStore(bucket).put(make_folder(tmp_path / "a", "first"), "trials/a")
+    assert len(stored(ObjectStore(bucket))) == 2
+
+
+def test_a_copy_of_what_is_deleted_while_it_is_fetched_again_does_not_stay(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, copy, download = ObjectStore(bucket), tmp_path / "cache" / "a", ObjectStore._download
+    store.put(make_folder(tmp_path / "one", "first"), "trials/a")
+    ObjectStore(bucket).get("trials/a", copy)
+    store.put(make_folder(tmp_path / "two", "second"), "trials/a")
+
+    def delete_and_download(self: ObjectStore, found: object_store.Pack, path: Path) -> None:
+        store.delete("trials/a")
+        download(self, found, path)
+
+    monkeypatch.setattr(ObjectStore, "_download", delete_and_download)
+    ObjectStore(bucket).get("trials/a", copy)
+    assert not copy.exists()
+
+
+def test_an_object_that_is_replaced_by_a_longer_one_while_it_is_read_is_not_cut(bucket: str) -> None:
+    store = ObjectStore(bucket)
+    store.write("x.json", b"[1]")
+    files, root = store._files
+    with files.open_input_stream(f"{root}/x.json") as stream:  # which asks for the size
+        store.write("x.json", b"[1, 2]")
+        assert json.loads(stream.read()) == [1, 2]
