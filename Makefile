@@ -8,7 +8,7 @@ TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 # Two processes, a file of tests at a time: one works while the other waits for Ray to start.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install ablation studies test test-fast lint docs ui bench clean
+.PHONY: install ablation studies test test-long test-fast lint docs ui bench clean
 
 install: $(VENV)/.installed
 
@@ -25,8 +25,11 @@ ablation: install  ## the encoder ablation on minimart
 studies: install  ## every study of sweeps/ on a small scale
 	$(BIN)/python -m benchmarks.studies
 
-test: install  ## all tests
-	$(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL)
+test: install  ## all tests but those of minutes
+	$(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL) -m "not long"
+
+test-long: install  ## the tests of minutes: lost nodes, drivers and stores, MLflow in a browser
+	$(TEST_ENV) $(BIN)/python -m pytest -m long
 
 test-fast: install  ## the fast tests
 	$(TEST_ENV) $(BIN)/python -m pytest $(PARALLEL) -m "not slow"

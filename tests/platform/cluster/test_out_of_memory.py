@@ -41,6 +41,7 @@ class Hog(Injector):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_only_the_trial_that_was_killed_has_failed_and_says_what_to_do(
     text_only: StudyInputs, monkeypatch: pytest.MonkeyPatch
 ):

@@ -47,6 +47,7 @@ def colour_shop(folder: Path) -> Dataset:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_right_images_beat_none_and_shuffled_ones_which_are_alike(tmp_path):
     dataset = colour_shop(tmp_path / "shop")
     language = p5_config(tasks=("explanation",), epochs=8, learning_rate=2e-3)

@@ -8,6 +8,7 @@ from benchmarks.survival import survive
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_study_in_pieces_ends_with_the_bytes_of_one_in_peace(tmp_path):
     found = survive(tmp_path, kills=1, epochs=12, inputs_first=True)
     assert found.kills

@@ -148,6 +148,7 @@ def words(html: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_mlflow_shows_the_trials_by_the_link_and_the_answer_on_the_study_s_run(recorded, link, browser, tmp_path):
     _, log = recorded
     server = link.partition("/#/")[0]
