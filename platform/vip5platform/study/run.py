@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from rich.markup import escape
 
@@ -65,8 +66,7 @@ def _run_study(study: Study, options: Options) -> bool:
         show_plan(planned, options)
         return True
     home = Home.at(options.home).check_writable()
-    with shared_lock(home.lock, CLEANED), Session(options, home, timeline) as session:
-        session.check_resources()
+    with _session(options, home, timeline) as session:
         found = _prepare(
             [trial.request for trial in planned],
             session,
@@ -105,8 +105,7 @@ def _run_search(search: Search, options: Options) -> bool:
         show_search_plan(search, plan, options)
         return True
     home = Home.at(options.home).check_writable()
-    with shared_lock(home.lock, CLEANED), Session(options, home, timeline) as session:
-        session.check_resources()
+    with _session(options, home, timeline) as session:
         found = _prepare([plan.request], session, lambda prepared: prepared.keys())
         _say_what_has_no_effect({plan.request: plan.features}, found)
         found = pretrain_backbones(
@@ -153,6 +152,15 @@ def execute(study_run: StudyRun, workload: Workload, factors: Sequence[str], met
                 study_run.catch_up(workload.specs(), observer)
                 failures = observer.failures
     study_run.publish(workload, factors, metrics, failures, resources)
+
+
+@contextlib.contextmanager
+def _session(options: Options, home: Home, timeline: Timeline) -> Iterator[Session]:
+    """A session on a home that nobody cleans meanwhile; before anything is written, a check that trials have room."""
+    with Session(options, home, timeline) as session:
+        session.check_resources()
+        with shared_lock(home.lock, CLEANED):
+            yield session
 
 
 def _check_resources(options: Options) -> None:
