@@ -678,6 +678,7 @@ def test_movielens_as_a_table_is_the_dataset_of_its_own_reader(real_data: Path, 
         read_movielens_100k(ReadRequest("movielens-100k", folder=folder)),
     )
     order = ["user", "timestamp"]
+    assert (mine.interactions.pop("fraction") == 0).all()
     pd.testing.assert_frame_equal(
         mine.interactions.sort_values(order, kind="stable").reset_index(drop=True),
         theirs.interactions.sort_values(order, kind="stable").reset_index(drop=True),
