@@ -680,7 +680,7 @@ def test_movielens_as_a_table_is_the_dataset_of_its_own_reader(real_data: Path, 
     order = ["user", "timestamp"]
     assert (mine.interactions.pop("fraction") == 0).all()
     pd.testing.assert_frame_equal(
-        mine.interactions.sort_values(order, kind="stable").reset_index(drop=True),
+        mine.interactions[theirs.interactions.columns].sort_values(order, kind="stable").reset_index(drop=True),
         theirs.interactions.sort_values(order, kind="stable").reset_index(drop=True),
     )
     dataset = build(tmp_path / "source")
