@@ -168,7 +168,7 @@ def test_the_command_writes_pages_of_one_and_of_two_runs(
     code, said = show(trained.trial.name, other.trial.name, "--sample", 3)
     text = out.read_text("utf-8")
     assert text.count("<article") == 3
-    assert "history of" in text
+    assert "long histories" in text
     assert f"image_tokens=0 ({other.trial.name[:8]})" in text
     code, _ = show(trained.trial.name, "--user", "user_7", "--user", "user_3")
     assert re.findall(r'<article id="u(\d+)"', out.read_text("utf-8")) == ["7", "3"]
