@@ -135,6 +135,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 def test_a_stage_in_pieces_ends_with_the_bytes_of_one_in_peace(
     shop: Dataset, tmp_path: Path, ray_two_cpus: ClusterResources
 ):

@@ -171,6 +171,7 @@ with ray_session(None, cpus=2) as ray:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_search_whose_driver_is_killed_goes_on_to_the_same_trials(text_only, tmp_path):
     def start() -> subprocess.Popen:
         arguments = [str(path) for path in (text_only.home.root, text_only.dataset, text_only.backbone)]

@@ -284,6 +284,7 @@ def test_an_interrupted_study_says_so_and_leaves_no_run_running(home):
     assert finished_trials(home) == {}
 
 
+@pytest.mark.long
 def test_a_killed_trial_goes_on_in_the_same_study(home, capsys):
     """One trial process is killed in training; the study starts another, which continues."""
     killed: list[int] = []
