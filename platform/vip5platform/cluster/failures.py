@@ -44,6 +44,7 @@ _MEMORY = re.compile(r"was (\S+) used / (\S+) limit")
 
 _LESS_MEMORY = ": run fewer trials at once, or use nodes with more memory"
 
+_UNKNOWN_NODE = "its node"
 #: A limit on nesting, deeper than Ray's, in case the chain of causes is circular.
 _DEPTH = 10
 
@@ -60,8 +61,13 @@ class ActorLostError(RayActorError):
         self.reason = reason
 
 
-def failure_of(error: BaseException | None) -> Failure:
-    """The failure behind an error that Ray raised in the driver."""
+def failure_of(error: BaseException | None, node: str = "") -> Failure:
+    """The failure behind an error that Ray raised in the driver.
+
+    Args:
+        error: The error.
+        node: The address of the node that the process was last known on, in case the error names none.
+    """
     for _ in range(_DEPTH):
         inner = _cause_of(error) if error is not None else None
         if inner is None:
@@ -70,7 +76,7 @@ def failure_of(error: BaseException | None) -> Failure:
     if isinstance(error, OutOfMemoryError):
         return _out_of_memory(str(error))
     if isinstance(error, _LOSSES):
-        return _lost(error)
+        return _lost(error, node)
     return Failure.of(error)
 
 
@@ -82,24 +88,26 @@ def _out_of_memory(said: str) -> Failure:
     return Failure(kind="out_of_memory", message=message)
 
 
-def _lost(error: RayError) -> Failure:
+def _lost(error: RayError, node: str) -> Failure:
     """The failure of a process that ended without an error of its own."""
     said = str(error)
+    known = _node(said, node)
     end = _NODE_END.search(said)
     if end is not None or "node has died" in said or isinstance(error, NodeDiedError | LocalRayletDiedError):
         reason = f" ({end[1]})" if end is not None else ""
-        return Failure(kind="node_lost", message=f"{_node(said)} was lost{reason}")
+        return Failure(kind="node_lost", message=f"{known} was lost{reason}")
     if isinstance(error, RayActorError) and error.actor_init_failed:
         return Failure(kind="error", message=f"its process did not start: {said.splitlines()[-1].strip()}")
     detail = _PROCESS_END.search(said)
     reason = f" (Ray says: {detail[1]})" if detail is not None else ""
-    where = f" on {_node(said)}" if _ADDRESS.search(said) else ""
+    where = f" on {known}" if known != _UNKNOWN_NODE else ""
     return Failure(kind="process_died", message=f"its process{where} died: killed, or out of memory{reason}")
 
 
-def _node(said: str) -> str:
+def _node(said: str, otherwise: str = "") -> str:
     found = _ADDRESS.search(said)
-    return f"node {found[1]}" if found else "its node"
+    address = found[1] if found else otherwise
+    return f"node {address}" if address else _UNKNOWN_NODE
 
 
 def failure_of_stage(error: BaseException | None, config: P5Config) -> Failure:
@@ -145,4 +153,4 @@ def failure_of_trial(trial: Any) -> Failure:
     if path is None or not Path(path).is_file():
         return failure_of(None)
     with Path(path).open("rb") as file:
-        return failure_of(ray.cloudpickle.load(file))
+        return failure_of(ray.cloudpickle.load(file), trial.node_ip or "")

@@ -8,6 +8,7 @@ import pytest
 import ray.cloudpickle
 from ray.exceptions import (
     ActorDiedError,
+    ActorUnavailableError,
     LocalRayletDiedError,
     NodeDiedError,
     OutOfMemoryError,
@@ -210,9 +211,15 @@ def test_a_trial_of_tune_is_known_by_the_file_that_holds_its_error(tmp_path):
     assert failure_of_trial(SimpleNamespace(pickled_error_file=None)) == failure_of(None)
     assert failure_of_trial(SimpleNamespace(pickled_error_file=str(file))) == failure_of(None)
     file.write_bytes(ray.cloudpickle.dumps(task_error(DIVERGED)))
-    assert failure_of_trial(SimpleNamespace(pickled_error_file=str(file))).message == SAID
+    assert failure_of_trial(SimpleNamespace(pickled_error_file=str(file), node_ip="10.0.0.7")).message == SAID
 
 
 def test_a_failure_comes_back_from_json_as_it_was():
     failure = failure_of(RayActorError())
     assert Failure.model_validate_json(failure.model_dump_json()) == failure
+
+
+def test_a_loss_that_names_no_node_is_told_with_the_one_that_the_process_was_on():
+    error = ActorUnavailableError("The actor is temporarily unavailable: RpcError: Socket closed", None)
+    assert failure_of(error, "10.0.0.7").message.startswith("its process on node 10.0.0.7 died: ")
+    assert failure_of(error).message.startswith("its process died: ")

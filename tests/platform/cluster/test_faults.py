@@ -141,15 +141,15 @@ def test_trials_that_no_node_has_room_for_wait_for_one_and_say_so(text_only, clu
 class Sequence(Searcher):
     """Proposes trials one after the other, and kills the process that waits for each but the first."""
 
-    def __init__(self, specs: list[TrialSpec]) -> None:
+    def __init__(self, specs: list[TrialSpec], home: Home) -> None:
         super().__init__()
-        self.specs = specs
+        self.specs, self.home = specs, home
 
     def suggest(self, trial_id: str):
         if not self.specs:
             return Searcher.FINISHED
         kill_trials()
-        return {TRIAL: parameters_of(self.specs.pop(0))}
+        return {TRIAL: parameters_of(self.specs.pop(0), self.home)}
 
     def on_trial_complete(self, trial_id, result=None, error=False) -> None:
         pass
@@ -161,7 +161,7 @@ class Sequence(Searcher):
 def test_a_process_that_dies_between_two_trials_costs_the_next_one_nothing_but_time(text_only, cluster):
     specs = [text_only.spec(small(seed=seed, epochs=1)) for seed in range(2)]
     seen = Injector()
-    run_search(Sequence(list(specs)), tune.schedulers.FIFOScheduler(), text_only.home, ONE, 1, seen)
+    run_search(Sequence(list(specs), text_only.home), tune.schedulers.FIFOScheduler(), text_only.home, ONE, 1, seen)
     assert seen.failures == {}
     assert seen.finished_trials == [spec.fingerprint for spec in specs]
     assert [fingerprint for fingerprint, _ in seen.retries] == [specs[1].fingerprint]
