@@ -38,6 +38,7 @@ def run_trial(
     A finished trial is not run again; one that was interrupted continues after its last complete epoch.
 
     Examples:
+        >>> import shutil
         >>> import tempfile
         >>> from vip5core.config import TrialConfig
         >>> from vip5core.data.sources import prepare
@@ -56,6 +57,7 @@ def run_trial(
         ['per_user.parquet', 'recommendations.parquet', 'result.json', 'trainable.safetensors']
         >>> len(TrialResult.load(folder).per_user)
         5
+        >>> shutil.rmtree(home.root)
 
     Args:
         spec: The trial and its inputs.
