@@ -45,6 +45,8 @@ _MEMORY = re.compile(r"was (\S+) used / (\S+) limit")
 _LESS_MEMORY = ": run fewer trials at once, or use nodes with more memory"
 
 _UNKNOWN_NODE = "its node"
+#: Where Tune notes the address of the node that reported a result.
+_NODE_IP = "node_ip"
 #: A limit on nesting, deeper than Ray's, in case the chain of causes is circular.
 _DEPTH = 10
 
@@ -153,4 +155,4 @@ def failure_of_trial(trial: Any) -> Failure:
     if path is None or not Path(path).is_file():
         return failure_of(None)
     with Path(path).open("rb") as file:
-        return failure_of(ray.cloudpickle.load(file), trial.node_ip or "")
+        return failure_of(ray.cloudpickle.load(file), trial.run_metadata.last_result.get(_NODE_IP, ""))

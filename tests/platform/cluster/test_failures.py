@@ -211,7 +211,14 @@ def test_a_trial_of_tune_is_known_by_the_file_that_holds_its_error(tmp_path):
     assert failure_of_trial(SimpleNamespace(pickled_error_file=None)) == failure_of(None)
     assert failure_of_trial(SimpleNamespace(pickled_error_file=str(file))) == failure_of(None)
     file.write_bytes(ray.cloudpickle.dumps(task_error(DIVERGED)))
-    assert failure_of_trial(SimpleNamespace(pickled_error_file=str(file), node_ip="10.0.0.7")).message == SAID
+    assert (
+        failure_of_trial(
+            SimpleNamespace(
+                pickled_error_file=str(file), run_metadata=SimpleNamespace(last_result={"node_ip": "10.0.0.7"})
+            )
+        ).message
+        == SAID
+    )
 
 
 def test_a_failure_comes_back_from_json_as_it_was():
