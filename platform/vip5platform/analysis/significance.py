@@ -158,7 +158,8 @@ def mean_interval(values: Level, *, draws: int = DRAWS, seed: int = 0) -> tuple[
     """A level's mean over units and seeds, with its 95 % interval: (mean, low, high). See `compare`."""
     (matrix,) = _align_units([values], ("the level",))
     of_units = matrix.mean(axis=0)
-    return float(matrix.mean()), *interval_of(of_units, seed_noise([matrix], of_units, draws, seed), seed)
+    # The mean as the interval has it: summed in another order, it may lie outside by the last digit.
+    return float(of_units.mean()), *interval_of(of_units, seed_noise([matrix], of_units, draws, seed), seed)
 
 
 def seeds_interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -186,6 +186,13 @@ def test_what_holds_for_any_two_levels(data: st.DataObject, seeds_a: int, seeds_
     assert low <= mean <= high
 
 
+def test_the_mean_lies_in_its_interval_to_the_last_digit() -> None:
+    mean, low, high = mean_interval(
+        level([0.0, 0.0, 0.0, -3.0, -3.0, 0.63], [0.0, 0.63, -3.0, 0.0, 0.0, -3.0]), draws=99
+    )
+    assert low <= mean <= high
+
+
 def test_run_effects_are_not_mistaken_for_a_difference() -> None:
     rates = rejections(World(users=100, seeds=3, run_effect=4.0), 200, {"ours": ours, "users only": users_only})
     assert rates["users only"] > 0.25
