@@ -17,7 +17,8 @@ from vip5core.errors import Failure
 from vip5core.trial.spec import StudyInputs, TrialSpec
 
 GB = 2**30
-HOG = f"import time; taken = b'x' * {3 * GB}; time.sleep(600)"
+#: Takes memory until its input is closed, which the end of this process does, too.
+HOG = f"import sys; taken = b'x' * {3 * GB}; sys.stdin.read()"
 
 
 class Hog(Injector):
@@ -28,7 +29,7 @@ class Hog(Injector):
     def epoch(self, spec, metrics) -> None:
         super().epoch(spec, metrics)
         if self.process is None and metrics["epoch"] == 2:
-            self.process = subprocess.Popen([sys.executable, "-c", HOG])
+            self.process = subprocess.Popen([sys.executable, "-c", HOG], stdin=subprocess.PIPE)
 
     def failed(self, spec: TrialSpec, failure: Failure) -> None:
         super().failed(spec, failure)
@@ -36,8 +37,7 @@ class Hog(Injector):
 
     def end(self) -> None:
         if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+            self.process.communicate()
 
 
 @pytest.mark.slow
