@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from optuna.study import StudyDirection
+from support.studies import study_record
 from support.trials import small
 from vip5platform.analysis.record import RecordedTrial, StudyRecord
 from vip5platform.analysis.results import load_results
@@ -56,25 +57,16 @@ def trials(text_only: StudyInputs) -> dict[tuple[str, int], TrialResult]:
 
 
 def record_of(trials: dict[tuple[str, int], TrialResult], metrics: list[str]) -> StudyRecord:
-    return StudyRecord(
-        kind="study",
+    return study_record(
         name="toy",
         question="Which rate?",
         key="key",
         factors=["rate"],
         metrics=metrics,
-        settings={},
         trials=[
             RecordedTrial(cell={"rate": level}, seed=seed, group="minimart:40", fingerprint=result.folder.name)
             for (level, seed), result in trials.items()
         ],
-        baselines=[],
-        command="",
-        commit="",
-        dirty=False,
-        workers=1,
-        gpus=0,
-        cpus=1,
     )
 
 

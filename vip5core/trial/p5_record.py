@@ -9,7 +9,7 @@ from pathlib import Path
 from vip5core.backbones import P5_RECORD
 from vip5core.config import P5Config
 from vip5core.errors import UserError, first_line
-from vip5core.trial.result import TrialRecord
+from vip5core.trial.result import TrialRecord, result_text
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,7 @@ class P5Record:
     @property
     def text(self) -> str:
         """The content of the file `P5_RECORD`."""
-        content = {
-            "config": self.config.model_dump(mode="json"),
-            "metrics": self.metrics,
-            "history": self.history,
-            "record": self.record.model_dump(mode="json"),
-        }
-        return json.dumps(content, indent=2)
+        return result_text(self.config, self.metrics, self.history, self.record)
 
     @classmethod
     def load(cls, folder: Path) -> P5Record:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -76,6 +76,19 @@ class TrialRecord(BaseModel):
     versions: dict[str, str] = {}
 
 
+def result_text(
+    config: TrialConfig, metrics: Mapping[str, float], history: Sequence[Mapping[str, float]], record: TrialRecord
+) -> str:
+    """What a file of a training has: its config, metrics and history, and how they came about."""
+    content = {
+        "config": config.model_dump(mode="json"),
+        "metrics": metrics,
+        "history": history,
+        "record": record.model_dump(mode="json"),
+    }
+    return json.dumps(content, indent=2)
+
+
 @dataclass(frozen=True)
 class TrialResult:
     """A finished trial, as its folder has it.
@@ -123,13 +136,7 @@ class TrialResult:
     @property
     def text(self) -> str:
         """The content of the file `RESULT`."""
-        content = {
-            "config": self.config.model_dump(mode="json"),
-            "metrics": self.metrics,
-            "history": self.history,
-            "record": self.record.model_dump(mode="json"),
-        }
-        return json.dumps(content, indent=2)
+        return result_text(self.config, self.metrics, self.history, self.record)
 
     @classmethod
     def load(cls, folder: Path) -> TrialResult:

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.studies import study_record
 from vip5platform.analysis.find_inputs import find_files
-from vip5platform.analysis.record import RecordedTrial, StudyRecord
+from vip5platform.analysis.record import RecordedTrial
 
 from vip5core.errors import UserError
 from vip5core.home import Home
@@ -30,22 +31,10 @@ def test_inputs_are_found_by_their_content_whatever_they_are_called(
     with pytest.raises(UserError, match="the trial's dataset 'minimart'"):
         find_files(result, home)
     recorded = RecordedTrial(cell={}, seed=0, group="my-shop", dataset=str(elsewhere), fingerprint=result.folder.name)
-    StudyRecord(
-        kind="study",
+    study_record(
         name="a",
         question="?",
-        key="k",
-        factors=[],
-        metrics=[],
-        settings={},
         trials=[recorded],
-        baselines=[],
-        command="",
-        commit="",
-        dirty=False,
-        workers=1,
-        gpus=0,
-        cpus=1,
     ).save(home)
     found = find_files(result, home)
     assert (found.dataset, found.backbone) == (elsewhere, home.backbones / "renamed")

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from support.commands import run_vip5
 from support.finished import finished_trial
 from vip5platform.analysis.record import RecordedTrial, StudyRecord
-from vip5platform.cli.vip5 import main
 
 from vip5core.errors import Failure
 from vip5core.fingerprint import code_version
@@ -17,12 +17,8 @@ from vip5core.storage import shared_lock
 
 
 def run(capsys: pytest.CaptureFixture[str], command: str, home: Home, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output with single spaces, standard error."""
-    with pytest.raises(SystemExit) as left:
-        main([command, "--home", str(home), *arguments])
-    seen = capsys.readouterr()
-    assert isinstance(left.value.code, int)
-    return left.value.code, " ".join(seen.out.split()), seen.err
+    """Run a command on a home."""
+    return run_vip5(capsys, command, "--home", home, *arguments)
 
 
 def save_study(home: Home, *trials: str, failure: Failure | None = None) -> Path:

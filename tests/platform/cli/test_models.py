@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from vip5platform.cli.vip5 import main
+from support.commands import run_vip5
 from vip5platform.tracking.tracker import Tracker
 
 from vip5core.data.dataset import Dataset
@@ -29,21 +29,12 @@ from vip5core.trial.spec import TrialSpec
 pytestmark = pytest.mark.slow
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
-    with pytest.raises(SystemExit) as left:
-        main([str(argument) for argument in arguments])
-    seen = capsys.readouterr()
-    assert isinstance(left.value.code, int)
-    return left.value.code, " ".join(seen.out.split()), seen.err
-
-
 def test_lists_for_all_some_and_unseen_users(
     trained: ModelFiles, trained_home: Home, shop: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ("recommend", trained.trial.name[:8], "--home", trained_home, "--k", 3, "--device", "cpu")
     out = tmp_path / "lists.parquet"
-    code, said, _ = run(capsys, *command, "--users", "all", "--out", out)
+    code, said, _ = run_vip5(capsys, *command, "--users", "all", "--out", out)
     assert code == 0
     assert "40 users in" in said
     assert "users/s" in said
@@ -51,7 +42,7 @@ def test_lists_for_all_some_and_unseen_users(
     assert everybody["user"].drop_duplicates().tolist() == shop.users["raw_id"].tolist()
     some = shop.users["raw_id"].head(2).tolist()
     (tmp_path / "some.txt").write_text("\n".join([*some, "nobody"]), "utf-8")
-    code, said, _ = run(capsys, *command, "--users", tmp_path / "some.txt", "--out", tmp_path / "some.csv")
+    code, said, _ = run_vip5(capsys, *command, "--users", tmp_path / "some.txt", "--out", tmp_path / "some.csv")
     assert "1 users are not in the dataset and get no list: 'nobody'" in said
     pd.testing.assert_frame_equal(
         pd.read_csv(tmp_path / "some.csv"), everybody[everybody["user"].isin(some)], check_dtype=False
@@ -59,7 +50,9 @@ def test_lists_for_all_some_and_unseen_users(
     unseen = histories_of(shop, some).assign(user="somebody")
     unseen.loc[0, "item"] = "no such item"
     unseen.to_csv(tmp_path / "unseen.csv", index=False)
-    code, said, _ = run(capsys, *command, "--histories", tmp_path / "unseen.csv", "--out", tmp_path / "unseen.jsonl")
+    code, said, _ = run_vip5(
+        capsys, *command, "--histories", tmp_path / "unseen.csv", "--out", tmp_path / "unseen.jsonl"
+    )
     assert "1 interactions with 1 items that the model does not know were left out: 'no such item'" in said
     assert pd.read_json(tmp_path / "unseen.jsonl", lines=True)["user"].tolist() == ["somebody"] * 3
 
@@ -82,7 +75,7 @@ def test_bad_input_is_one_line(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, _, err = run(capsys, "recommend", trained.trial.name, "--home", trained_home, *arguments)
+    code, _, err = run_vip5(capsys, "recommend", trained.trial.name, "--home", trained_home, *arguments)
     assert code == 2
     assert message in err
     assert err.splitlines()[-1].startswith("error: ")
@@ -100,11 +93,11 @@ def test_inputs_that_are_gone_are_named(
         ("backbones", "backbone 'tiny'"),
         ("features", "features"),
     ):
-        code, _, err = run(capsys, *command)
+        code, _, err = run_vip5(capsys, *command)
         assert code == 2
         assert f"the trial's {what}" in err
         shutil.copytree(trained_home.root / folder, home.root / folder)
-    assert run(capsys, *command)[0] == 0
+    assert run_vip5(capsys, *command)[0] == 0
 
 
 @contextmanager
@@ -150,7 +143,7 @@ def test_a_registered_model_is_served_by_mlflow(
     log.finished(spec, result)
     ended = log.client.get_run(log.children[spec.fingerprint]).info
     command = ("export", spec.fingerprint, tmp_path / "model", "--home", trained_home)
-    code, said, _ = run(capsys, *command, "--tracking-uri", uri, "--register", "shop")
+    code, said, _ = run_vip5(capsys, *command, "--tracking-uri", uri, "--register", "shop")
     assert code == 0
     assert "models:/shop/1" in said
     now = log.client.get_run(ended.run_id)
@@ -171,7 +164,7 @@ def test_an_export_needs_a_target_and_a_recorded_run(
     trained: ModelFiles, trained_home: Home, tracked_home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ("export", trained.trial.name, "--home", trained_home)
-    code, _, err = run(capsys, *command)
+    code, _, err = run_vip5(capsys, *command)
     assert (code, "name the folder to write, or use --mlflow" in err) == (2, True)
-    code, _, err = run(capsys, *command, "--mlflow", "--tracking-uri", f"sqlite:///{tracked_home.mlflow_database}")
+    code, _, err = run_vip5(capsys, *command, "--mlflow", "--tracking-uri", f"sqlite:///{tracked_home.mlflow_database}")
     assert (code, "has no run in" in err) == (2, True)

@@ -10,21 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support.amazon_dumps import items_of, reviews_of, write_dump
+from support.commands import run_vip5
 from support.image_server import serving
-from vip5platform.cli.vip5 import main
 
 from vip5core.data.dataset import Dataset
 
 pytestmark = pytest.mark.slow
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
-    with pytest.raises(SystemExit) as left:
-        main([str(argument) for argument in arguments])
-    seen = capsys.readouterr()
-    assert isinstance(left.value.code, int)
-    return left.value.code, " ".join(seen.out.split()), seen.err
 
 
 def test_a_dump_becomes_a_dataset_with_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,16 +29,16 @@ def test_a_dump_becomes_a_dataset_with_images(tmp_path: Path, capsys: pytest.Cap
     source, out = tmp_path / "source", tmp_path / "toys"
     source.mkdir()
     write_dump(source, 2014, reviews_of(2014), items)
-    code, said, _ = run(capsys, "prepare", "amazon-2014:toys", "--source", source, "--out", out, "--k-core", 0)
+    code, said, _ = run_vip5(capsys, "prepare", "amazon-2014:toys", "--source", source, "--out", out, "--k-core", 0)
     assert code == 0
     assert "8 users, 9 items (0 with image), 48 interactions" in said
     assert "vip5 images" in said
     with serving(web) as address:
-        code, said, _ = run(capsys, "images", out, "--mirror", f"http://old.example/={address}", "--allow-private")
+        code, said, _ = run_vip5(capsys, "images", out, "--mirror", f"http://old.example/={address}", "--allow-private")
     assert code == 1  # one image is missing
     assert "8 items with image, 8 of them new" in said
     assert "HTTP 404" in said
-    code, said, _ = run(capsys, "describe", out)
+    code, said, _ = run_vip5(capsys, "describe", out)
     assert code == 0
     for figure in (
         "with image 88.9%",
@@ -74,29 +65,29 @@ def test_items_get_as_many_pictures_as_are_asked_for(tmp_path: Path, capsys: pyt
         row["imageURLHighRes"] = [f"http://old.example/{row['asin']}-{view}.png" for view in ("front", "back", "side")]
         row["imageURL"] = [f"http://old.example/{row['asin']}-{view}._SS40_.png" for view in ("front", "back")]
     write_dump(source, 2018, items=items)
-    assert run(capsys, "prepare", "amazon-2018", "--source", source, "--out", out, "--k-core", 0)[0] == 0
+    assert run_vip5(capsys, "prepare", "amazon-2018", "--source", source, "--out", out, "--k-core", 0)[0] == 0
     with serving(web) as address:
         rest = ("--mirror", f"http://old.example/={address}", "--allow-private")
-        code, said, _ = run(capsys, "images", out, "--per-item", 2, *rest)
+        code, said, _ = run_vip5(capsys, "images", out, "--per-item", 2, *rest)
         assert code == 0
         assert "9 items with image, 9 of them new; 9 further pictures, 9 of them new" in said
-        code, said, _ = run(capsys, "images", out, "--per-item", 3, *rest)
+        code, said, _ = run_vip5(capsys, "images", out, "--per-item", 3, *rest)
     assert code == 1
     assert "9 further pictures, 0 of them new" in said
     assert "9 HTTP 404" in said
-    assert "further images 9 items have more than one; 9 have URLs of several" in run(capsys, "describe", out)[1]
+    assert "further images 9 items have more than one; 9 have URLs of several" in run_vip5(capsys, "describe", out)[1]
 
 
 def test_options_reach_the_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "shop"
     options = ("--ids", "collaborative", "--repeats", "keep", "--duplicates", "keep", "--candidates", 7, "--seed", 3)
     options += ("--ties", "file", "--split", "time", "--held-out", 0.15)
-    assert run(capsys, "prepare", "minimart:25", "--out", out, *options)[0] == 0
+    assert run_vip5(capsys, "prepare", "minimart:25", "--out", out, *options)[0] == 0
     manifest = Dataset.load(out).manifest
     kept = (manifest.id_scheme, manifest.repeats, manifest.duplicates, manifest.candidates, manifest.seed)
     assert kept == ("collaborative", "keep", "keep", 7, 3)
     assert (manifest.ties, manifest.split, manifest.held_out) == ("file", "time", 0.15)
-    said = run(capsys, "describe", out)[1]
+    said = run_vip5(capsys, "describe", out)[1]
     assert re.search(r"split time .* users are asked, from 202\d-.* \(UTC\); not in training: ", said)
     assert "ties are in the order of the file" in said
     assert "ties=file, split=time, held_out=0.15" in said
@@ -125,7 +116,7 @@ def test_a_mistake_is_answered_in_one_line_and_leaves_nothing(
 ) -> None:
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path)
-    code, _, error = run(capsys, *arguments)
+    code, _, error = run_vip5(capsys, *arguments)
     assert code == 2
     assert error.startswith("error: ")
     assert says in error
@@ -137,15 +128,15 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    code, _, error = run(capsys, "prepare", "minimart:25", "--out", tmp_path / "file" / "shop")
+    code, _, error = run_vip5(capsys, "prepare", "minimart:25", "--out", tmp_path / "file" / "shop")
     assert code == 2
     assert "cannot be written" in error
 
 
 def test_a_folder_may_be_called_what_it_likes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "a[" / "b]"
-    assert run(capsys, "prepare", "minimart:25", "--out", out)[0] == 0
-    assert "b]/sheet.png" in run(capsys, "describe", out)[1].replace(" ", "")
+    assert run_vip5(capsys, "prepare", "minimart:25", "--out", out)[0] == 0
+    assert "b]/sheet.png" in run_vip5(capsys, "describe", out)[1].replace(" ", "")
 
 
 def test_preparing_does_without_torch(tmp_path: Path) -> None:
@@ -174,14 +165,14 @@ def test_help_names_every_command_and_does_without_large_packages() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_of_its_own(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said, _ = run(capsys, command, "--help")
+    code, said, _ = run_vip5(capsys, command, "--help")
     assert code == 0
     assert said.startswith(f"usage: vip5 {command} [-h]")
     assert len(said.split("options:")[1].split("--")) > 2  # not its name alone
 
 
 def test_an_unknown_command_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, error = run(capsys, "prepar", "minimart")
+    code, _, error = run_vip5(capsys, "prepar", "minimart")
     assert code == 2
     assert "unknown command 'prepar': did you mean 'prepare'?" in error
     assert all(command in error for command in COMMANDS)
@@ -203,13 +194,13 @@ def test_ids_of_tokens_are_described_and_unknown_ones_leave_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "shop"
-    code, _, said = run(capsys, "prepare", "minimart:20", "--out", out, "--ids", "semantic:txt")
+    code, _, said = run_vip5(capsys, "prepare", "minimart:20", "--out", out, "--ids", "semantic:txt")
     assert (code, out.exists()) == (2, False)
     assert "unknown id scheme 'semantic:txt': did you mean 'semantic:text'" in said
-    assert run(capsys, "prepare", "minimart:20", "--out", out, "--ids", "semantic:text")[0] == 0
+    assert run_vip5(capsys, "prepare", "minimart:20", "--out", out, "--ids", "semantic:text")[0] == 0
     record = Dataset.load(out).manifest.id_tokens
     assert record is not None
-    code, described, _ = run(capsys, "describe", out)
+    code, described, _ = run_vip5(capsys, "describe", out)
     assert code == 0
     assert "item ids semantic:text leak-free" in described
     assert f"id tokens {record.tokens} added to the vocabulary; up to 4 in an id" in described

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vip5platform.analysis.record import StudyRecord
+from support.studies import study_record
 from vip5platform.analysis.results import DatasetResults, StudyResults
 from vip5platform.report.blocks import Bullets, Text
 from vip5platform.report.sections import data
@@ -11,23 +11,9 @@ from vip5core.data.dataset import Dataset
 
 
 def study(*groups: DatasetResults) -> StudyResults:
-    record = StudyRecord(
-        kind="study",
+    record = study_record(
         name="data",
         question="Which data?",
-        key="k",
-        factors=[],
-        metrics=[],
-        settings={},
-        trials=[],
-        baselines=[],
-        command="",
-        commit="",
-        dirty=False,
-        workers=1,
-        gpus=0.0,
-        cpus=1.0,
-        seconds={},
     )
     return StudyResults(record, list(groups), [])
 

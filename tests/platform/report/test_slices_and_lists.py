@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from support.studies import study_record
 from support.trials import small
 from vip5platform.analysis.baselines import Baseline
-from vip5platform.analysis.record import RecordedTrial, StudyRecord
+from vip5platform.analysis.record import RecordedTrial
 from vip5platform.analysis.results import CellResults, DatasetResults, StudyResults
 from vip5platform.report.blocks import Table, Text
 from vip5platform.report.document import document
@@ -61,26 +62,17 @@ def study(home: Home, levels: dict[str, pd.DataFrame], similarity: dict[str, flo
         *("toy", None, cells, [Baseline("popularity", summarise(popular, 10), popular)]),
         similarity_by="RN50" if similarity else "",
     )
-    record = StudyRecord(
-        kind="study",
+    record = study_record(
         name="modality-ablation",
         question="Do the images help?",
-        key="k",
         factors=["prompts"],
         metrics=[NDCG],
-        settings={},
         trials=[
             RecordedTrial(cell=dict(cell.levels), seed=seed, group="toy", fingerprint=one.folder.name)
             for cell in cells
             for seed, one in cell.results.items()
         ],
         baselines=["popularity"],
-        command="",
-        commit="",
-        dirty=False,
-        workers=1,
-        gpus=0,
-        cpus=1,
     )
     return StudyResults(record, [group], [NDCG])
 

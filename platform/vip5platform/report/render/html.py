@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
-import jinja2
 from markupsafe import Markup
 
 from vip5platform.report.blocks import Table
 from vip5platform.report.document import Document
+from vip5platform.report.render.templates import page_environment
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,7 @@ class _Head:
 
 def render(doc: Document) -> str:
     """Render a report as HTML. All text is escaped; only the SVG of plots is inserted as it is."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("vip5platform.report.render", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = page_environment("vip5platform.report.render")
     environment.filters["heads"] = _heads
     environment.filters["kind"] = lambda block: type(block).__name__.lower()
     environment.filters["drawn"] = Markup

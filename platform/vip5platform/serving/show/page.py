@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-import jinja2
 from markupsafe import Markup
 
 from vip5core.serving import Case, Word
+from vip5platform.report.render.templates import page_environment
 from vip5platform.serving.show.choose import SHOWN, verdict
 from vip5platform.serving.show.gather import Person, Show
 from vip5platform.serving.show.pictures import picture_styles
@@ -23,13 +23,7 @@ _HISTORY = 24
 
 def render_page(show: Show) -> str:
     """The page as HTML. All text is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("vip5platform.serving.show", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = page_environment("vip5platform.serving.show")
     environment.filters |= {
         "words": lambda case: shorten(case.words, show.whole_prompts),
         "best": best_items,
