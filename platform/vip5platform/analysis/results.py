@@ -50,6 +50,7 @@ class CellResults:
     results: Mapping[int, TrialResult]
     failures: Mapping[int, Failure]
     dataset: Dataset | None
+    _units: dict[str, dict[int, pd.Series]] = field(default_factory=dict)
 
     def values(self, name: str) -> list[float]:
         """The value of a metric for each seed that has one."""
@@ -66,8 +67,10 @@ class CellResults:
 
     def units(self, name: str) -> dict[int, pd.Series]:
         """The values of a metric per user, text or item, by seed."""
-        measured = [seed for seed, result in self.results.items() if name in result.metrics]
-        return {seed: unit_values(self._rows[seed], name) for seed in measured}
+        if name not in self._units:  # kept, because a report asks for them many times
+            measured = [seed for seed, result in self.results.items() if name in result.metrics]
+            self._units[name] = {seed: unit_values(self._rows[seed], name) for seed in measured}
+        return self._units[name]
 
 
 def with_raw_items(rows: pd.DataFrame, dataset: Dataset | None) -> pd.DataFrame:
