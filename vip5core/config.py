@@ -213,7 +213,7 @@ class TrainingOptions(BaseModel):
     """Mean over a target's tokens, or divided by its length twice, as in the official code."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of the loss that asks for every token of the vocabulary alike, so that a model is less sure of a target."""
+    """Share of an item token's loss that asks for all item tokens alike, so that a model is less sure of its item."""
 
     max_source_tokens: int = Field(1024, ge=32, le=1024)
     """Longest prompt; the oldest items of a history are cut first."""

@@ -21,7 +21,11 @@ LENGTH_POWERS = {
 
 
 def target_losses(
-    logits: Tensor, batches: Sequence[Batch], weighting: str = "token_mean", smoothing: float = 0.0
+    logits: Tensor,
+    batches: Sequence[Batch],
+    weighting: str = "token_mean",
+    smoothing: float = 0.0,
+    item_tokens: Tensor | None = None,
 ) -> Tensor:
     """The loss of each prompt; the loss of a training step is their mean.
 
@@ -29,7 +33,9 @@ def target_losses(
         logits: The logits of the batches' target tokens, as `VIP5.decode` gives them. Shape: [C, V].
         batches: The batches.
         weighting: The weighting by length, as named in `LENGTH_POWERS`.
-        smoothing: The share of each target's probability that goes to all tokens alike (Szegedy et al., 2016).
+        smoothing: The share of an item token's probability that goes to all item tokens alike: label smoothing
+            (Szegedy et al., 2016) among the answers that a ranking knows, which leaves the words of explanations alone.
+        item_tokens: The tokens that item ids are made of; without them nothing is smoothed. Shape: [item tokens].
 
     Returns:
         The losses, batch after batch. Shape: [prompts of all batches].
@@ -40,7 +46,13 @@ def target_losses(
         rows.append(batch.target_positions // batch.labels.shape[1] + prompts)
         prompts += len(batch)
     row = torch.cat(rows)
-    nll = F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=smoothing)  # [C]
+    logits = logits.float()
+    nll = F.cross_entropy(logits, labels, reduction="none")  # [C]
+    if smoothing and item_tokens is not None:
+        weights = logits.new_zeros(logits.shape[1]).index_fill(0, item_tokens, 1 / len(item_tokens))
+        # The mean of -log p over items minus that of the target: the normalizer of the softmax is the same.
+        more = logits.gather(1, labels[:, None])[:, 0] - logits @ weights
+        nll = nll + smoothing * torch.where(weights[labels] > 0, more, 0)
     sums = nll.new_zeros(prompts).index_add(0, row, nll)
     lengths = torch.bincount(row, minlength=prompts)
     return sums / lengths ** LENGTH_POWERS[weighting]

@@ -115,6 +115,11 @@ class PromptTables:
         first = self.sections["item"]
         return [self.ids(segment) for segment in range(first, first + self.n_items)]
 
+    @functools.cached_property
+    def item_tokens(self) -> np.ndarray:
+        """The token ids that the items' ids are made of. Shape: [item tokens], int64."""
+        return np.unique(np.concatenate(self.item_ids)).astype(np.int64)
+
     def ids(self, segment: int) -> np.ndarray:
         """The token ids of one segment."""
         return self.tokens[self.offsets[segment] : self.offsets[segment + 1]]

@@ -192,6 +192,7 @@ def accumulate(
     """
     device = model.device
     total = torch.zeros((), device=device)
+    item_tokens = torch.as_tensor(data.tables.item_tokens, device=device)
     with stopwatch.measure("data"):
         pieces = micro_batches(
             compiled,
@@ -206,7 +207,8 @@ def accumulate(
         batches = [batch.to(device) for batch in piece]
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             logits = model(batches)
-        loss = target_losses(logits, batches, config.loss, config.label_smoothing).sum() / len(rows)
+        losses = target_losses(logits, batches, config.loss, config.label_smoothing, item_tokens)
+        loss = losses.sum() / len(rows)
         loss.backward()
         total += loss.detach()
     return total

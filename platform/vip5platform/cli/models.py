@@ -150,8 +150,6 @@ def _export(given: argparse.Namespace) -> int:
 
 def _log(given: argparse.Namespace, files: ModelFiles, folder: Path) -> None:
     """Log an exported model to MLflow, and say how to serve it."""
-    import shlex
-
     from rich.markup import escape
 
     from vip5core.home import Home
@@ -159,6 +157,7 @@ def _log(given: argparse.Namespace, files: ModelFiles, folder: Path) -> None:
     from vip5platform.serving.mlflow_model import log_model
     from vip5platform.tracking.recorded import default_uri
     from vip5platform.tracking.tracker import run_of_trial
+    from vip5platform.tracking.ui import serve_command
 
     uri = given.tracking_uri or default_uri(Home.at(given.home))
     run = run_of_trial(files.trial.name, uri)
@@ -166,5 +165,4 @@ def _log(given: argparse.Namespace, files: ModelFiles, folder: Path) -> None:
         raise UserError(f"trial {files.trial.name} has no run in {uri!r}: run its study once more, which records it")
     with stage("MLflow"):
         model = log_model(folder, files.dataset, uri, run, given.register)
-    command = f"MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow models serve -m {model} --env-manager local"
-    say(f"in MLflow: [bold]{model}[/]; serve it: {escape(command)}")
+    say(f"in MLflow: [bold]{model}[/]; serve it: {escape(serve_command(uri, model))}")

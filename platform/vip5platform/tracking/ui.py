@@ -50,6 +50,15 @@ def ui_command(uri: str, port: int = PORT) -> str:
     return shlex.join([python, "-m", "mlflow", "ui", "--backend-store-uri", where, "--workers", "1", *other])
 
 
+def serve_command(uri: str, model: str) -> str:
+    """The command that serves a logged model of the server or database `uri`, for a shell.
+
+    MLflow starts its server by name, so that the environment's commands have to be on the path.
+    """
+    path = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+    return f"{path} MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow models serve -m {model} --env-manager local"
+
+
 def view_link(uri: str, experiment: str, parent: str, port: int = PORT) -> str:
     """The address of a study's view: on the server `uri`, or in the UI that `ui_command` starts."""
     server = uri if uri.startswith("http") else f"http://localhost:{port}"

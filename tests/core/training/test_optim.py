@@ -43,12 +43,15 @@ def test_the_loss_of_several_batches_is_the_cross_entropy_of_each_prompt() -> No
     torch.testing.assert_close(target_losses(logits, batches), expected)
 
 
-def test_smoothing_asks_for_every_token_a_little() -> None:
+def test_smoothing_asks_for_every_item_a_little_and_leaves_words_alone() -> None:
     torch.manual_seed(0)
-    logits = torch.randn(2, 5)
+    logits = torch.randn(3, 6)
+    item_tokens = torch.tensor([1, 2, 4])
     log_shares = logits.log_softmax(-1)
-    expected = -0.8 * log_shares[range(2), [1, 2]] - 0.2 * log_shares.mean(-1)
-    torch.testing.assert_close(target_losses(logits, batches_of([[1], [2]]), smoothing=0.2), expected)
+    smoothed = -0.8 * log_shares[range(2), [1, 2]] - 0.2 * log_shares[:2, item_tokens].mean(-1)
+    expected = torch.stack([*smoothed, -log_shares[2, 5]])
+    losses = target_losses(logits, batches_of([[1], [2], [5]]), smoothing=0.2, item_tokens=item_tokens)
+    torch.testing.assert_close(losses, expected)
 
 
 class Parts(nn.Module):

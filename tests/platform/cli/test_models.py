@@ -8,11 +8,10 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -101,15 +100,14 @@ def test_inputs_that_are_gone_are_named(
 
 
 @contextmanager
-def served(model: str, uri: str) -> Iterator[str]:
-    """The address at which MLflow's own server answers for a model, until the block ends."""
+def served(command: str) -> Iterator[str]:
+    """The address at which the server of a printed command answers, in a shell that knows no environment."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    environment = {**os.environ, "PATH": os.defpath}
     server = subprocess.Popen(
-        [*command, "--port", str(port), "--host", "127.0.0.1"], env=environment, start_new_session=True
+        f"{command} --port {port} --host 127.0.0.1", shell=True, env=environment, start_new_session=True
     )
     address = f"http://127.0.0.1:{port}"
     try:
@@ -123,7 +121,8 @@ def served(model: str, uri: str) -> Iterator[str]:
                 time.sleep(0.5)
         yield address
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
 
 
@@ -152,7 +151,7 @@ def test_a_registered_model_is_served_by_mlflow(
     assert version.run_id == ended.run_id
     histories = histories_of(shop, shop.users["raw_id"].head(3)).reset_index(drop=True)
     body = json.dumps({"dataframe_split": histories.to_dict("split"), "params": {"k": 4}}).encode()
-    with served("models:/shop/1", uri) as address:
+    with served(said.partition("serve it: ")[2].splitlines()[0]) as address:
         request = urllib.request.Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=300) as answer:
             lists = pd.DataFrame(json.load(answer)["predictions"])
