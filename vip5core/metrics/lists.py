@@ -63,24 +63,23 @@ def self_information(items: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.log2(counts.sum()) - np.log2(np.maximum(counts[items], 1))
 
 
-def mean_cosine(vectors: np.ndarray) -> float:
+def mean_cosine(directions: np.ndarray) -> np.ndarray:
     """The mean cosine of all pairs of a list's items: its similarity within (Ziegler et al. 2005, as a mean).
 
     >>> import numpy as np
-    >>> mean_cosine(np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]]))
-    0.3333333333333333
+    >>> mean_cosine(np.array([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]]))
+    array([0.33333333])
 
     Args:
-        vectors: The vectors of the items; those of zeros have no direction and are left out. Shape: [k, D].
+        directions: A vector of length 1 for each item of each list; those of zeros are no direction and left out, so
+            that they fill up shorter lists. Shape: [L, k, D].
 
     Returns:
-        The mean; nan for fewer than two vectors.
+        The mean of each list; nan for fewer than two directions. Shape: [L].
     """
     import numpy as np
 
-    lengths = np.linalg.norm(vectors, axis=1)
-    n = int((lengths > 0).sum())
-    if n < 2:
-        return float("nan")
-    summed = (vectors[lengths > 0] / lengths[lengths > 0, None]).sum(0)
-    return (float(summed @ summed) - n) / (n * (n - 1))  # each pair occurs twice in the square, each item with itself
+    n = directions.any(-1).sum(1)
+    # In the square of the sum, each pair occurs twice, and each item once with itself.
+    twice = np.square(directions.sum(1, dtype=float)).sum(1) - n
+    return np.divide(twice, n * (n - 1), out=np.full(len(n), np.nan), where=n > 1)

@@ -87,11 +87,11 @@ class Metric:
         """A value as text; a dash if there is none."""
         return "–" if value is None or value != value else format(value, self.format)
 
-    def rows(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Those of a trial's rows that it is computed from."""
+    def of_task(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Those of a trial's rows that are of its task and split, or of its probe."""
         if self.group == "probe":
             return rows[(rows["task"] == "probe") & (rows["template"] == self.name)]
-        return self.own(rows[(rows["split"] == self.split) & (rows["task"] == self.group)])
+        return rows[(rows["split"] == self.split) & (rows["task"] == self.group)]
 
     def own(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Those of the rows of its task and one split that it is about."""

@@ -31,12 +31,12 @@ class ImageSpace:
 
     Attributes:
         encoder: The encoder that made them.
-        features: The centred features; zeros where an item has none. Shape: [items + 1, width].
+        directions: The centred features at length 1; zeros where an item has none. Shape: [items + 1, width].
         raw_ids: The raw ids of items 1, 2, …
     """
 
     encoder: str
-    features: np.ndarray
+    directions: np.ndarray
     raw_ids: pd.Index
 
     def similarities(self, lists: pd.DataFrame | None) -> dict[str, float]:
@@ -55,12 +55,14 @@ class ImageSpace:
         }
 
     def _mean(self, lists: pd.DataFrame) -> float:
-        rows = self.raw_ids.get_indexer(pd.Index(lists["raw_item"].astype(str))) + 1
-        users, starts = np.unique(lists["user"].to_numpy(), return_index=True)  # each user's rows are together
-        parts = np.split(rows, np.sort(starts)[1:])
-        if len(users) > _USERS:
-            parts = [parts[place] for place in np.random.default_rng(0).choice(len(parts), _USERS, replace=False)]
-        values = np.array([mean_cosine(self.features[part]) for part in parts])
+        items = self.raw_ids.get_indexer(pd.Index(lists["raw_item"].astype(str))) + 1
+        users = lists["user"].to_numpy()
+        if len(asked := pd.unique(users)) > _USERS:
+            asked = np.random.default_rng(0).choice(asked, _USERS, replace=False)
+        place = pd.Index(asked).get_indexer(users)
+        padded = np.zeros((len(asked), LIST_CUTOFF), int)  # 0: an item without a direction
+        padded[place[place >= 0], lists["rank"].to_numpy()[place >= 0] - 1] = items[place >= 0]
+        values = mean_cosine(self.directions[padded])
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
@@ -75,8 +77,13 @@ def find_space(trials: Iterable[tuple[TrialResult, Dataset | None]], home: Home)
         ):
             if (store := _load(folder)) is not None and len(store.features) == dataset.n_items + 1:
                 raw_ids = pd.Index(dataset.items["raw_id"].astype(str))
-                return ImageSpace(result.config.encoder, store.scaled("standard"), raw_ids)
+                return ImageSpace(result.config.encoder, _directions(store.scaled("standard")), raw_ids)
     return None
+
+
+def _directions(features: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.divide(features, lengths, out=np.zeros_like(features), where=lengths > 0)
 
 
 def _load(folder: Path) -> FeatureStore | None:

@@ -24,6 +24,7 @@ from vip5platform.analysis.image_similarity import ImageSpace, find_space
 from vip5platform.analysis.record import NOT_RUN, RecordedTrial, StudyRecord
 from vip5platform.analysis.significance import (
     Comparison,
+    UnitRows,
     all_pairs,
     compare,
     mean_interval,
@@ -62,14 +63,15 @@ class CellResults:
         return float(np.mean(values)) if values else float("nan")
 
     @functools.cached_property
-    def _rows(self) -> dict[int, pd.DataFrame]:
-        return {seed: with_raw_items(result.per_user, self.dataset) for seed, result in self.results.items()}
+    def _rows(self) -> dict[int, UnitRows]:
+        rows = {seed: with_raw_items(result.per_user, self.dataset) for seed, result in self.results.items()}
+        return {seed: UnitRows(of_seed) for seed, of_seed in rows.items()}
 
     def units(self, name: str) -> dict[int, pd.Series]:
         """The values of a metric per user, text or item, by seed."""
         if name not in self._units:  # kept, because a report asks for them many times
             measured = [seed for seed, result in self.results.items() if name in result.metrics]
-            self._units[name] = {seed: unit_values(self._rows[seed], name) for seed in measured}
+            self._units[name] = {seed: self._rows[seed].values(name) for seed in measured}
         return self._units[name]
 
 
@@ -267,5 +269,9 @@ def _with_same_units(units: dict[str, dict[int, pd.Series]]) -> dict[str, dict[i
     return {
         name: level
         for name, level in units.items()
-        if len(index) > 1 and all(series.index.sort_values().equals(index.sort_values()) for series in level.values())
+        if len(index) > 1 and all(_are_same(series.index, index) for series in level.values())
     }
+
+
+def _are_same(units: pd.Index, others: pd.Index) -> bool:
+    return units.equals(others) or units.sort_values().equals(others.sort_values())

@@ -230,21 +230,44 @@ def unit_values(rows: pd.DataFrame, metric: str) -> pd.Series:
     Raises:
         UserError: For a metric that is not a mean over units, or rows without it.
     """
-    known = find_metric(metric)
-    if known.per_unit is None:
-        raise UserError(f"metric {metric!r} has no value per {known.unit_name}")
-    part, keys = known.rows(rows), ["item"] if known.unit_name == "item" else ["user", "item"]
-    if part.empty:
-        tasks = ", ".join(sorted(rows["task"].unique())) or "none"
-        raise UserError(f"{metric}: no rows of its task or slice; these results have {tasks}")
+    return UnitRows(rows).values(metric)
+
+
+class UnitRows:
+    """A trial's rows by unit, which several metrics share: to put them in order takes longer than to read a value.
+
+    Args:
+        rows: The per-user rows of a trial; see `vip5core.evaluation.results`.
+    """
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self._rows = rows
+        self._ordered: dict[tuple[str, ...], pd.DataFrame] = {}
+
+    def values(self, metric: str) -> pd.Series:
+        """See `unit_values`."""
+        known = find_metric(metric)
+        if known.per_unit is None:
+            raise UserError(f"metric {metric!r} has no value per {known.unit_name}")
+        key = (known.split, known.group, known.name if known.group == "probe" else "")
+        if key not in self._ordered:
+            keys = ["item"] if known.unit_name == "item" else ["user", "item"]
+            self._ordered[key] = _by_unit(known.of_task(self._rows), keys)
+        rows = known.own(self._ordered[key])
+        if rows.empty:
+            tasks = ", ".join(sorted(self._rows["task"].unique())) or "none"
+            raise UserError(f"{metric}: no rows of its task or slice; these results have {tasks}")
+        return pd.Series(known.values(rows), index=rows.index, name=metric)
+
+
+def _by_unit(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The rows in the order of their units, which are the index; units that occur several times are numbered."""
     # Several texts of one user and item are in no fixed order, so they are sorted by their reference.
-    part = part.sort_values([*keys, "reference"] if "reference" in part else keys, kind="stable")
-    if part.duplicated(keys).any():
-        part = part.assign(number=part.groupby(keys).cumcount())
+    rows = rows.sort_values([*keys, "reference"] if "reference" in rows else keys, kind="stable")
+    if rows.duplicated(keys).any():
+        rows = rows.assign(number=rows.groupby(keys).cumcount())
         keys = [*keys, "number"]
-    values = known.values(part)
-    index = pd.MultiIndex.from_frame(part[keys]) if len(keys) > 1 else pd.Index(part[keys[0]])
-    return pd.Series(values, index=index, name=metric)
+    return rows.set_index(keys, drop=False)
 
 
 def _align_units(levels: Sequence[Level], names: Sequence[str]) -> list[np.ndarray]:
@@ -257,7 +280,7 @@ def _align_units(levels: Sequence[Level], names: Sequence[str]) -> list[np.ndarr
         for number, series in level.items():
             if not series.index.is_unique:
                 raise UserError(f"{name}, seed {number}: duplicate units")
-            shared = len(units.intersection(series.index))
+            shared = len(units) if series.index.equals(units) else len(units.intersection(series.index))
             if shared != len(units) or shared != len(series):
                 raise UserError(
                     f"{name}, seed {number}: {shared} of its {len(series)} units are among the {len(units)} units of "

@@ -28,7 +28,7 @@ def lists(of_users: dict[int, list[str]], task: str = "sequential") -> pd.DataFr
 @pytest.fixture
 def space() -> ImageSpace:
     """Items a and b look the same, c is their opposite, and d has no image."""
-    return ImageSpace("RN50", np.array([[0, 0], [1, 0], [2, 0], [-1, 0], [0, 0]], float), pd.Index(list("abcd")))
+    return ImageSpace("RN50", np.array([[0, 0], [1, 0], [1, 0], [-1, 0], [0, 0]], float), pd.Index(list("abcd")))
 
 
 def test_it_is_the_mean_over_users_of_the_mean_cosine_of_pairs(space: ImageSpace) -> None:
@@ -68,5 +68,6 @@ def test_the_features_are_those_of_the_first_trial_that_has_some(shop: Dataset, 
     assert space is not None
     assert space.encoder == found.config.encoder
     assert space.raw_ids.tolist() == shop.items["raw_id"].tolist()
-    assert not space.features[3].any()
-    assert np.delete(space.features, [0, 3], axis=0).mean(0) == pytest.approx([0, 0], abs=1e-5)
+    assert not space.directions[3].any()
+    assert np.linalg.norm(np.delete(space.directions, [0, 3], axis=0), axis=1) == pytest.approx(1)
+    assert space.directions[1] @ space.directions[-1] == pytest.approx(-1)  # one is below the mean, one above
