@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -143,14 +144,9 @@ class Evaluator:
         frames, total = [], 0.0
         for batches in self.batches(samples, task, model):
             asked = [samples[row] for batch in batches for row in batch.rows]
-            with (
-                torch.autocast(model.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
-                model.adapters_of(task),
-            ):
-                encoded = model.encode(batches)
+            with self.decoding(model, batches, task) as (encoded, decoder):
                 if split == "valid":  # the test reports no loss
                     total += float(target_losses(model.decode(batches, encoded), batches).sum())
-                decoder = StepDecoder(model.backbone, encoded, [batch.attention_mask for batch in batches])
                 answer = self._rank if task in RANKING_TASKS else self._explain
                 frames.append(answer(decoder, asked, split))
         return pd.concat(frames, ignore_index=True), total
@@ -164,11 +160,23 @@ class Evaluator:
         return ranking_rows(asked, split, ranks, [r.invalid for r in lists], [r.duplicates for r in lists], kept)
 
     def _explain(self, decoder: StepDecoder, asked: list[Sample], split: str) -> pd.DataFrame:
-        ids = greedy(decoder, self.layout.max_target_tokens)
-        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         rows = [sample.explanation_row for sample in asked]
         references = self.dataset.explanations["explanation"].iloc[rows].tolist()
-        return text_rows(asked, split, [text.strip() for text in texts], references)
+        return text_rows(asked, split, self.texts(decoder), references)
+
+    def texts(self, decoder: StepDecoder) -> list[str]:
+        """The text that the model writes for each prompt, by greedy decoding."""
+        ids = greedy(decoder, self.layout.max_target_tokens)
+        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return [text.strip() for text in texts]
+
+    @contextmanager
+    def decoding(self, model: VIP5, batches: Sequence[Batch], task: str) -> Iterator[tuple[torch.Tensor, StepDecoder]]:
+        """The encoder states of `batches`, all of one task, and a decoder of their answers, at the trial's precision."""
+        bfloat16 = self.config.precision == "bfloat16"
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16), model.adapters_of(task):
+            encoded = model.encode(batches)
+            yield encoded, StepDecoder(model.backbone, encoded, [batch.attention_mask for batch in batches])
 
     def batches(self, samples: Sequence[Sample], task: str, model: VIP5) -> Iterator[list[Batch]]:
         """The samples in lists of batches that are decoded together, within the limits of users and tokens."""

@@ -15,7 +15,7 @@ import torch
 
 from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import FeatureStore
-from vip5core.decoding import BeamOptions, StepDecoder, greedy
+from vip5core.decoding import BeamOptions, StepDecoder
 from vip5core.errors import UserError, first_few
 from vip5core.evaluation.rank import ConstrainedRanker, RankedList, offered_items, rank_allowed
 from vip5core.model import load_backbone
@@ -99,14 +99,7 @@ class TrainedModel:
 
     def explain(self, samples: Sequence[Sample]) -> list[str]:
         """The text that the model writes for each of `samples`, all of the explanation task."""
-
-        def answer(decoder: StepDecoder, rows: Sequence[int]) -> list[str]:
-            ids = greedy(decoder, self.config.max_target_tokens)
-            tokenizer = self.components.backbone.tokenizer
-            texts = tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            return [text.strip() for text in texts]
-
-        return self._answer(samples, answer)
+        return self._answer(samples, lambda decoder, rows: self.evaluator.texts(decoder))
 
     @torch.inference_mode()
     def _answer(
@@ -116,11 +109,6 @@ class TrainedModel:
         task, answers = samples[0].template.task, dict[int, Answer]()
         for batches in self.evaluator.batches(samples, task, self.model):
             rows = [int(row) for batch in batches for row in batch.rows]
-            bfloat16 = torch.autocast(
-                self.model.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
-            )
-            with bfloat16, self.model.adapters_of(task):
-                states = self.model.encode(batches)
-                decoder = StepDecoder(self.model.backbone, states, [batch.attention_mask for batch in batches])
+            with self.evaluator.decoding(self.model, batches, task) as (_, decoder):
                 answers |= zip(rows, answer(decoder, rows), strict=True)
         return [answers[row] for row in range(len(samples))]
