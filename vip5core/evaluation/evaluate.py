@@ -172,7 +172,7 @@ class Evaluator:
 
     @contextmanager
     def decoding(self, model: VIP5, batches: Sequence[Batch], task: str) -> Iterator[tuple[torch.Tensor, StepDecoder]]:
-        """The encoder states of `batches`, all of one task, and a decoder of their answers, at the trial's precision."""
+        """The encoder states of batches of one task, and a decoder of their answers, at the trial's precision."""
         bfloat16 = self.config.precision == "bfloat16"
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16), model.adapters_of(task):
             encoded = model.encode(batches)
