@@ -41,7 +41,6 @@ P5: dict[str, Any] = {
     "batch_size": 128,
     "learning_rate": 3e-3,
     "dropout": 0.0,
-    "label_smoothing": 0.1,
     "samples_per_user": (15, 1, 1, 15),
     "samples_per_explanation": 3,
     "direct_targets": "newer",
@@ -51,12 +50,10 @@ P5: dict[str, Any] = {
     "explanation_template": "C-10",
 }
 
-#: What the P5 stage of a pretrained T5 changes of these: it knows its words, so that its embeddings need no start; its
-#: items are several digits, among which smoothing has no sense; it is larger and can overfit, and its prompts are worth
-#: more epochs.
+#: What the P5 stage of a pretrained T5 changes of these: it knows its words, so that its embeddings need no start; it
+#: is larger and can overfit, and its prompts are worth more epochs.
 P5_PRETRAINED: dict[str, Any] = {
     "item_start": "random",
-    "label_smoothing": 0.0,
     "learning_rate": 1e-3,
     "epochs": 10,
     "dropout": 0.1,
