@@ -87,6 +87,10 @@ class Metric:
         """A value as text; a dash if there is none."""
         return "–" if value is None or value != value else format(value, self.format)
 
+    def rows(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Those of a trial's rows that it is computed from."""
+        return self.own(self.of_task(rows))
+
     def of_task(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Those of a trial's rows that are of its task and split, or of its probe."""
         if self.group == "probe":
