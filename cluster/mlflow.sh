@@ -21,7 +21,7 @@ stop() {
 
 prepare_postgresql() {
     command -v pg_dump > /dev/null || sudo apt-get -o DPkg::Lock::Timeout=600 install -y -qq postgresql
-    # The user of this shell owns the database and needs no password: PostgreSQL asks the kernel who is there.
+    # The user of this shell owns the database and needs no password, because PostgreSQL asks the kernel who is there.
     local user
     user=$(id -un)
     cd /

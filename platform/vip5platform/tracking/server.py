@@ -115,7 +115,9 @@ class Supervisor:
     def _answers(self) -> bool:
         try:
             urllib.request.urlopen(self.health, timeout=_LOOK_S).close()
-        except (OSError, urllib.error.URLError):
+        except urllib.error.HTTPError as refusal:  # it answers, if only that this name is not allowed
+            return refusal.code < 500
+        except OSError:
             return False
         return True
 
