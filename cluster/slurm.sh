@@ -39,10 +39,16 @@ started=()
 finish() {
     trap - EXIT TERM
     [ ${#started[@]} = 0 ] || kill "${started[@]}" 2> /dev/null || true
-    wait || true # for MLflow's last copy, and for Ray's processes
+    # For MLflow's last copy, and Ray's processes; a Ray that has lost its head does not listen.
+    for ((left = 60; left > 0; left--)); do
+        [ -n "$(jobs -pr)" ] || break
+        sleep 1
+    done
+    jobs -pr | xargs -r kill -KILL || true
     rm -rf "$local_folder"
 }
 trap finish EXIT
+# Bash calls this when the command under way has ended.
 trap 'echo "the time is up: submit the same command again to continue"; exit 143' TERM
 mkdir -p "$local_folder"
 
@@ -50,7 +56,7 @@ mkdir -p "$local_folder"
 # shellcheck disable=SC2086
 ray start --head --node-ip-address="$head_ip" --port="${address##*:}" --include-dashboard=false \
     --ray-client-server-port="$(python -c "$free_port")" --temp-dir="$local_folder" \
-    --dashboard-agent-listen-port="$(python -c "$free_port")" $node_options > "$local_folder/head.log" &
+    --dashboard-agent-listen-port="$(python -c "$free_port")" $node_options > "$local_folder/head.log" 2>&1 &
 started+=($!)
 # MLflow's database is on this node's disk; copies of it and artifacts are in the home, one folder for each study.
 vip5 server --folder "$local_folder/mlflow" --storage "$home/mlflow-$study" --port "$mlflow_port" \
@@ -58,9 +64,10 @@ vip5 server --folder "$local_folder/mlflow" --storage "$home/mlflow-$study" --po
 started+=($!)
 
 wait_for() { # what, seconds, command …
-    local what=$1 deadline=$((SECONDS + $2))
+    local what=$1 deadline=$((SECONDS + $2)) pid
     shift 2
-    until "$@" > /dev/null 2>&1; do
+    until timeout 60 "$@" > /dev/null 2>&1; do
+        for pid in "${started[@]}"; do kill -0 "$pid" 2> /dev/null || deadline=0; done # it has failed
         if ((SECONDS > deadline)); then
             tail -n 20 "$local_folder"/*.log >&2
             echo "error: $what did not start" >&2
@@ -75,7 +82,7 @@ if ((nodes > 1)); then
     srun --nodes=$((nodes - 1)) --ntasks=$((nodes - 1)) --exclude="$SLURMD_NODENAME" bash -c "
         trap 'kill \$!; wait; rm -rf $local_folder' TERM
         ray start --address=$address --dashboard-agent-listen-port=\$(python -c '$free_port') $node_options & wait
-        " > "$local_folder/workers.log" &
+        " > "$local_folder/workers.log" 2>&1 &
     started+=($!)
 fi
 wait_for "MLflow" 180 python -c "from urllib.request import urlopen; urlopen('http://127.0.0.1:$mlflow_port/health')"

@@ -85,7 +85,7 @@ class SQLiteDatabase(ServerDatabase):
             source.backup(target)
             (answer,) = target.execute("PRAGMA quick_check").fetchone()
         if answer != "ok":
-            raise UserError(f"{self.file}: the database is damaged ({first_line(answer)}): put a copy back")
+            raise UserError(f"{self.file}: the database is damaged ({answer.splitlines()[0]}): put a copy back")
 
     def load(self, copy: Path) -> None:
         """See `ServerDatabase`."""
@@ -251,5 +251,5 @@ def _run(*words: str) -> str:
             f"--database {POSTGRESQL}: no {words[0]!r} here; install Debian's package `postgresql`"
         ) from None
     if done.returncode:
-        raise UserError(f"{words[0]}: {first_line(done.stderr)}")
+        raise UserError(f"{words[0]}: {done.stderr.strip().splitlines()[0]}")
     return done.stdout

@@ -25,8 +25,9 @@ for word in "$@"; do
     *) break ;;
     esac
 done
-for ((task = 0; task < tasks; task++)); do "$@" & started+=($!); done
-trap 'kill "${started[@]}"; wait' TERM
+for ((task = 0; task < tasks; task++)); do setsid "$@" & started+=($!); done
+each() { for task in "${started[@]}"; do kill "-$1" -- "-$task" 2> /dev/null; done; }
+trap 'each TERM; sleep 10; each KILL' TERM
 wait
 """
 
