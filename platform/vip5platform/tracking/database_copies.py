@@ -251,5 +251,6 @@ def _run(*words: str) -> str:
             f"--database {POSTGRESQL}: no {words[0]!r} here; install Debian's package `postgresql`"
         ) from None
     if done.returncode:
-        raise UserError(f"{words[0]}: {done.stderr.strip().splitlines()[0]}")
+        said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+        raise UserError(f"{words[0]}: {said[0]}")
     return done.stdout
