@@ -13,7 +13,7 @@ COPY constraints.txt .
 RUN [ "$TORCH" = cpu ] && set -- --extra-index-url https://download.pytorch.org/whl/cpu; \
     /opt/vip5/bin/pip install --no-cache-dir -c constraints.txt "$@" torch torchvision
 COPY . .
-RUN /opt/vip5/bin/pip install --no-cache-dir -c constraints.txt .
+RUN /opt/vip5/bin/pip install --no-cache-dir -c constraints.txt ".[server]"
 
 FROM python:3.11-slim
 # Pillow and PyTorch bring their libraries; Ray's dashboard needs procps to list processes.

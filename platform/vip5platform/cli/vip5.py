@@ -21,6 +21,7 @@ COMMANDS = {
     "studies": ("list the studies of a home: question, answer, trials, age, size on disk", "home"),
     "clean": ("delete what no study of a home needs, after showing it", "home"),
     "ui": ("start MLflow's UI, with a link to the runs of each study", "home"),
+    "server": ("run MLflow for a cluster: started again when it fails, its database copied", "server"),
     "compare": ("paired test between two runs", "studies"),
     "show": ("show what one or two trained models read and answered, as a page", "show"),
     "recommend": ("write lists of next items by a trained model", "models"),
