@@ -37,7 +37,7 @@ class ClusterResources:
 
         found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         nodes = [(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in found]
-        most = _most_resources() if may_grow else {}
+        most = most_resources() if may_grow else {}
         return cls(
             cpus=sum(cpus for cpus, _ in nodes),
             gpus=sum(gpus for _, gpus in nodes),
@@ -71,7 +71,7 @@ def _per_gpu(share: float) -> int:
     return int(1 / share + 1e-9)  # 1 / 0.1 may be a little less than 10
 
 
-def _most_resources() -> dict[str, float]:
+def most_resources() -> dict[str, float]:
     """The resources that an autoscaler may bring the cluster to, by Ray's names; empty without one."""
     from ray._private.state import state
 

@@ -1,0 +1,53 @@
+"""Where the processes of a worker group run that compute nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import ray
+from vip5platform.cluster import placement
+from vip5platform.cluster.placement import GROUP_MEMORY, Placement
+
+
+def on_cluster(monkeypatch: pytest.MonkeyPatch, workers: list[float], most: dict[str, float]) -> Placement:
+    """The placement on a head of 8 GB with nodes of this memory, of which an autoscaler may add more."""
+
+    def node(name: str, alive: bool = True, **resources: float) -> dict[str, Any]:
+        return {"NodeID": name, "Alive": alive, "Resources": resources}
+
+    head = node("head", **{"node:__internal_head__": 1.0, "memory": 8.0 * 2**30})
+    lost = node("lost", alive=False, memory=8.0 * 2**30)
+    nodes = [lost, head, *(node(f"worker{number}", memory=memory) for number, memory in enumerate(workers))]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(placement, "most_resources", lambda: most)
+    return Placement.on_cluster()
+
+
+@pytest.mark.parametrize(
+    ("workers", "most"),
+    [
+        ([GROUP_MEMORY], {}),
+        ([0.0, GROUP_MEMORY], {}),
+        ([], {"memory": 8 * 2**30 + GROUP_MEMORY, "CPU": 8}),  # nodes to come
+    ],
+)
+def test_groups_avoid_the_head_where_another_node_has_room_or_will_have(monkeypatch, workers, most):
+    found = on_cluster(monkeypatch, workers, most)
+    assert found.of_task["label_selector"] == {"ray.io/node-id": "!head"}
+    assert found.of_trial.bundles == [{"memory": GROUP_MEMORY}]
+
+
+@pytest.mark.parametrize(
+    ("workers", "most"),
+    [
+        ([], {}),  # a single machine
+        ([GROUP_MEMORY - 1], {}),
+        ([], {"CPU": 32, "GPU": 4}),  # an autoscaler that does not know the memory of its nodes may never add one
+        ([], {"memory": 8 * 2**30 + GROUP_MEMORY - 1}),
+    ],
+)
+def test_otherwise_they_go_to_the_head(monkeypatch, workers, most):
+    found = on_cluster(monkeypatch, workers, most)
+    assert "label_selector" not in found.of_task
+    assert found.of_trial.bundles == [{"node:__internal_head__": 0.001}]
