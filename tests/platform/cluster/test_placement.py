@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
-from vip5platform.cluster import placement
+import yaml
+from ray._private.state import state
+from vip5platform.cluster import placement, resources
 from vip5platform.cluster.placement import GROUP_MEMORY, Placement
+from vip5platform.cluster.resources import most_resources
 
 
 def on_cluster(monkeypatch: pytest.MonkeyPatch, workers: list[float], most: dict[str, float]) -> Placement:
@@ -51,3 +56,15 @@ def test_otherwise_they_go_to_the_head(monkeypatch, workers, most):
     found = on_cluster(monkeypatch, workers, most)
     assert "label_selector" not in found.of_task
     assert found.of_trial.bundles == [{"node:__internal_head__": 0.001}]
+
+
+@pytest.mark.parametrize(("gpu", "counted"), [({"GPU": 1, "memory": 2**34}, {"memory"}), ({"GPU": 1}, set())])
+def test_what_ray_up_has_left_on_the_head_says_whether_nodes_to_come_have_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gpu: dict[str, int], counted: set[str]
+):
+    file = tmp_path / "bootstrap.yaml"
+    kinds = {"head": {"resources": {"CPU": 0}}, "gpu": {"resources": gpu}}
+    file.write_text(yaml.safe_dump({"head_node_type": "head", "available_node_types": kinds}))
+    monkeypatch.setattr(resources, "_BY_RAY_UP", file)
+    monkeypatch.setattr(state, "get_max_resources_from_cluster_config", lambda: None)
+    assert most_resources() == dict.fromkeys({"CPU", "GPU"} | counted, math.inf)
