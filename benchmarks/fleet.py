@@ -98,7 +98,7 @@ def _plain_loop(dataset: Dataset, choice: EncoderChoice) -> float:
     return time.perf_counter() - begin
 
 
-class _Ignore:
+class IgnoringObserver:
     """An observer of trials that only counts their own time."""
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ def trials(subject: Subject) -> list[Finding]:
             ):
                 seed = 100 * len(findings)
                 specs = [inputs.spec(TrialConfig(**_TRIVIAL, seed=seed + number)) for number in range(count)]
-                seen, begin = _Ignore(), time.perf_counter()
+                seen, begin = IgnoringObserver(), time.perf_counter()
                 run_trials(specs, home, TrialResources(workers, 1, 0), 1, seen)
                 findings.append(
                     Finding(f"overhead, {name}", "s/trial", (time.perf_counter() - begin - seen.own) / count)

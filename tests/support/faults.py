@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-import psutil
+from ray.cluster_utils import Cluster
+from vip5platform.cluster.ray_cluster import ray_session
 
+from benchmarks.local_cluster import local_cluster, trial_processes
 from vip5core.errors import Failure
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
+
+
+@contextlib.contextmanager
+def cluster_of(nodes: int) -> Iterator[Cluster]:
+    """A head that runs no trial, and nodes that run one worker each; this process is connected to it."""
+    with local_cluster(nodes) as cluster, ray_session(cluster.address):
+        yield cluster
+
+
+def assert_same(disturbed: TrialResult, calm: TrialResult) -> None:
+    """Two trials have the same epochs, per-user results and weights."""
+    assert disturbed.history == calm.history
+    for file in ("per_user.parquet", "trainable.safetensors"):
+        assert (disturbed.folder / file).read_bytes() == (calm.folder / file).read_bytes()
 
 
 class Injector:
@@ -44,16 +60,6 @@ class Injector:
 
     def pruned(self, spec: TrialSpec) -> None:
         raise AssertionError("nothing is stopped early here")
-
-
-def trial_processes() -> list[psutil.Process]:
-    """The processes of trials that are running."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "ImplicitFunc" in " ".join(process.cmdline()):
-                found.append(process)
-    return found
 
 
 def kill_trials() -> None:

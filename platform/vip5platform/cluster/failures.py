@@ -42,6 +42,9 @@ _PROCESS_END = re.compile(
 )
 _MEMORY = re.compile(r"was (\S+) used / (\S+) limit")
 
+#: How a process of a worker group fails if another is gone, by gloo and by NCCL.
+_PEER_GONE = re.compile(r"(gloo).*(Connection (?:reset|closed|refused)[\w ]*)|(NCCL).*(ncclRemoteError)", re.DOTALL)
+
 _LESS_MEMORY = ": run fewer trials at once, or use nodes with more memory"
 
 _UNKNOWN_NODE = "its node"
@@ -70,16 +73,31 @@ def failure_of(error: BaseException | None, node: str = "") -> Failure:
         error: The error.
         node: The address of the node that the process was last known on, in case the error names none.
     """
+    error = _innermost(error)
+    if isinstance(error, OutOfMemoryError):
+        return _out_of_memory(str(error))
+    if isinstance(error, _LOSSES):
+        return _lost(error, node)
+    peer = _peer_gone(error)
+    if peer:
+        message = f"another process of its worker group, or the node of that, is gone ({peer})"
+        return Failure(kind="process_died", message=message)
+    return Failure.of(error)
+
+
+def _innermost(error: BaseException | None) -> BaseException | None:
     for _ in range(_DEPTH):
         inner = _cause_of(error) if error is not None else None
         if inner is None:
             break
         error = inner
-    if isinstance(error, OutOfMemoryError):
-        return _out_of_memory(str(error))
-    if isinstance(error, _LOSSES):
-        return _lost(error, node)
-    return Failure.of(error)
+    return error
+
+
+def _peer_gone(error: BaseException | None) -> str:
+    """What a process of a worker group says of the end of another; empty if it failed for another reason."""
+    found = _PEER_GONE.search(str(error)) if isinstance(error, RuntimeError) else None
+    return ": ".join(filter(None, found.groups())) if found else ""
 
 
 def _out_of_memory(said: str) -> Failure:
@@ -140,13 +158,16 @@ def _cause_of(error: BaseException) -> BaseException | None:
         return error.reason
     workers = getattr(error, "worker_failures", None)  # of a worker group
     if workers:
-        # Where one is gone, the others fail because of it; otherwise the first failure counts.
-        failures: list[BaseException] = list(workers.values())
-        return next((failure for failure in failures if failure_of(failure).kind in _GONE), failures[0])
+        return min(workers.values(), key=_follows)
     inner: list[BaseException | None] = [
         getattr(error, name, None) for name in ("controller_failure", "health_check_failure")
     ]
     return next((found for found in inner if found is not None), error.__cause__)
+
+
+def _follows(error: BaseException) -> int:
+    """How far the failure of a group's worker is from the cause: where one is gone, the others fail because of it."""
+    return 2 if _peer_gone(_innermost(error)) else int(failure_of(error).kind not in _GONE)
 
 
 def failure_of_trial(trial: Any) -> Failure:

@@ -29,6 +29,7 @@ from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.p5_stage import make_p5_backbone
 from vip5platform.cluster.arithmetic import check_precision
 from vip5platform.cluster.failures import LOST, RESTARTS, failure_of, failure_of_stage
+from vip5platform.cluster.placement import Placement
 from vip5platform.cluster.ray_cluster import make_process_folder
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.trainable import group_scaling, run_group
@@ -36,8 +37,6 @@ from vip5platform.cluster.trainable import group_scaling, run_group
 #: Seconds after which a wait for news looks whether it was stopped.
 _POLL_S = 0.2
 _STREAMING: dict[str, Any] = {"num_returns": "streaming", "max_retries": RESTARTS}
-#: What a task that only waits for a worker group asks for: not a part of a CPU, which the group may need.
-_ON_HEAD = {"node:__internal_head__": 0.001}
 
 Metrics = dict[str, float]
 
@@ -69,7 +68,7 @@ class Pretraining:
             home.root.mkdir(parents=True, exist_ok=True)
             self._storage = make_process_folder(home.scratch, "tune-")
             scaling = group_scaling(resources.workers, resources.cpus, resources.gpus)
-            in_group = ray.remote(num_cpus=0, resources=_ON_HEAD, **_STREAMING)(_train_in_group)
+            in_group = ray.remote(**Placement.on_cluster().of_task, **_STREAMING)(_train_in_group)
             self._streams = {in_group.remote(_Job.of(stage, home), scaling, self._storage): stage for stage in stages}
         self._stopped = threading.Event()
         self._home = home

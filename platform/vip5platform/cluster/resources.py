@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
+
 from vip5core.errors import UserError
 
 #: What `ray up` leaves on the head of a cluster, for its autoscaler.
@@ -37,7 +39,7 @@ class ClusterResources:
 
         found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         nodes = [(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in found]
-        most = _most_resources() if may_grow else {}
+        most = most_resources() if may_grow else {}
         return cls(
             cpus=sum(cpus for cpus, _ in nodes),
             gpus=sum(gpus for _, gpus in nodes),
@@ -71,13 +73,17 @@ def _per_gpu(share: float) -> int:
     return int(1 / share + 1e-9)  # 1 / 0.1 may be a little less than 10
 
 
-def _most_resources() -> dict[str, float]:
+def most_resources() -> dict[str, float]:
     """The resources that an autoscaler may bring the cluster to, by Ray's names; empty without one."""
     from ray._private.state import state
 
     most = state.get_max_resources_from_cluster_config()
-    if most is None and _BY_RAY_UP.expanduser().is_file():  # the first version of the autoscaler tells no node types
-        return {"CPU": math.inf, "GPU": math.inf}
+    if most is None and _BY_RAY_UP.expanduser().is_file():  # the autoscaler tells no node types, but its file does
+        config = yaml.safe_load(_BY_RAY_UP.expanduser().read_text("utf-8")) or {}
+        kinds = config.get("available_node_types", {}).items()
+        workers = [kind.get("resources", {}) for name, kind in kinds if name != config.get("head_node_type")]
+        counted = {"CPU", "GPU"} | ({"memory"} if workers and all("memory" in kind for kind in workers) else set())
+        return dict.fromkeys(counted, math.inf)
     return dict(most or {})
 
 

@@ -21,6 +21,7 @@ from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import TrialSpec
 from vip5platform.cluster.controller import surviving_losses
 from vip5platform.cluster.failures import failure_of_trial
+from vip5platform.cluster.placement import Placement
 from vip5platform.cluster.ray_cluster import make_process_folder, quiet_ray
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.trainable import TRIAL, parameters_of, spec_of, trainable
@@ -91,16 +92,13 @@ def _tune(
     home.root.mkdir(parents=True, exist_ok=True)
     storage = make_process_folder(home.scratch, "tune-")  # Tune's own records, which are deleted
     run = trainable(home, storage, resources.workers, resources.cpus, resources.gpus)
-    bundle: dict[str, float] = {"cpu": resources.cpus, "gpu": resources.gpus}
-    if resources.workers > 1:
-        # The processes of a group request their own resources; their Tune actor only waits for them. If it requested
-        # part of a CPU, a group that needs all CPUs would never start. As Ray needs some request: the head node.
-        bundle = {"node:__internal_head__": 0.001}
+    alone = resources.workers == 1  # the processes of a group request their own resources; Tune's actor waits for them
+    request = {"cpu": resources.cpus, "gpu": resources.gpus} if alone else Placement.on_cluster().of_trial
     tune_config.max_concurrent_trials = at_once
-    tune_config.reuse_actors = resources.workers == 1
+    tune_config.reuse_actors = alone
     with quiet_ray(), surviving_losses(), _remember_interrupt() as interrupted:
         tuner = tune.Tuner(
-            tune.with_resources(run, bundle),
+            tune.with_resources(run, request),
             param_space=space,
             tune_config=tune_config,
             run_config=tune.RunConfig(

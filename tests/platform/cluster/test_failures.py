@@ -230,3 +230,20 @@ def test_a_loss_that_names_no_node_is_told_with_the_one_that_the_process_was_on(
     error = ActorUnavailableError("The actor is temporarily unavailable: RpcError: Socket closed", None)
     assert failure_of(error, "10.0.0.7").message.startswith("its process on node 10.0.0.7 died: ")
     assert failure_of(error).message.startswith("its process died: ")
+
+
+GLOO = RuntimeError(
+    "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error [10.0.0.7]:22917: Connection reset by peer. "
+    "This is typically caused by a remote worker hanging or bugs in the application."
+)
+NCCL = RuntimeError("NCCL error in: ProcessGroupNCCL.cpp:1, ncclRemoteError: A call failed possibly due to …")
+
+
+@pytest.mark.parametrize(("error", "said"), [(GLOO, "gloo: Connection reset by peer"), (NCCL, "NCCL: ncclRemoteError")])
+def test_a_worker_that_misses_another_is_no_failure_of_its_own(error, said):
+    assert failure_of(ControllerError(group_error(error))) == Failure(
+        kind="process_died", message=f"another process of its worker group, or the node of that, is gone ({said})"
+    )
+    assert failure_of(group_error(error, NodeDiedError("node 7 is gone"))).kind == "node_lost"
+    assert failure_of(group_error(error, task_error(DIVERGED))).message == SAID
+    assert failure_of(RuntimeError("Connection reset by peer")).kind == "error"

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 
-import psutil
 import pytest
 from ray import tune
 from ray.cluster_utils import Cluster
 from ray.tune.search import Searcher
-from support.faults import Injector, kill_trials, trial_processes
+from support.faults import Injector, assert_same, cluster_of, kill_trials
 from support.trials import small
 from vip5platform.cluster import controller
 from vip5platform.cluster.failures import LOST
-from vip5platform.cluster.ray_cluster import ray_session
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.trainable import TRIAL, parameters_of
 from vip5platform.cluster.tune import run_search, run_trials
 
+from benchmarks.local_cluster import lose_node_of, trial_processes
 from vip5core.home import Home
 from vip5core.trial.result import TrialResult
 from vip5core.trial.run import run_trial
@@ -28,43 +26,17 @@ from vip5core.trial.spec import StudyInputs, TrialSpec
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ONE = TrialResources(workers=1, cpus=1, gpus=0.0)
-STORE = {"object_store_memory": 80_000_000}
-#: Notices within seconds that a node is gone, and leaves a busy machine the time to start one.
-QUICK = {"health_check_period_ms": 1000}
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head that runs no trial, and two nodes that run one each."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    nodes = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": QUICK, **STORE},
-    )
-    try:
-        for _ in range(2):
-            nodes.add_node(num_cpus=1, **STORE)
-        with ray_session(nodes.address):
-            yield nodes
-    finally:
-        nodes.shutdown()
-
-
-def lose_the_node_of(process: psutil.Process, cluster: Cluster) -> None:
-    """Kill the node that has started this process."""
-    raylet = process.ppid()
-    (node,) = (node for node in cluster.worker_nodes if node.all_processes["raylet"][0].process.pid == raylet)
-    cluster.remove_node(node, allow_graceful=False)
+    with cluster_of(nodes=2) as nodes:
+        yield nodes
 
 
 def undisturbed(spec: TrialSpec, home: Home) -> TrialResult:
     return TrialResult.load(run_trial(spec, home, lambda metrics: None))
-
-
-def assert_same(disturbed: TrialResult, calm: TrialResult) -> None:
-    assert disturbed.history == calm.history
-    for file in ("per_user.parquet", "trainable.safetensors"):
-        assert (disturbed.folder / file).read_bytes() == (calm.folder / file).read_bytes()
 
 
 def test_the_trial_of_a_lost_node_continues_on_another_and_an_error_of_its_own_is_final(
@@ -76,7 +48,7 @@ def test_the_trial_of_a_lost_node_continues_on_another_and_an_error_of_its_own_i
     def lose_a_node(spec: TrialSpec, epoch: int) -> None:
         if epoch == 2 and len(cluster.worker_nodes) == 2:
             (process,) = trial_processes()
-            lose_the_node_of(process, cluster)
+            lose_node_of(process, cluster)
 
     seen = Injector(lose_a_node)
     run_trials([spec, diverging], text_only.home, ONE, 1, seen)
@@ -124,7 +96,7 @@ class Autoscaler(Injector):
 
     def waiting(self, wanted, seconds) -> None:
         if not self.waits:
-            self.cluster.add_node(num_cpus=3, **STORE)
+            self.add_node(self.cluster, cpus=3)
         super().waiting(wanted, seconds)
 
 

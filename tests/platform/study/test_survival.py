@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.survival import survive
+from benchmarks.survival.survive import survive
 
 
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_study_in_pieces_ends_with_the_bytes_of_one_in_peace(tmp_path):
     found = survive(tmp_path, kills=1, epochs=12, inputs_first=True)
-    assert found.kills
+    assert len(found.faults) == 1
     assert found.resumed
     assert found.mismatches == []

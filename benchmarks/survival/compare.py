@@ -1,0 +1,76 @@
+"""What differs between a study that ran in peace and the same in pieces; times, memory and speed may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from vip5platform.tracking.recorded import default_uri
+from vip5platform.tracking.tracker import EXPERIMENT
+
+from vip5core.home import Home
+from vip5core.trial.result import RESULT, TrialResult
+
+
+def differences(peace: Home, pieces: Home) -> list[str]:
+    """A line for each difference of trials and of MLflow's runs, and for each file that was left behind."""
+    return [*_compare_trials(peace, pieces), *_compare_runs(peace, pieces), *_leftovers(pieces)]
+
+
+def _compare_trials(peace: Home, pieces: Home) -> list[str]:
+    """Differences of the trials' folders; times, memory and speed may differ."""
+    names = [sorted(file.parent.name for file in home.trials.glob(f"*/{RESULT}")) for home in (peace, pieces)]
+    if names[0] != names[1]:
+        return [f"trials {names[0]} in peace, {names[1]} in pieces"]
+    different = []
+    for name in names[0]:
+        both = [home.trial(name) for home in (peace, pieces)]
+        for file in ("per_user.parquet", "trainable.safetensors"):
+            if both[0].joinpath(file).read_bytes() != both[1].joinpath(file).read_bytes():
+                different.append(f"{name}: {file} differs")
+        first, second = map(TrialResult.load, both)
+        if _without_costs(first.metrics) != _without_costs(second.metrics):
+            different.append(f"{name}: metrics differ")
+        if first.history != second.history:
+            different.append(f"{name}: the epochs differ")
+    return different
+
+
+def _without_costs(metrics: dict[str, float]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if not key.startswith("cost/")}
+
+
+def _compare_runs(peace: Home, pieces: Home) -> list[str]:
+    """Differences of what MLflow has: runs, their ends, and the steps of each metric."""
+    first, second = (_recorded(home) for home in (peace, pieces))
+    different = [
+        f"run {name}: {first.get(name)} in peace, {second.get(name)} in pieces"
+        for name in first.keys() | second.keys()
+        if first.get(name) != second.get(name)
+    ]
+    return [line[:300] for line in different]
+
+
+def _recorded(home: Home) -> dict[str, Any]:
+    """By run: status and the steps of every metric, in order, doubles included."""
+    client = MlflowClient(default_uri(home))
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    recorded: dict[str, Any] = {}
+    run: Run
+    for run in client.search_runs([experiment.experiment_id]):
+        steps = {
+            name: [point.step for point in client.get_metric_history(run.info.run_id, name)]
+            for name in sorted(run.data.metrics)
+            if not name.startswith("cost/") or "mlflow.parentRunId" in run.data.tags
+        }
+        key = run.data.tags.get("vip5.fingerprint") or run.data.tags.get("vip5.p5_stage", "parent")
+        recorded[key if key not in recorded else f"{key} again"] = (run.info.status, steps)
+    return recorded
+
+
+def _leftovers(home: Home) -> list[str]:
+    """What a killed driver left that its successors did not clear away."""
+    left = [*home.root.rglob("*.part"), *home.root.glob("tune-*"), *home.root.rglob("*.running.pt")]
+    return [f"left behind: {path.relative_to(home.root)}" for path in left]

@@ -1,0 +1,55 @@
+"""A trial with two workers on two nodes, of which one is taken away."""
+
+from __future__ import annotations
+
+import pytest
+from support.faults import Injector, assert_same, cluster_of
+from support.trials import small
+from vip5platform.cluster.failures import LOST
+from vip5platform.cluster.resources import TrialResources
+from vip5platform.cluster.tune import run_trials
+
+from benchmarks.local_cluster import lose_node_of, trial_processes
+from vip5core.home import Home
+from vip5core.trial.result import TrialResult
+from vip5core.trial.spec import StudyInputs, TrialSpec
+
+pytestmark = [pytest.mark.slow, pytest.mark.long]
+
+#: Long enough that a trial is in the middle when the driver is told of an epoch: a group does not wait for that.
+EPOCHS, SAMPLES = 20, (8, 8, 8, 8)
+TWO = TrialResources(workers=2, cpus=1, gpus=0.0)
+
+
+def test_a_worker_group_that_loses_a_node_continues_on_others_with_the_same_numbers(text_only: StudyInputs, tmp_path):
+    """First the node of a worker is lost, then the node of what waits for the group, which is not the head."""
+    spec = text_only.spec(small(epochs=EPOCHS, samples_per_user=SAMPLES, dropout=0.1))
+    with cluster_of(nodes=4) as cluster:
+
+        def lose_a_node(spec: TrialSpec, epoch: int) -> None:
+            left = len(cluster.worker_nodes)
+            if (left, epoch) not in ((4, 2), (3, EPOCHS // 2)):
+                return
+            (waiting,) = trial_processes()
+            workers = trial_processes("RayTrainWorker")
+            assert len({worker.ppid() for worker in workers}) == 2
+            elsewhere = next(worker for worker in workers if worker.ppid() != waiting.ppid())
+            lose_node_of(elsewhere if left == 4 else waiting, cluster)
+
+        seen = Injector(lose_a_node)
+        run_trials([spec], text_only.home, TWO, 1, seen)
+        assert seen.failures == {}
+        assert [failure.kind in LOST for _, failure in seen.retries] == [True, True], seen.retries
+        assert len(cluster.worker_nodes) == 2
+
+        calm = Home(tmp_path / "calm")
+        undisturbed = Injector()
+        run_trials([spec], calm, TWO, 1, undisturbed)
+    epochs = [epoch for _, epoch in seen.epochs]
+    assert epochs[:2] == [1, 2]
+    assert epochs[-EPOCHS:] == list(range(1, EPOCHS + 1))
+    assert len(epochs) > EPOCHS
+    assert undisturbed.retries == []
+    result = TrialResult.load(spec.folder(text_only.home))
+    assert result.record.workers == 2
+    assert_same(result, TrialResult.load(spec.folder(calm)))
