@@ -1,10 +1,11 @@
-"""Small pictures of items, each once per page, as a style sheet."""
+"""Small pictures of items for pages, each once per page, as a style sheet."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from PIL import Image
 
@@ -16,12 +17,27 @@ _SIDES = (112, 80, 56, 40, 28)
 _QUALITY = 72
 
 
-def picture_styles(dataset: Dataset, items: Iterable[int], budget: int) -> str:
-    """A style `.pN` for each item N that has a picture: a JPEG as a background.
+@dataclass(frozen=True)
+class Pictures:
+    """The items of a dataset, as a page shows them.
+
+    Attributes:
+        titles: The title of each item; entry 0 is unused.
+        pictured: Whether each item has a picture; entry 0 is unused.
+        styles: A style `.pN` for each item N whose picture the page shows: a JPEG as a background.
+    """
+
+    titles: Sequence[str]
+    pictured: Sequence[bool]
+    styles: str
+
+
+def pictures_of(dataset: Dataset, items: Iterable[int], budget: int) -> Pictures:
+    """The items of `dataset`, with the pictures of some.
 
     Args:
         dataset: The dataset of the items.
-        items: The items.
+        items: The items that the page shows.
         budget: The most characters of all pictures together, to which they are shrunk as far as the smallest side goes.
     """
     opened = _open(dataset, sorted(set(items)))
@@ -29,9 +45,10 @@ def picture_styles(dataset: Dataset, items: Iterable[int], budget: int) -> str:
         encoded = {item: _encode(picture, side) for item, picture in opened.items()}
         if sum(map(len, encoded.values())) <= budget:
             break
-    return "\n".join(
+    styles = "\n".join(
         f".p{item}{{background-image:url(data:image/jpeg;base64,{data})}}" for item, data in encoded.items()
     )
+    return Pictures(["", *dataset.items["title"]], [False, *dataset.items["image_sha256"].notna()], styles)
 
 
 def _open(dataset: Dataset, items: Iterable[int]) -> dict[int, Image.Image]:
