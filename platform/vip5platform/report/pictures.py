@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.encoders import UnreadableImage, open_image
 
 #: The sides that are tried, the largest first.
-_SIDES = (112, 80, 56, 40, 28)
+_SIDES = (112, 80, 56, 40, 28, 20)
 _QUALITY = 72
 
 
@@ -24,12 +25,14 @@ class Pictures:
     Attributes:
         titles: The title of each item; entry 0 is unused.
         pictured: Whether each item has a picture; entry 0 is unused.
-        styles: A style `.pN` for each item N whose picture the page shows: a JPEG as a background.
+        styles: A style `.pN` for each item N whose picture the page shows: a WebP file as a background.
+        left_out: The number of pictures for which there was no room, so that their boxes are empty.
     """
 
     titles: Sequence[str]
     pictured: Sequence[bool]
     styles: str
+    left_out: int = 0
 
 
 def pictures_of(dataset: Dataset, items: Iterable[int], budget: int) -> Pictures:
@@ -37,18 +40,21 @@ def pictures_of(dataset: Dataset, items: Iterable[int], budget: int) -> Pictures
 
     Args:
         dataset: The dataset of the items.
-        items: The items that the page shows.
-        budget: The most characters of all pictures together, to which they are shrunk as far as the smallest side goes.
+        items: The items that the page shows, as often as it shows them.
+        budget: The most characters of all styles together. Pictures are shrunk to it; if the smallest side is too large
+            still, those that are shown least are left out.
     """
-    opened = _open(dataset, sorted(set(items)))
+    times = Counter(items)
+    opened = _open(dataset, sorted(times, key=lambda item: (-times[item], item)))
+    styles: list[str] = []
     for side in _SIDES:
-        encoded = {item: _encode(picture, side) for item, picture in opened.items()}
-        if sum(map(len, encoded.values())) <= budget:
+        styles = [_style(item, picture, side) for item, picture in opened.items()]
+        if sum(map(len, styles)) <= budget:
             break
-    styles = "\n".join(
-        f".p{item}{{background-image:url(data:image/jpeg;base64,{data})}}" for item, data in encoded.items()
-    )
-    return Pictures(["", *dataset.items["title"]], [False, *dataset.items["image_sha256"].notna()], styles)
+    while sum(map(len, styles)) > budget:
+        styles = styles[: len(styles) * 9 // 10]
+    titles, pictured = ["", *dataset.items["title"]], [False, *dataset.items["image_sha256"].notna()]
+    return Pictures(titles, pictured, "".join(styles), len(opened) - len(styles))
 
 
 def _open(dataset: Dataset, items: Iterable[int]) -> dict[int, Image.Image]:
@@ -67,9 +73,10 @@ def _open(dataset: Dataset, items: Iterable[int]) -> dict[int, Image.Image]:
     return found
 
 
-def _encode(picture: Image.Image, side: int) -> str:
+def _style(item: int, picture: Image.Image, side: int) -> str:
     small = picture.copy()
     small.thumbnail((side, side))
     out = io.BytesIO()
-    small.save(out, "jpeg", quality=_QUALITY, optimize=True)
-    return base64.b64encode(out.getvalue()).decode()
+    small.save(out, "webp", quality=_QUALITY)
+    data = base64.b64encode(out.getvalue()).decode()
+    return f".p{item}{{background-image:url(data:image/webp;base64,{data})}}\n"

@@ -13,8 +13,8 @@ from vip5platform.serving.show.gather import Person, Show
 
 #: Of a long prompt, the words that are shown of its beginning and its end.
 _FIRST, _LAST = 48, 12
-#: The characters of all pictures of a page; the text of two models takes twice as many as that of one.
-_PICTURES = 2_000_000
+#: The most characters of all pictures, and of a page with its pictures.
+_PICTURES, _PAGE = 2_000_000, 4_800_000
 #: Items of a history that are shown, the newest ones.
 _HISTORY = 24
 
@@ -28,14 +28,15 @@ def render_page(show: Show) -> str:
         "verdict": verdict,
         "newest": lambda items: items[-_HISTORY:],
     }
-    return environment.get_template("page.html.j2").render(
-        show=show, pictures=pictures_of(show.dataset, shown_items(show), _PICTURES // len(show.models))
-    )
+    template = environment.get_template("page.html.j2")
+    text = template.render(show=show, pictures=pictures_of(show.dataset, (), 0))
+    room = max(0, min(_PICTURES, _PAGE - len(text)))
+    return template.render(show=show, pictures=pictures_of(show.dataset, shown_items(show), room))
 
 
-def shown_items(show: Show) -> set[int]:
-    """Every item whose picture is on the page."""
-    return {item for person in show.people for item in _items_of(person, show.whole_prompts)}
+def shown_items(show: Show) -> Iterator[int]:
+    """The items whose pictures are on the page, as often as they are."""
+    return (item for person in show.people for item in _items_of(person, show.whole_prompts))
 
 
 def _items_of(person: Person, whole_prompts: bool) -> Iterator[int]:
