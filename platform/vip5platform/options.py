@@ -149,6 +149,11 @@ class Options:
         metavar="DIR",
     )
     tracking_uri: str | None = _option(None, "MLflow server or database (default: mlflow.db in --home)", metavar="URI")
+    system_metrics: bool = _option(
+        False,
+        "log the use of this machine in the MLflow run of each trial every 10 s: CPUs, memory, disk, network, and "
+        "GPUs if nvidia-ml-py is installed",
+    )
     address: str | None = _option(
         None, "Ray cluster to join; auto for the one on this machine (default: start one)", metavar="HOST:PORT"
     )
@@ -209,7 +214,7 @@ class Options:
         return given
 
     def check(self) -> None:
-        """Refuse numbers out of bounds.
+        """Refuse numbers out of bounds, and options that exclude each other.
 
         Raises:
             UserError: Naming the option, its value and the rule.
@@ -228,6 +233,11 @@ class Options:
             raise UserError(
                 f"--gpus-per-worker {gpus:g}: must be from 0 to 1, because a worker computes on one GPU; "
                 "--workers-per-trial puts a trial on several"
+            )
+        if self.system_metrics and self.address is not None:
+            raise UserError(
+                f"--system-metrics with --address {self.address}: it measures the driver's machine, and trials of a "
+                "cluster run on others; leave one of them out"
             )
 
 

@@ -171,6 +171,7 @@ def test_a_preset_is_changed_by_the_study_and_both_by_the_user(name):
         (["--levels", "reduction=2"], "unknown factor 'reduction'"),
         (["--baselines", "populrity"], "did you mean 'popularity'"),
         (["--seeds", "0"], "--seeds 0: must be at least 1"),
+        (["--system-metrics", "--address", "auto"], "--system-metrics with --address auto: it measures the driver's"),
         (["--workers-per-trial", "0"], "--workers-per-trial 0: must be at least 1"),
         (["--gpus-per-worker", "-1", "--dry-run"], "--gpus-per-worker -1: must be from 0 to 1"),
         (["--gpus-per-worker", "1.5", "--dry-run"], "--gpus-per-worker 1.5: must be from 0 to 1"),

@@ -132,7 +132,10 @@ def _ui(given: argparse.Namespace) -> int:
     if not home.mlflow_database.is_file():
         raise UserError(f"--home {str(given.home)!r}: has no {home.mlflow_database.name}; its studies are on a server")
     for record in (held_study(folder).record for folder in study_folders(home)):
-        if record is not None and record.experiment and record.tracking_uri == uri:
+        # By its name, because a home may have been moved since.
+        here = record is not None and Path(record.tracking_uri).name == home.mlflow_database.name
+        if record is not None and here and record.experiment:
             link = view_link(uri, record.experiment, record.parent, given.port)
             say(f"{escape(record.question)}\n  [bold]{escape(link)}[/]")
+    console.file.flush()  # the links come before what MLflow says, in a file, too
     return subprocess.call(shlex.split(ui_command(uri, given.port)))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # a report as text has no pictures
+    from vip5platform.report.pictures import Pictures
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,24 @@ class Drawings:
     drawings: Sequence[Drawing]
 
 
-Block = Text | Bullets | Code | Table | Drawings
+@dataclass(frozen=True)
+class Card:
+    """What a model was asked about a user, and what it recommended; only on pages.
+
+    Attributes:
+        prompt: Words, and the number of an item where its image stands.
+        best: The first items of the list with their probabilities.
+        target: The item that the user chose.
+        pictures: The pictures of these items.
+    """
+
+    prompt: Sequence[str | int]
+    best: Sequence[tuple[int, float]]
+    target: int
+    pictures: Pictures
+
+
+Block = Text | Bullets | Code | Table | Drawings | Card
 
 
 @dataclass(frozen=True)

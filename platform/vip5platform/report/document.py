@@ -8,7 +8,7 @@ from vip5core.data.candidates import explain_lists
 from vip5platform.analysis.results import StudyResults
 from vip5platform.report.blocks import Block, Drawings, Section, Text
 from vip5platform.report.formatting import dataset_name, pluralize
-from vip5platform.report.sections import beyond, cost, data, pairs, paper, reproduce, search, slices
+from vip5platform.report.sections import beyond, cost, data, example, pairs, paper, reproduce, search, slices
 from vip5platform.report.sections.answer import sentences
 from vip5platform.report.sections.details import details
 from vip5platform.report.sections.level_table import level_table
@@ -37,13 +37,14 @@ def document(study: StudyResults, found: StoredSearch | None = None) -> Document
 
     Args:
         study: The results to report.
-        found: The content of a search's storage; None also omits all plots, for text output.
+        found: The content of a search's storage; None also omits plots and pictures, for text output.
     """
     sections = [
         Section("answer", "Results by metric", details(study)),
         Section("search", "Best trials", search.blocks(study, found or StoredSearch())),
         Section("table", "Results", _table(study)),
         Section("plots", "Plots", _plots(study, found) if found is not None else []),
+        Section("example", example.TITLE, example.blocks(study) if found is not None else []),
         Section("slices", slices.TITLE, slices.blocks(study)),
         Section("beyond", beyond.TITLE, beyond.blocks(study)),
         Section("pairs", "Pairwise comparisons", pairs.blocks(study)),

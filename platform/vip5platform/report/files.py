@@ -61,9 +61,10 @@ def update_report(study: StudyResults, home: Home, content: str) -> list[Path]:
 
 
 def _code() -> str:
-    """The identity of the code of analyses and reports."""
+    """The identity of the code of analyses and reports, templates of pages included."""
     package = Path(__file__).parents[1]
-    return fingerprint([[str(path.relative_to(package)), sha256_file(path)] for path in sorted(package.rglob("*.py"))])
+    files = sorted(path for ending in ("py", "j2") for path in package.rglob(f"*.{ending}"))
+    return fingerprint([[str(path.relative_to(package)), sha256_file(path)] for path in files])
 
 
 def write_report(study: StudyResults, home: Home) -> list[Path]:

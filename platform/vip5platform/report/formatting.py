@@ -50,6 +50,17 @@ def format_percent(share: float) -> str:
     return f"{100 * share:.0f}\u00a0%" if share >= 0.095 else f"{100 * share:.2g}\u00a0%"  # a non-breaking space
 
 
+def format_probability(share: float) -> str:
+    """A probability in percent.
+
+    >>> format_probability(0.1234), format_probability(0.00042), format_probability(0.0000042)
+    ('12.3 %', '0.04 %', '< 0.01 %')
+    """
+    if share < 1e-4:
+        return "< 0.01 %"
+    return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2f} %"
+
+
 def join_words(words: Sequence[str], at_most: int = 6) -> str:
     """`a, b and c`; beyond `at_most`, the last ones are counted."""
     if len(words) > at_most:

@@ -13,6 +13,7 @@ from vip5platform.console import TrialProgress
 from vip5platform.study.event_queue import EventQueue
 
 if TYPE_CHECKING:
+    from vip5platform.tracking.system_metrics import SystemMetrics
     from vip5platform.tracking.tracker import Tracker
 
 #: Gives the label of a trial, and its levels (or searched settings) by name.
@@ -30,6 +31,7 @@ class TrialObserver:
         describe: See `Describe`.
         progress: The display of the trials.
         events: The queue for what is recorded.
+        system_metrics: What measures the machine while a trial runs, if it is wanted.
 
     Attributes:
         failures: The failures of trials, by fingerprint.
@@ -37,11 +39,19 @@ class TrialObserver:
         histories: The epochs that each trial has reported, for trials that leave no result.
     """
 
-    def __init__(self, tracker: Tracker, describe: Describe, progress: TrialProgress, events: EventQueue) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        describe: Describe,
+        progress: TrialProgress,
+        events: EventQueue,
+        system_metrics: SystemMetrics | None = None,
+    ) -> None:
         self.tracker = tracker
         self.describe = describe
         self.progress = progress
         self.events = events
+        self.system_metrics = system_metrics
         self.failures: dict[str, Failure] = {}
         self.stopped_early: set[str] = set()
         self.histories: dict[str, list[Mapping[str, float]]] = {}
@@ -50,7 +60,7 @@ class TrialObserver:
         self.progress.waiting(wanted, seconds)
 
     def started(self, spec: TrialSpec) -> None:
-        self._record(spec)
+        self._record(spec, functools.partial(self._measure, spec))
         self.progress.started(spec)
 
     def epoch(self, spec: TrialSpec, metrics: Mapping[str, float]) -> None:
@@ -89,7 +99,11 @@ class TrialObserver:
             elif spec.fingerprint in self.stopped_early:
                 self.tracker.pruned(spec)
 
-    def _record(self, spec: TrialSpec, event: Callable[[], None] = lambda: None) -> None:
+    def _measure(self, spec: TrialSpec) -> None:
+        if self.system_metrics is not None:
+            self.system_metrics.start(self.tracker.children[spec.fingerprint])
+
+    def _record(self, spec: TrialSpec, event: Callable[[], None]) -> None:
         def record() -> None:
             with self.tracker.recording(patiently=False):
                 self._open(spec)

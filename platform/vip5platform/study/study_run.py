@@ -140,10 +140,14 @@ class StudyRun:
     @contextlib.contextmanager
     def observe(self, describe: Describe, trials: int) -> Iterator[TrialObserver]:
         """An observer of the trials, with progress bars."""
-        tracker = self.recording.tracker
+        tracker, measured = self.recording.tracker, None
+        if self.options.system_metrics:
+            from vip5platform.tracking.system_metrics import SystemMetrics  # late, as the tracker
+
+            measured = SystemMetrics(tracker.uri)
         with self.timeline.measure("trials"), EventQueue(lambda: tracker.missed) as events, bars() as progress:
             shown = TrialProgress(progress, lambda spec: describe(spec)[0], trials)
-            yield TrialObserver(tracker, describe, shown, events)
+            yield TrialObserver(tracker, describe, shown, events, measured)
 
     def catch_up(self, specs: Sequence[TrialSpec], observer: TrialObserver) -> None:
         """Record what the tracking server missed while it was unreachable, if it is back."""

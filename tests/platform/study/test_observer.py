@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,7 @@ from vip5platform.study.event_queue import EventQueue
 from vip5platform.study.observer import TrialObserver
 from vip5platform.tracking import tracker as tracking
 from vip5platform.tracking.recorded import default_uri
+from vip5platform.tracking.system_metrics import SystemMetrics
 from vip5platform.tracking.tracker import Tracker
 
 from vip5core.errors import Failure
@@ -41,6 +43,35 @@ def observe(tracker: Tracker, trials: int, tell: Callable[[TrialObserver], None]
         observer = TrialObserver(tracker, lambda spec: (spec.fingerprint, {}), shown, events)
         tell(observer)
         return observer
+
+
+@pytest.mark.slow
+def test_the_use_of_the_machine_is_logged_while_a_trial_runs(tracked_home: Home, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    tracker = Tracker(default_uri(tracked_home), tracked_home, "study", "k", {})
+    spec = TrialSpec(small(epochs=1), tracked_home.root, tracked_home.root, None, "one")
+    before = set(threading.enumerate())
+
+    def measured() -> dict[str, float]:
+        known = tracker.client.get_run(tracker.children["one"]).data.metrics if "one" in tracker.children else {}
+        return {name: value for name, value in known.items() if name.startswith("system/")}
+
+    def tell(observer: TrialObserver) -> None:
+        observer.system_metrics = SystemMetrics(tracker.uri)
+        for _ in range(2):  # the second time after a lost process
+            observer.started(spec)
+        until = time.monotonic() + 60
+        while not measured() and time.monotonic() < until:
+            time.sleep(0.2)
+        observer.failed(spec, LOST)
+
+    observe(tracker, 1, tell)
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= measured().keys()
+    monitors = [one for one in threading.enumerate() if one not in before and one.name == "SystemMetricsMonitor"]
+    assert len(monitors) <= 1
+    for one in monitors:
+        one.join(30)
+        assert not one.is_alive()
 
 
 def steps(tracker: Tracker, fingerprint: str) -> list[int]:

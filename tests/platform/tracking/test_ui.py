@@ -20,6 +20,7 @@ import pytest
 from support.finished import finished_trial
 from support.trials import small
 from vip5platform.analysis.record import StudyRecord
+from vip5platform.cli.vip5 import main as vip5
 from vip5platform.tracking.recorded import default_uri
 from vip5platform.tracking.tracker import Tracker
 from vip5platform.tracking.ui import artifact_address, ui_command, view_link, view_tag
@@ -54,6 +55,27 @@ def test_a_search_is_also_drawn_as_lines_through_its_settings():
 
 def test_a_view_fits_into_a_tag():
     assert len(view_tag("s", "p", ["n"], [NDCG] * 200, is_search=False)[1]) <= 5000
+
+
+def test_the_links_of_a_home_that_was_moved_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    home = Home(tmp_path)
+    home.mlflow_database.touch()
+    for key, uri in (("here", "sqlite:////before/mlflow.db"), ("away", "http://server:5000")):
+        StudyRecord(
+            kind="study", name="s", question=f"Which one {key}?", key=key, factors=["encoder"], metrics=[NDCG],
+            settings={}, trials=[], baselines=[], command="", commit="", dirty=False, workers=1, gpus=0, cpus=1,
+            parent=key, experiment="1", tracking_uri=uri,
+        ).save(home)  # fmt: skip
+    monkeypatch.setattr(subprocess, "call", lambda command: 0)
+    with pytest.raises(SystemExit) as left:
+        vip5(["ui", "--home", str(tmp_path)])
+    assert left.value.code == 0
+    printed = capsys.readouterr().out
+    assert "Which one here?" in printed
+    assert "viewStateShareKey=here" in printed
+    assert "away" not in printed
 
 
 def test_the_command_can_be_pasted_whatever_the_home_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -110,7 +132,7 @@ def link(recorded: tuple[Home, Tracker]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-u", "-m", "vip5platform.cli", "ui", "--home", str(home), "--port", str(port)]
+    command = [sys.executable, "-m", "vip5platform.cli", "ui", "--home", str(home), "--port", str(port)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
     ) as ui:

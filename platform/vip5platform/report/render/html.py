@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
-from markupsafe import Markup
-
 from vip5platform.report.blocks import Table
 from vip5platform.report.document import Document
 from vip5platform.report.render.templates import page_environment
@@ -21,11 +19,10 @@ class _Head:
 
 
 def render(doc: Document) -> str:
-    """Render a report as HTML. All text is escaped; only the SVG of plots is inserted as it is."""
+    """Render a report as HTML. All text is escaped; only plots and the styles of pictures are inserted as they are."""
     environment = page_environment("vip5platform.report.render")
     environment.filters["heads"] = _heads
     environment.filters["kind"] = lambda block: type(block).__name__.lower()
-    environment.filters["drawn"] = Markup
     return environment.get_template("page.html.j2").render(doc=doc)
 
 

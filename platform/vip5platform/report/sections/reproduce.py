@@ -5,6 +5,7 @@ from __future__ import annotations
 from vip5core.trial.result import Content
 from vip5platform.analysis.results import StudyResults
 from vip5platform.report.blocks import Block, Bullets, Cell, Code, Column, Row, Table
+from vip5platform.report.sections.example import best_level
 
 
 def blocks(study: StudyResults) -> list[Block]:
@@ -36,18 +37,12 @@ def blocks(study: StudyResults) -> list[Block]:
         Row(trial.name or "trial of the search", [Cell(str(trial.seed)), Cell(trial.fingerprint or "–")])
         for trial in record.trials
     ]
-    best = _best_trial(study)
-    if best is not None:
+    level = best_level(study)
+    if level is not None:
+        best = next(iter(level.results.values())).folder.name[:8]
         facts.append(("See and use the best level", f"vip5 show {best}; vip5 recommend {best} --users all --out FILE"))
     heads = [Column("seed"), Column("fingerprint", number=False)]
     return [Code(record.command), Bullets(facts), Table("trial", heads, rows)]
-
-
-def _best_trial(study: StudyResults) -> str | None:
-    """A trial of the level that is best on the first metric, by the beginning of its fingerprint."""
-    found = (group.best(name) for group in study.groups for name in study.metrics)
-    best = next((cell for cell in found if cell is not None), None)
-    return next(iter(best.results.values())).folder.name[:8] if best is not None else None
 
 
 def _identity(content: Content | None) -> str:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from markupsafe import Markup
-
 from vip5core.serving import Case, Word
+from vip5platform.report.pictures import pictures_of
 from vip5platform.report.render.templates import page_environment
 from vip5platform.serving.show.choose import SHOWN, verdict
 from vip5platform.serving.show.gather import Person, Show
-from vip5platform.serving.show.pictures import picture_styles
 
 #: Of a long prompt, the words that are shown of its beginning and its end.
 _FIRST, _LAST = 48, 12
-#: The characters of all pictures of a page; the text of two models takes twice as many as that of one.
-_PICTURES = 2_000_000
+#: The most characters of all pictures, and of a page with its pictures.
+_PICTURES, _PAGE = 2_000_000, 4_800_000
 #: Items of a history that are shown, the newest ones.
 _HISTORY = 24
 
@@ -27,22 +25,18 @@ def render_page(show: Show) -> str:
     environment.filters |= {
         "words": lambda case: shorten(case.words, show.whole_prompts),
         "best": best_items,
-        "percent": percent,
         "verdict": verdict,
         "newest": lambda items: items[-_HISTORY:],
     }
-    dataset = show.dataset
-    return environment.get_template("page.html.j2").render(
-        show=show,
-        titles=["", *dataset.items["title"]],
-        pictured=[False, *dataset.items["image_sha256"].notna()],
-        styles=Markup(picture_styles(dataset, shown_items(show), _PICTURES // len(show.models))),
-    )
+    template = environment.get_template("page.html.j2")
+    text = template.render(show=show, pictures=pictures_of(show.dataset, (), 0))
+    room = max(0, min(_PICTURES, _PAGE - len(text)))
+    return template.render(show=show, pictures=pictures_of(show.dataset, shown_items(show), room))
 
 
-def shown_items(show: Show) -> set[int]:
-    """Every item whose picture is on the page."""
-    return {item for person in show.people for item in _items_of(person, show.whole_prompts)}
+def shown_items(show: Show) -> Iterator[int]:
+    """The items whose pictures are on the page, as often as they are."""
+    return (item for person in show.people for item in _items_of(person, show.whole_prompts))
 
 
 def _items_of(person: Person, whole_prompts: bool) -> Iterator[int]:
@@ -66,14 +60,3 @@ def best_items(case: Case) -> list[tuple[int, float]]:
     """The first items of a list with their probabilities."""
     ranked = case.ranked
     return [(item, math.exp(score)) for item, score in zip(ranked.items[:SHOWN], ranked.scores, strict=False)]
-
-
-def percent(share: float) -> str:
-    """A probability.
-
-    >>> percent(0.1234), percent(0.00042), percent(0.0000042)
-    ('12.3 %', '0.04 %', '< 0.01 %')
-    """
-    if share < 1e-4:
-        return "< 0.01 %"
-    return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2f} %"

@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from vip5core.metrics import UNRANKED
+from vip5platform.report.formatting import format_probability
 from vip5platform.serving.show.gather import Asked, Person, Show
-from vip5platform.serving.show.page import best_items, percent
+from vip5platform.serving.show.page import best_items
 
 _USERS, _BEST, _WORDS = 3, 3, 24
 
@@ -36,7 +37,7 @@ def _print_asked(show: Show, asked: Asked, console: Console) -> None:
                 f"    {label}[italic]{escape(case.text)}[/]  [dim]user: {escape(case.reference)}[/]", highlight=False
             )
             continue
-        best = "; ".join(f"{titles[item]} {percent(share)}" for item, share in best_items(case)[:_BEST])
+        best = "; ".join(f"{titles[item]} {format_probability(share)}" for item, share in best_items(case)[:_BEST])
         place = "not in the list" if case.rank == UNRANKED else f"rank {case.rank}"
         console.print(
             f"    {label}{escape(best)}  [dim]target {escape(titles[asked.item])}: {place}[/]", highlight=False

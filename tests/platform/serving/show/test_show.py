@@ -54,14 +54,20 @@ def test_a_page_is_whole_self_contained_and_has_each_picture_once(model: Trained
     assert page.open == []
     assert page.outside == []
     assert "http" not in text
-    styles = re.findall(r"^\.p(\d+)\{background-image:url\(data:image/jpeg;base64,", text, re.MULTILINE)
+    styles = re.findall(r"^\.p(\d+)\{background-image:url\(data:image/webp;base64,", text, re.MULTILINE)
     assert len(styles) == len(set(styles))
     assert {name for name in page.classes if re.fullmatch(r"p\d+", name)} == {f"p{item}" for item in styles}
-    assert len(text) < 5e6 * 40 / 200
     target = people[0].asked[0]
     title = model.dataset.items["title"].iloc[target.item - 1]
     assert f"The target: <b>{title}</b> ({target.item})" in text
     assert text.count("<article") == 40
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_page_of_200_users_is_below_5_mb(model: TrainedModel, models: int) -> None:
+    people = gather([model] * models, range(1, 41), model.config.tasks) * 5
+    assert len(people) == 200
+    assert len(render_page(Show(["a model"] * models, model.dataset, people)).encode()) < 5e6
 
 
 def test_text_is_escaped(model: TrainedModel) -> None:
