@@ -3,7 +3,8 @@
 - `tiny`: for the built-in backbones, which have to learn something within minutes on two CPU cores: small encoders, a
   higher learning rate for narrow adapters, fewer and shorter prompts. They know no words but those of their prompts, so
   explanations are asked for with the aspect and the title in the prompt (C-10): those words they can know. Direct
-  prompts name the user by number (B-7), which is the user's own piece; names share theirs.
+  prompts name the user by number (B-7), which is the user's own piece; names share theirs. Tables of embeddings, where
+  they are trained, know their items from the P5 stage, and would unlearn them at the rate of new adapters.
 - `p5`: for the P5 stage, which makes a built-in backbone: everything is trained, on text alone, mostly on the next
   item, which is the hardest to learn.
 - `paper`: the choices of arXiv 2305.14302 and its code, those that our defaults share included.
@@ -22,6 +23,7 @@ TINY: dict[str, Any] = {
     "epochs": 1,
     "batch_size": 72,
     "learning_rate": 1e-2,
+    "embedding_rate": 0.03,
     "dropout": 0.0,
     "samples_per_user": (1, 0, 0, 1),
     "samples_per_explanation": 3,
