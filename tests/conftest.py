@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +10,16 @@ import pytest
 from hypothesis import settings
 from support.object_store import StoreServer
 from support.trained import home_with_inputs, train_in
+from vip5platform.environment import set_environment
 
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import options_of, prepare
 from vip5core.home import CACHE, Home
 from vip5core.serving import ModelFiles
+
+# Before any test, of whatever folder, imports Ray or MLflow, which read it once.
+set_environment(None)
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 # A busy machine is no failure, and examples that failed are not kept in files.
 settings.register_profile("vip5", deadline=None, database=None)

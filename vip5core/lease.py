@@ -74,7 +74,7 @@ def hold_lease(store: ObjectStore, name: str, refusal: str, tell: Callable[[str]
 
     def renew() -> None:
         while not ended.wait(_LEASE_S / 3):
-            with contextlib.suppress(UserError):  # the store is away: nobody else can take the lease either
+            with contextlib.suppress(Exception):  # the store is away: nobody else can take the lease either
                 found = _read(store, name)
                 if found is not None and found.holder != mine.holder:
                     lost.set()
@@ -87,14 +87,15 @@ def hold_lease(store: ObjectStore, name: str, refusal: str, tell: Callable[[str]
     try:
         yield
     except KeyboardInterrupt:
-        if lost.is_set():
-            raise UserError(f"{refusal}: it was taken over while this process could not renew its lease") from None
-        raise
+        if not lost.is_set():
+            raise
     finally:
         ended.set()
         renewal.join(_LEASE_S / 3)
         if not lost.is_set():
             store.remove(name)
+    if lost.is_set():  # by that interrupt, or at the end, if something in the block has swallowed it
+        raise UserError(f"{refusal}: it was taken over while this process could not renew its lease")
 
 
 def _wait_until_free(store: ObjectStore, name: str, refusal: str, tell: Callable[[str], None]) -> None:

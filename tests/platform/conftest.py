@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vip5platform.environment import set_environment
+from mlflow import MlflowClient
+from vip5platform.cluster.ray_cluster import ray_session
+from vip5platform.cluster.resources import ClusterResources
 
 from vip5core.data.dataset import Dataset
 from vip5core.home import Home
@@ -14,14 +15,6 @@ from vip5core.model import save_backbone
 from vip5core.trial.fresh_backbone import fresh_backbone
 from vip5core.trial.p5_spec import p5_config
 from vip5core.trial.spec import StudyInputs
-
-# Before anything imports Ray or MLflow.
-set_environment(None)
-os.environ["HF_HUB_OFFLINE"] = "1"
-
-from mlflow import MlflowClient  # noqa: E402
-from vip5platform.cluster.ray_cluster import ray_session  # noqa: E402
-from vip5platform.cluster.resources import ClusterResources  # noqa: E402
 
 
 @pytest.fixture(scope="module")
