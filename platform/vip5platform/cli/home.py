@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from rich import box
 from rich.markup import escape
@@ -126,7 +127,7 @@ def add_ui(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_ui)
 
 
-def _ui(given: argparse.Namespace) -> int:
+def _ui(given: argparse.Namespace) -> NoReturn:
     home = _home(given)
     uri = default_uri(home)
     if not home.mlflow_database.is_file():
@@ -138,4 +139,5 @@ def _ui(given: argparse.Namespace) -> int:
             link = view_link(uri, record.experiment, record.parent, given.port)
             say(f"{escape(record.question)}\n  [bold]{escape(link)}[/]")
     console.file.flush()  # the links come before what MLflow says, in a file, too
-    return subprocess.call(shlex.split(ui_command(uri, given.port)))
+    command = shlex.split(ui_command(uri, given.port))
+    os.execv(command[0], command)  # MLflow in the place of this process: a signal that ends it reaches its server

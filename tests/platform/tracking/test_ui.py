@@ -68,7 +68,12 @@ def test_the_links_of_a_home_that_was_moved_are_printed(
             settings={}, trials=[], baselines=[], command="", commit="", dirty=False, workers=1, gpus=0, cpus=1,
             parent=key, experiment="1", tracking_uri=uri,
         ).save(home)  # fmt: skip
-    monkeypatch.setattr(subprocess, "call", lambda command: 0)
+
+    def replaced(program: str, command: list[str]) -> None:
+        assert command[1:4] == ["-m", "mlflow", "ui"]
+        sys.exit(0)
+
+    monkeypatch.setattr(os, "execv", replaced)
     with pytest.raises(SystemExit) as left:
         vip5(["ui", "--home", str(tmp_path)])
     assert left.value.code == 0
@@ -143,7 +148,7 @@ def link(recorded: tuple[Home, Tracker]) -> Iterator[str]:
             _wait_for(printed.partition("#")[0], ui)
             yield printed
         finally:
-            os.killpg(ui.pid, 15)
+            ui.terminate()  # which reaches MLflow, and by it its server
 
 
 def _wait_for(address: str, process: subprocess.Popen[str]) -> None:
