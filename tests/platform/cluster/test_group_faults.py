@@ -17,29 +17,31 @@ from vip5core.trial.spec import StudyInputs, TrialSpec
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 #: Long enough that a trial is in the middle when the driver is told of an epoch: a group does not wait for that.
-EPOCHS, SAMPLES = 20, (8, 8, 8, 8)
+EPOCHS, SAMPLES = 10, (8, 8, 8, 8)
 TWO = TrialResources(workers=2, cpus=1, gpus=0.0)
 
 
 def test_a_worker_group_that_loses_a_node_continues_on_others_with_the_same_numbers(text_only: StudyInputs, tmp_path):
-    """First the node of a worker is lost, then the node of what waits for the group, which is not the head."""
+    """The node of a worker is lost, not that of what waits for the group.
+
+    The loss of the latter is not tried here: Train's own cleaner of placement groups finds it by Ray's dashboard, which
+    a test's cluster does without.
+    """
     spec = text_only.spec(small(epochs=EPOCHS, samples_per_user=SAMPLES, dropout=0.1))
-    with cluster_of(nodes=4) as cluster:
+    with cluster_of(nodes=3) as cluster:
 
         def lose_a_node(spec: TrialSpec, epoch: int) -> None:
-            left = len(cluster.worker_nodes)
-            if (left, epoch) not in ((4, 2), (3, EPOCHS // 2)):
+            if (len(cluster.worker_nodes), epoch) != (3, 2):
                 return
             (waiting,) = trial_processes()
             workers = trial_processes("RayTrainWorker")
             assert len({worker.ppid() for worker in workers}) == 2
-            elsewhere = next(worker for worker in workers if worker.ppid() != waiting.ppid())
-            lose_node_of(elsewhere if left == 4 else waiting, cluster)
+            lose_node_of(next(worker for worker in workers if worker.ppid() != waiting.ppid()), cluster)
 
         seen = Injector(lose_a_node)
         run_trials([spec], text_only.home, TWO, 1, seen)
         assert seen.failures == {}
-        assert [failure.kind in LOST for _, failure in seen.retries] == [True, True], seen.retries
+        assert [failure.kind in LOST for _, failure in seen.retries] == [True], seen.retries
         assert len(cluster.worker_nodes) == 2
 
         calm = Home(tmp_path / "calm")
