@@ -192,7 +192,7 @@ def accumulate(
     """
     device = model.device
     total = torch.zeros((), device=device)
-    item_tokens = torch.as_tensor(data.tables.item_tokens, device=device)
+    item_tokens = torch.as_tensor(data.tables.item_tokens, device=device) if config.label_smoothing else None
     with stopwatch.measure("data"):
         pieces = micro_batches(
             compiled,
