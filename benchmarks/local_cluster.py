@@ -14,6 +14,8 @@ from ray.cluster_utils import Cluster
 _NODE: dict[str, Any] = {"object_store_memory": 80_000_000}
 #: Notices within seconds that a node is gone, and leaves a busy machine the time to start one.
 _QUICK = {"health_check_period_ms": 1000}
+#: How often a node is tried to be started.
+_ATTEMPTS = 4
 
 
 @contextlib.contextmanager
@@ -31,8 +33,25 @@ def local_cluster(nodes: int, cpus: int = 1) -> Iterator[Cluster]:
 
 
 def add_node(cluster: Cluster, cpus: int = 1) -> None:
-    """Start another node."""
-    cluster.add_node(num_cpus=cpus, **_NODE)
+    """Start another node; Ray gives each 30 s, which a busy machine may exceed, so one that failed is tried again."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            cluster.add_node(num_cpus=cpus, **_NODE)
+        except Exception:  # what Ray raises, with no type of its own
+            if not attempts_left:
+                raise
+            _end_unknown_nodes(cluster)
+        else:
+            return
+
+
+def _end_unknown_nodes(cluster: Cluster) -> None:
+    """Kill what has been started of nodes that Ray has given up."""
+    known = {raylet_of(node).pid for node in cluster.list_all_nodes()}
+    for process in psutil.Process().children():
+        if process.name() == "raylet" and process.pid not in known:
+            process.kill()
+            process.wait()
 
 
 def lose_node_of(process: psutil.Process, cluster: Cluster) -> None:

@@ -32,9 +32,17 @@ def main() -> None:
     set_environment(None)  # before Ray is imported
     from benchmarks.survival.survive import survive
 
-    with tempfile.TemporaryDirectory() as folder:
-        found = survive(Path(folder), given.kills, of, given.seed, epochs=given.epochs, minutes=given.minutes)
     console = Console(width=120)
+    with tempfile.TemporaryDirectory() as folder:
+        found = survive(
+            Path(folder),
+            given.kills,
+            of,
+            given.seed,
+            epochs=given.epochs,
+            minutes=given.minutes,
+            tell=lambda line: console.log(line, markup=False),
+        )
     table = Table("killed", "times", "the user was told", "trials given up", "seconds repeated: median, most")
     for row in found.rows():
         table.add_row(*row)

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,6 +94,7 @@ def survive(
     epochs: int = 20,
     inputs_first: bool = False,
     minutes: float = float("inf"),
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Survival:
     """Run the study in peace and in pieces under `folder`, and compare.
 
@@ -106,6 +107,7 @@ def survive(
         inputs_first: Start the first study in pieces with the dataset, backbone and features of the one in peace, so
             that faults meet its trials alone; all further ones are started so.
         minutes: After which no more faults are injected.
+        tell: Takes a line about each fault when it has been injected.
     """
     rng = random.Random(seed)
     names = _evenly(of, rng)
@@ -122,7 +124,7 @@ def survive(
                         shutil.copytree(made, home.root / made.name)
                 options = ("--address", cluster.address, "--tracking-uri", server.uri)
                 pieces = SmallStudy(home, epochs, options)
-                _disturb(pieces, Faults(cluster, server, rng), names, kills, end, found)
+                _disturb(pieces, Faults(cluster, server, rng), names, kills, end, found, tell)
             found.mismatches += [f"study {found.studies}: {line}" for line in differences(peace.home, home)]
     return found
 
@@ -133,7 +135,15 @@ def _evenly(names: Sequence[str], rng: random.Random) -> Iterator[str]:
         yield from rng.sample(names, len(names))
 
 
-def _disturb(study: SmallStudy, faults: Faults, names: Iterator[str], kills: int, end: float, found: Survival) -> None:
+def _disturb(
+    study: SmallStudy,
+    faults: Faults,
+    names: Iterator[str],
+    kills: int,
+    end: float,
+    found: Survival,
+    tell: Callable[[str], None],
+) -> None:
     """Run a study, and inject faults until it has ended or there were enough; then let it end."""
     finished: dict[str, int] = {}
     told, last = _Told(study.log), Injected("nothing")
@@ -151,6 +161,7 @@ def _disturb(study: SmallStudy, faults: Faults, names: Iterator[str], kills: int
             if not faults.inject(fault.name, driver):
                 continue
             found.faults.append(fault)
+            tell(f"{len(found.faults)} of {kills}: {fault.name}, {fault.repeated:.0f} s after an epoch")
             last = fault
             if fault.name == "driver":
                 found.resumed += bool(study.checkpoints())
