@@ -8,7 +8,7 @@ TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 # Two processes, a file of tests at a time: one works while the other waits for Ray to start.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install ablation studies test test-long test-fast lint docs ui bench clean
+.PHONY: install ablation studies test test-long test-fast lint docs ui bench rehearsal clean
 
 install: $(VENV)/.installed
 
@@ -47,6 +47,9 @@ ui: install  ## compare the runs at http://localhost:5000, by the links that are
 
 bench: install  ## all benchmarks
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+rehearsal: install  ## `ray up cluster.yaml` on simulated hosts; needs root and sshd, skips elsewhere
+	$(BIN)/python -m benchmarks.rehearsal
 
 clean:  ## delete the environment and caches, but not runs/
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,11 +15,11 @@ from vip5core.trial.result import RESULT, TrialResult
 
 def differences(peace: Home, pieces: Home) -> list[str]:
     """A line for each difference of trials and of MLflow's runs, and for each file that was left behind."""
-    return [*_compare_trials(peace, pieces), *_compare_runs(peace, pieces), *_leftovers(pieces)]
+    return [*differing_trials(peace, pieces), *_compare_runs(peace, pieces), *_leftovers(pieces)]
 
 
-def _compare_trials(peace: Home, pieces: Home) -> list[str]:
-    """Differences of the trials' folders; times, memory and speed may differ."""
+def differing_trials(peace: Home, pieces: Home) -> list[str]:
+    """A line for each difference of the trials' folders; times, memory and speed may differ."""
     names = [sorted(file.parent.name for file in home.trials.glob(f"*/{RESULT}")) for home in (peace, pieces)]
     if names[0] != names[1]:
         return [f"trials {names[0]} in peace, {names[1]} in pieces"]
