@@ -2,11 +2,11 @@
 
 A host has processes, a disk, a network and an sshd of its own (namespaces of Linux); moto answers for EC2, EFS and IAM,
 and what it calls an instance becomes a host. The page docs/cluster-aws.md is followed from a clone on one host, the
-laptop: token, fields marked EDIT, `ray up`, `ray job submit`; then EC2 takes back the instance of a trial in the middle,
+laptop: token, fields marked EDIT, `ray up`, `ray job submit`; then EC2 takes back the instance of a running trial,
 the MLflow server is killed, idle nodes end, the report is fetched, `ray down`. Results are compared with those of the
 same study in peace.
 
-Needs root, iproute2, openssh-server, sudo and rsync; says so and ends elsewhere. No GPU: spot nodes offer a CPU instead.
+Needs root, iproute2, openssh-server, sudo and rsync; says so and ends elsewhere. No GPU: spot nodes offer a CPU.
 It happens in namespaces of its own, so that it leaves nothing running, however it ends.
 """
 
