@@ -21,6 +21,8 @@ from vip5platform.cluster.resources import ClusterResources
 
 #: A folder of another machine in which nothing was written for so long belongs to no living process.
 _ABANDONED_S = 7 * 86_400
+#: How often a start is tried: on a busy machine a process of Ray may need more than the 30 s that Ray gives it.
+_ATTEMPTS = 2
 
 
 @contextmanager
@@ -57,13 +59,17 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluste
 def _start(cpus: int | None, options: dict[str, Any]) -> None:
     import ray
 
-    try:  # "local" ignores RAY_ADDRESS
-        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **options)
-    except Exception as error:  # of no class of its own: a process of Ray that was too slow
-        raise UserError(
-            f"Ray did not start on this machine ({first_line(error)}): it may be too busy, or short of memory; run the "
-            "same command again when it is not, or join a cluster by --address"
-        ) from None
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:  # "local" ignores RAY_ADDRESS
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **options)
+            return
+        except Exception as error:  # of no class of its own: a process of Ray was too slow
+            ray.shutdown()
+            if not attempts_left:
+                raise UserError(
+                    f"Ray did not start on this machine ({first_line(error)}): it may be too busy, or short of memory; "
+                    "run the same command again when it is not, or join a cluster by --address"
+                ) from None
 
 
 def _join(address: str, options: dict[str, Any]) -> None:

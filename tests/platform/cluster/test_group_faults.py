@@ -21,22 +21,23 @@ EPOCHS, SAMPLES = 10, (8, 8, 8, 8)
 TWO = TrialResources(workers=2, cpus=1, gpus=0.0)
 
 
-def test_a_worker_group_that_loses_a_node_continues_on_others_with_the_same_numbers(text_only: StudyInputs, tmp_path):
-    """The node of a worker is lost, not that of what waits for the group.
-
-    The loss of the latter is not tried here: Train's own cleaner of placement groups finds it by Ray's dashboard, which
-    a test's cluster does without.
-    """
+@pytest.mark.parametrize("with_controller", [False, True], ids=["of-a-worker", "of-worker-and-controller"])
+def test_a_worker_group_that_loses_a_node_continues_on_others_with_the_same_numbers(
+    text_only: StudyInputs, tmp_path, with_controller
+):
+    """The dashboard is on, as on a head: by it, Train frees the places of a group whose controller is lost."""
     spec = text_only.spec(small(epochs=EPOCHS, samples_per_user=SAMPLES, dropout=0.1))
-    with cluster_of(nodes=3) as cluster:
+    with cluster_of(nodes=3, dashboard=True) as cluster:
 
         def lose_a_node(spec: TrialSpec, epoch: int) -> None:
             if (len(cluster.worker_nodes), epoch) != (3, 2):
                 return
-            (waiting,) = trial_processes()
+            (controller,) = trial_processes("TrainController")
             workers = trial_processes("RayTrainWorker")
             assert len({worker.ppid() for worker in workers}) == 2
-            lose_node_of(next(worker for worker in workers if worker.ppid() != waiting.ppid()), cluster)
+            beside = [worker for worker in workers if worker.ppid() == controller.ppid()]
+            apart = [worker for worker in workers if worker not in beside]
+            lose_node_of((beside if with_controller else apart)[0], cluster)
 
         seen = Injector(lose_a_node)
         run_trials([spec], text_only.home, TWO, 1, seen)

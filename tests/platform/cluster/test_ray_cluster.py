@@ -82,13 +82,17 @@ def test_folders_of_machines_that_are_gone_are_removed_when_they_are_old(tmp_pat
     assert {name for name in names.values() if (tmp_path / name).is_dir()} == {names["in use"], names["of a user"]}
 
 
-def test_a_ray_that_does_not_start_is_told_in_one_line(monkeypatch):
+def test_a_ray_that_does_not_start_is_tried_again_and_then_told_in_one_line(monkeypatch):
+    tried = []
+
     def too_slow(**options: object) -> None:
+        tried.append(options)
         raise Exception("The current node timed out during startup.\nMore")
 
     monkeypatch.setattr("ray.init", too_slow)
     with pytest.raises(UserError, match=r"did not start on this machine \(The current node timed"), ray_session(None):
         pass
+    assert len(tried) == 2
 
 
 @pytest.mark.parametrize(("workers", "gpus"), [(1, 1.0), (1, 0.25), (2, 1.0)])
