@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -27,7 +28,9 @@ _LOOK_S = 1.0
 def api() -> Iterator[None]:
     """Run moto's server at `ADDRESS`."""
     command = [sys.executable, "-m", "moto.server", "-H", GATEWAY, "-p", ADDRESS.rpartition(":")[2]]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # With Amazon's own policies, two of which Ray gives to the head.
+    environment = {**os.environ, "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         deadline = time.monotonic() + _STARTED_S
         while True:
