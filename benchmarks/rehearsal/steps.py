@@ -29,10 +29,11 @@ _STUDY = (
 )
 _TRIALS = 3
 #: The page that a user follows, and the command there which enters what is marked `EDIT`.
-_PAGE, _ENTER = Path("docs/cluster-aws.md"), "sed -i.before "
-#: Spot nodes without the GPU that no simulated host has, and which end soon, so that this is seen.
-_ONLY_HERE = {
-    'resources: {"CPU": 8, "GPU": 1}': 'resources: {"CPU": 1}',
+PAGE, ENTER = Path("docs/cluster-aws.md"), "sed -i.before "
+#: Two spot nodes, without the GPU that no simulated host has, which end soon, so that this is seen.
+ONLY_HERE = {
+    'resources: {"CPU": 8, "GPU": 1}': 'resources: {"CPU": 1, "GPU": 0}',
+    "    max_workers: 4": "    max_workers: 2",
     "idle_timeout_minutes: 10": "idle_timeout_minutes: 1",
 }
 #: Seconds within which each step has to be done.
@@ -96,8 +97,8 @@ class Rehearsal:
         laptop.run("pip install -q --disable-pip-version-check -c constraints.txt -e '.[server]'")
         laptop.run("(umask 077; RAY_AUTH_MODE=token ray get-auth-token --generate > /dev/null)")
         entered = " ".join(f"{name}={value}" for name, value in _account().items())
-        laptop.run(f"export {entered}\n{_command_of(clone / _PAGE, _ENTER)}")
-        for text, other in _ONLY_HERE.items():
+        laptop.run(f"export {entered}\n{command_of(clone / PAGE, ENTER)}")
+        for text, other in ONLY_HERE.items():
             laptop.run(
                 f"grep -qF {shlex.quote(text)} cluster.yaml && sed -i {shlex.quote(f's/{text}/{other}/')} cluster.yaml"
             )
@@ -168,7 +169,7 @@ def _account() -> dict[str, str]:
     }
 
 
-def _command_of(page: Path, start: str) -> str:
+def command_of(page: Path, start: str) -> str:
     """The command of a page that starts so, with the lines that continue it."""
     lines = page.read_text().splitlines()
     first = next(number for number, line in enumerate(lines) if line.strip().startswith(start))

@@ -6,6 +6,7 @@ import pytest
 from support.faults import Injector, assert_same, cluster_of
 from support.trials import small
 from vip5platform.cluster.failures import LOST
+from vip5platform.cluster.ray_cluster import ray_session
 from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.tune import run_trials
 
@@ -56,3 +57,19 @@ def test_a_worker_group_that_loses_a_node_continues_on_others_with_the_same_numb
     result = TrialResult.load(spec.folder(text_only.home))
     assert result.record.workers == 2
     assert_same(result, TrialResult.load(spec.folder(calm)))
+
+
+def test_a_worker_group_on_one_machine_that_loses_its_controller_continues(text_only: StudyInputs):
+    spec = text_only.spec(small(epochs=EPOCHS, samples_per_user=SAMPLES))
+
+    def kill_controller(spec: TrialSpec, epoch: int) -> None:
+        if not seen.retries and epoch == 2:
+            (controller,) = trial_processes("TrainController")
+            controller.kill()
+
+    seen = Injector(kill_controller)
+    with ray_session(None, cpus=2, dashboard=True):
+        run_trials([spec], text_only.home, TWO, 1, seen)
+    assert seen.failures == {}
+    assert len(seen.retries) == 1
+    assert seen.finished_trials == [spec.fingerprint]
