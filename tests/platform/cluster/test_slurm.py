@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -55,30 +56,64 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_a_study_runs_on_the_nodes_of_a_job_and_nothing_is_left(environment, tmp_path):
-    home = tmp_path / "home"
-    study = ["reduction-ablation", "--dataset", "minimart:40", "--levels", "reduction_factor=8,16", "--epochs", "1"]
-    done = subprocess.Popen(
-        ["bash", ROOT / "cluster" / "slurm.sh", home, *study, "--p5-epochs", "1", "--baselines", "popularity"],
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def start_job(environment: dict[str, str], home: Path, epochs: int) -> subprocess.Popen[str]:
+    """Start the batch script with a study of two trials."""
+    study = ["reduction-ablation", "--dataset", "minimart:40", "--levels", "reduction_factor=8,16"]
+    options = ["--epochs", str(epochs), "--p5-epochs", "1", "--baselines", "popularity"]
+    return subprocess.Popen(
+        ["bash", ROOT / "cluster" / "slurm.sh", home, *study, *options],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
+
+
+def wait_for_end(job: subprocess.Popen[str]) -> str:
+    """Wait until the script ends, and return what it printed."""
     try:
-        output, _ = done.communicate(timeout=580)
+        return job.communicate(timeout=580)[0]
     except subprocess.TimeoutExpired:
-        os.killpg(done.pid, signal.SIGKILL)
+        os.killpg(job.pid, signal.SIGKILL)
         raise
-    assert done.returncode == 0, output
-    assert len(list((home / "trials").glob("*/result.json"))) == 2
-    assert list((home / "reports").glob("*/report.html"))
+
+
+def assert_nothing_left(environment: dict[str, str], home: Path) -> None:
     assert list((home / "mlflow-reduction-ablation" / "copies").glob("mlflow-*.db"))
     assert not list(home.glob("mlflow.db"))  # a home is on a network's file system
     local = Path(f"/tmp/vip5-{environment['SLURM_JOB_ID']}")
     assert not local.exists()
     assert [p for p in psutil.process_iter() if any(str(local) in word for word in _words(p))] == []
+
+
+def test_a_study_runs_on_the_nodes_of_a_job_and_nothing_is_left(environment, home):
+    job = start_job(environment, home, epochs=1)
+    output = wait_for_end(job)
+    assert job.returncode == 0, output
+    assert len(list((home / "trials").glob("*/result.json"))) == 2
+    assert list((home / "reports").glob("*/report.html"))
+    assert_nothing_left(environment, home)
+
+
+def test_a_job_whose_time_is_up_keeps_its_epochs(environment, home):
+    """Slurm sends the batch script SIGTERM before it kills what is left."""
+    job = start_job(environment, home, epochs=1000)
+    deadline = time.monotonic() + 400
+    while not list(home.glob("trials/*.running.pt")) and time.monotonic() < deadline:
+        assert job.poll() is None, job.communicate()[0]
+        time.sleep(0.2)
+    os.kill(job.pid, signal.SIGTERM)
+    output = wait_for_end(job)
+    assert job.returncode == 143, output
+    assert "the time is up: submit the same command again to continue" in output
+    assert list(home.glob("trials/*.running.pt"))
+    assert_nothing_left(environment, home)
 
 
 def _words(process: psutil.Process) -> list[str]:

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,7 +24,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from support.imports import ROOT
 from support.postgresql import postgresql_server
-from vip5platform.tracking.server import ServerSettings, serve
+from vip5platform.tracking import server
+from vip5platform.tracking.server import ServerSettings, Supervisor, serve
 
 from vip5core.errors import UserError
 
@@ -147,6 +149,60 @@ def test_a_server_that_dies_comes_back_with_its_runs_and_moves_with_them(new_hea
     other.start("sqlite")
     assert other.has(run)
     assert other.has(late)
+
+
+#: Answers, as the number of its starts, to the first looks at it, and then takes connections without an answer.
+_HANGING = """
+import itertools, pathlib, sys, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+starts = pathlib.Path(sys.argv[2])
+starts.write_text(starts.read_text() + "x")
+looks = itertools.count()
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if starts.read_text() == "x" and next(looks) > 1:
+            time.sleep(60)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(starts.read_text().encode())
+
+    def log_message(self, *args):
+        pass
+
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_a_server_that_hangs_is_replaced(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(server, "_LOOK_S", 0.2)
+    monkeypatch.setattr(server, "_SILENT_S", 0.5)
+    starts = tmp_path / "starts"
+    starts.write_text("")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    supervisor = Supervisor([sys.executable, "-c", _HANGING, str(port), str(starts)], dict(os.environ), port)
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 60
+        while _answer(supervisor.health) != "xx" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert _answer(supervisor.health) == "xx"
+    finally:
+        supervisor.stopped.set()
+        thread.join()
+    assert "MLflow does not answer; starts again in 2 s" in capfd.readouterr().out
+
+
+def _answer(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=0.2) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
 
 
 @pytest.mark.long
