@@ -82,7 +82,11 @@ def most_resources() -> dict[str, float]:
         config = yaml.safe_load(_BY_RAY_UP.expanduser().read_text("utf-8")) or {}
         kinds = config.get("available_node_types", {}).items()
         workers = [kind.get("resources", {}) for name, kind in kinds if name != config.get("head_node_type")]
-        counted = {"CPU", "GPU"} | ({"memory"} if workers and all("memory" in kind for kind in workers) else set())
+        counted = {"CPU"} if workers else set()
+        if any(not kind or kind.get("GPU") for kind in workers):  # of a kind that says nothing, anything may come
+            counted.add("GPU")
+        if workers and all("memory" in kind for kind in workers):
+            counted.add("memory")
         return dict.fromkeys(counted, math.inf)
     return dict(most or {})
 

@@ -58,13 +58,23 @@ def test_otherwise_they_go_to_the_head(monkeypatch, workers, most):
     assert found.of_trial.bundles == [{"node:__internal_head__": 0.001}]
 
 
-@pytest.mark.parametrize(("gpu", "counted"), [({"GPU": 1, "memory": 2**34}, {"memory"}), ({"GPU": 1}, set())])
-def test_what_ray_up_has_left_on_the_head_says_whether_nodes_to_come_have_memory(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gpu: dict[str, int], counted: set[str]
+@pytest.mark.parametrize(
+    ("kinds", "most"),
+    [
+        ([{"CPU": 8, "GPU": 1, "memory": 2**34}], {"CPU", "GPU", "memory"}),
+        ([{"CPU": 8, "GPU": 1}], {"CPU", "GPU"}),
+        ([{"CPU": 8, "GPU": 1}, {"CPU": 8, "memory": 2**34}], {"CPU", "GPU"}),
+        ([{"CPU": 8, "GPU": 0}], {"CPU"}),
+        ([{}], {"CPU", "GPU"}),  # a provider that does not know
+        ([], set()),
+    ],
+)
+def test_what_ray_up_has_left_on_the_head_says_what_nodes_to_come_have(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kinds: list[dict[str, int]], most: set[str]
 ):
     file = tmp_path / "bootstrap.yaml"
-    kinds = {"head": {"resources": {"CPU": 0}}, "gpu": {"resources": gpu}}
-    file.write_text(yaml.safe_dump({"head_node_type": "head", "available_node_types": kinds}))
+    types = {"head": {"resources": {"CPU": 0}}, **{f"kind{n}": {"resources": kind} for n, kind in enumerate(kinds)}}
+    file.write_text(yaml.safe_dump({"head_node_type": "head", "available_node_types": types}))
     monkeypatch.setattr(resources, "_BY_RAY_UP", file)
     monkeypatch.setattr(state, "get_max_resources_from_cluster_config", lambda: None)
-    assert most_resources() == dict.fromkeys({"CPU", "GPU"} | counted, math.inf)
+    assert most_resources() == dict.fromkeys(most, math.inf)
