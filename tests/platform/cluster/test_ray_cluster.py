@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 from ray._raylet import GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, GCS_AUTOSCALER_STATE_NAMESPACE
@@ -115,7 +116,6 @@ def test_nodes_that_are_there_do_not_bound_what_is_to_come():
     [
         (ClusterResources(cpus=2, gpus=0), 1, 1.0, 0),
         (ClusterResources(cpus=16, gpus=2), 3, 0.6, 2),  # a share is of one GPU: 0.4 of each is left over
-        (ClusterResources(cpus=16, gpus=2), 5, 0.5, 4),
         (COLD, 17, 1.0, 16),
         (COLD, 17, 0.6, 16),
     ],
@@ -125,7 +125,14 @@ def test_gpus_that_will_never_be_are_refused(cluster, workers, gpus, places):
         TrialResources.of(cluster.with_nodes_to_come(10 * workers, gpus), 10, workers, gpus)
 
 
-@pytest.mark.parametrize(("workers", "gpus", "at_once"), [(2, 0.6, 1), (4, 0.5, 1), (2, 0.5, 2), (1, 0.1, 10)])
+@pytest.mark.parametrize(("gpus", "refused"), [(0.5, True), (0.25, True), (0.6, False), (1.0, False), (0.0, False)])
+def test_workers_of_a_trial_that_would_share_a_gpu_are_refused(gpus, refused):
+    cluster = ClusterResources(cpus=16, gpus=2, cpus_per_gpu=8)
+    with pytest.raises(UserError, match="two of them would lie on one GPU") if refused else nullcontext():
+        TrialResources.of(cluster, 1, 2, gpus)
+
+
+@pytest.mark.parametrize(("workers", "gpus", "at_once"), [(2, 0.6, 1), (1, 0.5, 4), (1, 0.1, 10)])
 def test_shares_of_gpus_are_counted_by_the_gpu(workers, gpus, at_once):
     cluster = ClusterResources(cpus=64, gpus=1 if gpus == 0.1 else 2, cpus_per_gpu=16)
     assert TrialResources.of(cluster, 20, workers, gpus).at_once(cluster) == at_once
