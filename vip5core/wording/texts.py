@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 import numpy as np
@@ -33,7 +34,18 @@ def item_id(dataset: Dataset, item: int) -> str:
     """What stands for an item, one word: its number, or the tokens of its id without spaces between them."""
     if not dataset.n_id_tokens:
         return str(item)
-    return "".join(map(id_token, dataset.items["id_tokens"].iat[item - 1]))
+    return _join(dataset.items["id_tokens"].iat[item - 1])
+
+
+def item_ids(dataset: Dataset) -> list[str]:
+    """What stands for each item, from item 1 on."""
+    if not dataset.n_id_tokens:
+        return [str(item) for item in dataset.items["item"]]
+    return [_join(tokens) for tokens in dataset.items["id_tokens"]]
+
+
+def _join(tokens: Iterable[int]) -> str:
+    return "".join(map(id_token, tokens))
 
 
 def user_id(user: int) -> str:
@@ -67,7 +79,7 @@ def dataset_texts(dataset: Dataset) -> dict[str, list[str]]:
     """Every text of a dataset that a prompt or target can show, by field and row."""
     columns = {field: getattr(dataset, table)[field].tolist() for field, table in _TABLES.items()}
     return {
-        "item": [item_id(dataset, item) for item in dataset.items["item"]],
+        "item": item_ids(dataset),
         "user": [user_id(user) for user in dataset.users["user"]],
         **columns,
     }

@@ -92,10 +92,10 @@ def test_the_page_has_the_card_with_its_pictures_and_text_forms_have_none(
     assert not any(section.name == "example" for section in document(results).sections)
 
 
-def with_one_cell(results: StudyResults, **changes: Any) -> StudyResults:
+def with_one_cell(study: StudyResults, **changes: Any) -> StudyResults:
     """The same study, whose cell is another one in something."""
-    (group,) = results.groups
-    return replace(results, groups=[replace(group, cells=[replace(group.cells[0], **changes)])])
+    (group,) = study.groups
+    return replace(study, groups=[replace(group, cells=[replace(group.cells[0], **changes)])])
 
 
 def test_a_text_only_prompt_has_no_pictures(results: StudyResults) -> None:
