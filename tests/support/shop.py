@@ -13,11 +13,12 @@ from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.data.feature_store import FeatureStore
 from vip5core.model import Backbone
-from vip5core.prompts import PromptTables, Sample, dataset_texts, train_tokenizer
+from vip5core.prompts import PromptTables, Sample, train_tokenizer
 from vip5core.templates import Template, default_templates
 from vip5core.trial import fresh_backbone as built_in
 from vip5core.trial.components import TrialComponents
 from vip5core.trial.p5_spec import p5_config
+from vip5core.wording import dataset_texts
 
 WITHOUT_IMAGE = (3, 17)  # items whose image could not be read
 
@@ -65,7 +66,8 @@ def _tokenizer_of(texts: tuple[str, ...]) -> Any:
 
 def shop_tokenizer(dataset: Dataset) -> Any:
     """A tokenizer of our own with few pieces, so that many words are split."""
-    return _tokenizer_of(tuple(text for texts in dataset_texts(dataset).values() for text in texts))
+    texts = {field: rows for field, rows in dataset_texts(dataset).items() if field != "item"}
+    return _tokenizer_of(tuple(text for rows in texts.values() for text in rows))
 
 
 def shop_tables(dataset: Dataset) -> PromptTables:

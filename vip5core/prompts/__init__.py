@@ -11,10 +11,11 @@ from vip5core.prompts.batches import (
     pad_groups,
 )
 from vip5core.prompts.compile import CompiledSamples, compile_samples
-from vip5core.prompts.prompt import Layout, Sample
-from vip5core.prompts.sampling import WINDOWS, TrainingSampler, evaluation_samples
-from vip5core.prompts.tables import PromptTables, dataset_texts
+from vip5core.prompts.layout import Layout
+from vip5core.prompts.sampling import WINDOWS, TrainingSampler
+from vip5core.prompts.tables import PromptTables
 from vip5core.prompts.tokenizer import PLACEHOLDER, item_piece, load_tokenizer, train_tokenizer, user_piece
+from vip5core.wording import Sample, evaluation_samples
 
 __all__ = [
     "IGNORED",
@@ -29,7 +30,6 @@ __all__ = [
     "Sample",
     "TrainingSampler",
     "compile_samples",
-    "dataset_texts",
     "evaluation_samples",
     "group_by_length",
     "item_piece",

@@ -16,9 +16,10 @@ from operator import attrgetter
 import numpy as np
 
 from vip5core.errors import UserError
-from vip5core.prompts.prompt import Layout, Sample
+from vip5core.prompts.layout import Layout
 from vip5core.prompts.tables import PromptTables
 from vip5core.templates import Piece
+from vip5core.wording import Sample, stars
 
 _EMPTY, _LITERAL, _USER, _ITEM, _ANSWER, _STARS, _REVIEW, _IMAGE, _HISTORY, _CANDIDATES = range(10)
 _N_COLUMNS = 10
@@ -163,7 +164,7 @@ def _column_values(samples: Sequence[Sample], tables: PromptTables) -> np.ndarra
     values[_USER] = all_of("user") - 1
     values[_ITEM] = items - 1
     values[_ANSWER] = all_of("answer")
-    values[_STARS, reviewed] = np.clip(np.rint(tables.explanation_ratings[reviews[reviewed]]), 1, 5) - 1
+    values[_STARS, reviewed] = stars(tables.explanation_ratings[reviews[reviewed]]) - 1
     values[_REVIEW] = reviews
     values[_IMAGE] = -items
     return values

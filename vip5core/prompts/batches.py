@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vip5core.prompts.compile import CompiledSamples
-from vip5core.prompts.prompt import Layout
+from vip5core.prompts.layout import Layout
 from vip5core.prompts.tables import PromptTables
 
 IGNORED = -100  # the label that cross entropy ignores, at padding

@@ -12,8 +12,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from vip5core.prompts.assemble import Assembler, Parts
-from vip5core.prompts.prompt import Layout, Sample
+from vip5core.prompts.layout import Layout
 from vip5core.prompts.tables import PromptTables
+from vip5core.wording import Sample
 
 #: Prompts assembled at a time, so that what is computed on the way stays in the processor's cache.
 _ROWS_AT_A_TIME = 1024

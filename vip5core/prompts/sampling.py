@@ -1,8 +1,8 @@
-"""The prompts that an epoch trains on, and those that an evaluation asks."""
+"""The prompts that an epoch trains on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 
 import numpy as np
@@ -10,9 +10,9 @@ import numpy as np
 from vip5core.config import SamplingOptions
 from vip5core.data.dataset import Dataset
 from vip5core.prompts.negatives import Negatives
-from vip5core.prompts.prompt import Sample
-from vip5core.templates import Template, TemplateSet
+from vip5core.templates import TemplateSet
 from vip5core.vocabulary import FADING
+from vip5core.wording import Sample
 
 #: The groups that ask about users, and the fewest training items that a user needs for them: a target, and a history
 #: where one is shown.
@@ -175,36 +175,3 @@ class TrainingSampler:
         return map(
             Sample, templates, subjects.tolist(), items.tolist(), histories, candidates, answers, numbers, separators
         )
-
-
-def evaluation_samples(
-    dataset: Dataset, template: Template, split: str, subjects: Sequence[int] | np.ndarray, max_history: int
-) -> list[Sample]:
-    """The prompts that ask for the held-out items of `split`.
-
-    Args:
-        dataset: The dataset whose held-out items are asked for.
-        template: The template of the prompts, which has no yes/no answer.
-        split: The split of the held-out items, `valid` or `test`.
-        subjects: The users; for an explanation template, rows of `dataset.explanations`.
-        max_history: The number of the newest items of a history that are shown.
-
-    Raises:
-        ValueError: if the template asks for a yes/no answer, which cannot be ranked.
-    """
-    users, items = dataset.explanations["user"].to_numpy(), dataset.explanations["item"].to_numpy()
-    samples = []
-    for subject in map(int, subjects):
-        match template.group:
-            case "next_item":
-                history = dataset.before(subject, split)[-max_history:]
-                samples.append(Sample(template, subject, dataset.target(subject, split), history=history))
-            case "choice":
-                candidates = dataset.candidates(subject, split)
-                samples.append(Sample(template, subject, dataset.target(subject, split), candidates=candidates))
-            case "explanation":
-                user, item = int(users[subject]), int(items[subject])
-                samples.append(Sample(template, user, item, explanation_row=subject))
-            case group:
-                raise ValueError(f"template {template.id} of group {group!r} has no answer that can be ranked")
-    return samples

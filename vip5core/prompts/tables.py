@@ -13,9 +13,7 @@ from vip5core.data.dataset import Dataset
 from vip5core.prompts.tokenizer import PLACEHOLDER, encode
 from vip5core.templates import TemplateSet
 from vip5core.vocabulary import MAX_FIELD_TOKENS
-
-_RATINGS = ("1", "2", "3", "4", "5")
-_ANSWERS = ("no", "yes")
+from vip5core.wording import ANSWERS, RATINGS, dataset_texts
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,8 @@ class PromptTables:
         )
         texts: dict[str, list[str]] = {
             "literal": literal_texts,
-            "answer": list(_ANSWERS),
-            "rating": list(_RATINGS),
+            "answer": list(ANSWERS),
+            "rating": list(RATINGS),
         }
         texts |= dataset_texts(dataset)
         sections: dict[str, int] = {}
@@ -123,17 +121,3 @@ class PromptTables:
     def ids(self, segment: int) -> np.ndarray:
         """The token ids of one segment."""
         return self.tokens[self.offsets[segment] : self.offsets[segment + 1]]
-
-
-def dataset_texts(dataset: Dataset) -> dict[str, list[str]]:
-    """Every text of a dataset that a prompt or target can show, by section."""
-    rows = dataset.explanations
-    return {
-        "item": [str(item) for item in dataset.items["item"]],
-        "title": dataset.items["title"].tolist(),
-        "user": [f"user_{user}" for user in dataset.users["user"]],
-        "name": dataset.users["name"].tolist(),
-        "summary": rows["summary"].tolist(),
-        "aspect": rows["aspect"].tolist(),
-        "explanation": rows["explanation"].tolist(),
-    }

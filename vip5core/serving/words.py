@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from transformers import PreTrainedTokenizerBase
 
 from vip5core.prompts import Layout, PromptTables, Sample, compile_samples
+from vip5core.wording import id_token
 
 _START = "▁"
 
@@ -39,10 +40,16 @@ def read_words(
         tokenizer: The tokenizer of the texts.
     """
     compiled = compile_samples(samples, tables, layout)
-    pieces = tokenizer.convert_ids_to_tokens(compiled.tokens.tolist())
+    pieces = _pieces(compiled.tokens.tolist(), tables.first_id_token, tokenizer)
     rows = zip(compiled.begins.tolist(), compiled.lengths.tolist(), strict=True)
     tokens = list(zip(pieces, compiled.starts.tolist(), compiled.items.tolist(), strict=True))
     return [_group(tokens[begin : begin + length]) for begin, length in rows]
+
+
+def _pieces(tokens: Sequence[int], first_id_token: int, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The names of tokens: those of the tokenizer and, from `first_id_token` on, of the tokens of item ids."""
+    known = iter(tokenizer.convert_ids_to_tokens([token for token in tokens if token < first_id_token]))
+    return [next(known) if token < first_id_token else id_token(token - first_id_token) for token in tokens]
 
 
 def _group(tokens: Sequence[tuple[str, bool, int]]) -> list[Word]:

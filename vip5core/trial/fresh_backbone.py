@@ -13,8 +13,9 @@ from vip5core.config import P5Config
 from vip5core.data.dataset import Dataset
 from vip5core.data.vectors import id_token_vectors, item_vectors, user_vectors
 from vip5core.model import ID_TOKENS, Backbone, built_in_config, draw_extra_embeddings
-from vip5core.prompts import dataset_texts, item_piece, train_tokenizer, user_piece
+from vip5core.prompts import item_piece, train_tokenizer, user_piece
 from vip5core.templates import default_templates
+from vip5core.wording import dataset_texts
 
 # T5 starts its embeddings at N(0, 1). Adam moves a weight by about the learning rate per step, so they would hardly
 # change for thousands of steps; started smaller, and with a higher rate of their own, they need hundreds.
@@ -34,7 +35,7 @@ def fresh_backbone(dataset: Dataset, config: P5Config) -> Backbone:
     templates = default_templates()
     literals = [p.text for t in templates.templates.values() for p in t.source if not p.is_field]
     seen = dataclasses.replace(dataset, explanations=dataset.explanations_of("train"))
-    words = [text for section, texts in dataset_texts(seen).items() if section != "user" for text in texts]
+    words = [text for field, texts in dataset_texts(seen).items() if field not in ("item", "user") for text in texts]
     numbered = 0 if dataset.n_id_tokens else dataset.n_items
     tokenizer = train_tokenizer(
         [*words, *literals * 100, "user_ " * 100, "yes no " * 100], items=numbered, users=dataset.n_users

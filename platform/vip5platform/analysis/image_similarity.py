@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from vip5core.data.dataset import Dataset
-from vip5core.data.feature_store import FeatureStore
-from vip5core.errors import UserError
 from vip5core.home import Home
 from vip5core.metrics import LIST_CUTOFF, mean_cosine
 from vip5core.trial.result import TrialResult
+from vip5platform.analysis.find_features import find_features
 
 #: The most users of a task whose lists are measured, the same in every level: a report should not take minutes.
 _USERS = 2_000
@@ -69,25 +67,13 @@ class ImageSpace:
 def find_space(trials: Iterable[tuple[TrialResult, Dataset | None]], home: Home) -> ImageSpace | None:
     """The features of the first of these trials that has any which can still be read; None if no trial has."""
     for result, dataset in trials:
-        if dataset is None or result.record.features is None:
-            continue
-        for folder in (
-            home.fetch(home.features / result.record.features),
-            dataset.folder / "features" / result.record.features,
-        ):
-            if (store := _load(folder)) is not None and len(store.features) == dataset.n_items + 1:
-                raw_ids = pd.Index(dataset.items["raw_id"].astype(str))
-                return ImageSpace(result.config.encoder, _directions(store.scaled("standard")), raw_ids)
+        store = find_features(result, dataset, home) if dataset is not None else None
+        if dataset is not None and store is not None:
+            raw_ids = pd.Index(dataset.items["raw_id"].astype(str))
+            return ImageSpace(result.config.encoder, _directions(store.scaled("standard")), raw_ids)
     return None
 
 
 def _directions(features: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return np.divide(features, lengths, out=np.zeros_like(features), where=lengths > 0)
-
-
-def _load(folder: Path) -> FeatureStore | None:
-    try:
-        return FeatureStore.load(folder)
-    except UserError:
-        return None

@@ -156,11 +156,13 @@ class StudyResults:
         record: What was run.
         groups: The results on each dataset.
         metrics: The metrics of the record that were measured.
+        home: The home of the trials; None if they are in none.
     """
 
     record: StudyRecord
     groups: Sequence[DatasetResults]
     metrics: Sequence[str]
+    home: Home | None = None
 
     @property
     def cells(self) -> list[CellResults]:
@@ -190,6 +192,7 @@ def load_results(record: StudyRecord, home: Home) -> StudyResults:
         record,
         [replace(group, comparisons=[next(adjusted) for _ in some]) for group, some in zip(groups, tests, strict=True)],
         metrics,
+        home,
     )
 
 

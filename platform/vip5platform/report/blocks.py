@@ -129,7 +129,7 @@ class Card:
     """What a model was asked about a user, and what it recommended; only on pages.
 
     Attributes:
-        prompt: Words, and the number of an item where its image stands.
+        prompt: The prompt in words; see `vip5core.wording.prompt_words`.
         best: The first items of the list with their probabilities.
         target: The item that the user chose.
         pictures: The pictures of these items.

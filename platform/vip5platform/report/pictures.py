@@ -12,6 +12,7 @@ from PIL import Image
 
 from vip5core.data.dataset import Dataset
 from vip5core.encoders import UnreadableImage, open_image
+from vip5core.wording import item_ids
 
 #: The sides that are tried, the largest first.
 _SIDES = (112, 80, 56, 40, 28, 20)
@@ -24,12 +25,14 @@ class Pictures:
 
     Attributes:
         titles: The title of each item; entry 0 is unused.
+        ids: What stands for each item in prompts and targets; entry 0 is unused.
         pictured: Whether each item has a picture; entry 0 is unused.
         styles: A style `.pN` for each item N whose picture the page shows: a WebP file as a background.
         left_out: The number of pictures for which there was no room, so that their boxes are empty.
     """
 
     titles: Sequence[str]
+    ids: Sequence[str]
     pictured: Sequence[bool]
     styles: str
     left_out: int = 0
@@ -54,7 +57,8 @@ def pictures_of(dataset: Dataset, items: Iterable[int], budget: int) -> Pictures
     while sum(map(len, styles)) > budget:
         styles = styles[: len(styles) * 9 // 10]
     titles, pictured = ["", *dataset.items["title"]], [False, *dataset.items["image_sha256"].notna()]
-    return Pictures(titles, pictured, "".join(styles), len(opened) - len(styles))
+    ids = ["", *item_ids(dataset)]
+    return Pictures(titles, ids, pictured, "".join(styles), len(opened) - len(styles))
 
 
 def _open(dataset: Dataset, items: Iterable[int]) -> dict[int, Image.Image]:

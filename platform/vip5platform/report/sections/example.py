@@ -6,15 +6,16 @@ All of it comes from the dataset and from the lists that the trial has kept, so 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.templates import default_templates
+from vip5core.trial.result import TrialResult
 from vip5core.vocabulary import RANKING_TASKS
+from vip5core.wording import evaluation_samples, prompt_words
+from vip5platform.analysis.find_features import find_features
 from vip5platform.analysis.results import CellResults, StudyResults
 from vip5platform.report.blocks import Block, Card, Code, Text
 from vip5platform.report.formatting import format_percent, level_as_subject, level_name
@@ -23,8 +24,6 @@ TITLE = "One user"
 
 #: Items of the list that are shown; a target among them is a hit.
 _SHOWN = 10
-#: Of a long history or list of candidates, the items that are shown of its beginning and its end.
-_ENDS = 10
 #: The characters of all pictures of a card.
 _PICTURES = 150_000
 
@@ -38,6 +37,7 @@ def best_level(study: StudyResults) -> CellResults | None:
 def blocks(study: StudyResults) -> list[Block]:
     """A user whose target the best level has among its first ten, with the command that shows more of them."""
     from vip5platform.report.pictures import pictures_of  # late, because a report as text has no pictures
+    from vip5platform.report.render.templates import shorten_prompt
 
     level = best_level(study)
     if level is None or level.dataset is None:
@@ -50,16 +50,19 @@ def blocks(study: StudyResults) -> list[Block]:
     user, found = _choose(result.per_user, task)
     best = lists[(lists["task"] == task) & (lists["user"] == user)].sort_values("rank")[:_SHOWN]
     shares = [(int(item), math.exp(score)) for item, score in zip(best["item"], best["score"], strict=True)]
-    prompt = list(_prompt(dataset, result.config, task, user))
-    target = dataset.target(user, "test")
-    shown = {target, *(item for item, _ in shares), *(word for word in prompt if isinstance(word, int))}
+    templates, config = default_templates(), result.config
+    template = templates[getattr(config, f"{task}_template")]
+    (sample,) = evaluation_samples(dataset, template, "test", [user], config.max_history)
+    prompt = prompt_words(sample, dataset, templates, _has_image(study, result, dataset))
+    pictured = (word for word in shorten_prompt(prompt) if isinstance(word, int))
+    shown = {sample.item, *(item for item, _ in shares), *pictured}
     asked, name = dataset.users.iloc[user - 1], level_as_subject(level_name(level, study), study)
     return [
         Text(
             f"What {name} was asked about {asked['name'] or asked['raw_id']} in the test ({task}), with the pictures "
             f"where their image tokens stand, and what it recommended. {found}"
         ),
-        Card(prompt, shares, target, pictures_of(dataset, shown, _PICTURES)),
+        Card(prompt, shares, sample.item, pictures_of(dataset, shown, _PICTURES)),
         Text("More users, and each prompt word by word:", "note"),
         Code(f"vip5 show {result.folder.name[:8]}"),
     ]
@@ -75,38 +78,9 @@ def _choose(rows: pd.DataFrame, task: str) -> tuple[int, str]:
     return int(hits["user"].iloc[0]), f"The target is among the first ten for {share} of the users; this is the first."
 
 
-def _prompt(dataset: Dataset, config: TrialConfig, task: str, user: int) -> Iterator[str | int]:
-    """The words of a prompt, and the number of an item in the place of its image."""
-    templates = default_templates()
-    for piece in templates[getattr(config, f"{task}_template")].source:
-        match piece.text if piece.is_field else "":
-            case "user":
-                yield f"user_{user}"
-            case "name":
-                yield dataset.users["name"].iloc[user - 1]
-            case "history" as field:
-                items = dataset.before(user, "test")[-config.max_history :]
-                yield from _items(items, templates.separators[field][0], _pictured(dataset, config))
-            case "candidates" as field:
-                items = dataset.candidates(user, "test")
-                yield from _items(items, templates.separators[field][0], _pictured(dataset, config))
-            case _:
-                yield piece.text
-
-
-def _pictured(dataset: Dataset, config: TrialConfig) -> np.ndarray:
-    """Whether a prompt has the image of each item. Shape: [items + 1], entry 0 unused."""
-    return np.append(False, dataset.items["image_sha256"].notna() & config.uses_images)
-
-
-def _items(items: Sequence[int] | np.ndarray, separator: str, pictured: np.ndarray) -> Iterator[str | int]:
-    for place, item in enumerate(map(int, items)):
-        if _ENDS <= place < len(items) - _ENDS:
-            if place == _ENDS:
-                yield f"… {len(items) - 2 * _ENDS} more … {separator}"
-            continue
-        yield str(item)
-        if pictured[item]:
-            yield item
-        if place < len(items) - 1:
-            yield separator
+def _has_image(study: StudyResults, result: TrialResult, dataset: Dataset) -> np.ndarray:
+    """Whether the prompts of a trial have the image of each item. Shape: [items + 1], entry 0 unused."""
+    if not result.config.uses_images:
+        return np.zeros(dataset.n_items + 1, dtype=bool)
+    store = find_features(result, dataset, study.home) if study.home is not None else None
+    return store.has_image if store is not None else np.append(False, dataset.items["image_sha256"].notna())

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from vip5core.serving import Case, Word
 from vip5platform.report.pictures import pictures_of
-from vip5platform.report.render.templates import page_environment
+from vip5platform.report.render.templates import page_environment, shorten_prompt
 from vip5platform.serving.show.choose import SHOWN, verdict
 from vip5platform.serving.show.gather import Person, Show
 
-#: Of a long prompt, the words that are shown of its beginning and its end.
-_FIRST, _LAST = 48, 12
 #: The most characters of all pictures, and of a page with its pictures.
 _PICTURES, _PAGE = 2_000_000, 4_800_000
 #: Items of a history that are shown, the newest ones.
@@ -23,7 +21,7 @@ def render_page(show: Show) -> str:
     """The page as HTML. All text is escaped."""
     environment = page_environment("vip5platform.serving.show")
     environment.filters |= {
-        "words": lambda case: shorten(case.words, show.whole_prompts),
+        "words": lambda case: words_shown(case, show.whole_prompts),
         "best": best_items,
         "verdict": verdict,
         "newest": lambda items: items[-_HISTORY:],
@@ -46,14 +44,12 @@ def _items_of(person: Person, whole_prompts: bool) -> Iterator[int]:
         yield from asked.nearest
         for case in asked.cases:
             yield from (item for item, _ in best_items(case))
-            yield from (word.item for word in shorten(case.words, whole_prompts) if word is not None and word.item)
+            yield from (word.item for word in words_shown(case, whole_prompts) if word is not None and word.item)
 
 
-def shorten(words: Sequence[Word], whole: bool) -> list[Word | None]:
-    """The words of a prompt; of a long one the first and the last, with None for those between them."""
-    if whole or len(words) <= _FIRST + _LAST:
-        return list(words)
-    return [*words[:_FIRST], None, *words[-_LAST:]]
+def words_shown(case: Case, whole: bool) -> Sequence[Word | None]:
+    """The words of a prompt; those of a long one in short, unless it is shown as a whole."""
+    return case.words if whole else shorten_prompt(case.words)
 
 
 def best_items(case: Case) -> list[tuple[int, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,13 +13,13 @@ from support.trained import train_in
 from vip5platform.cli.vip5 import main
 from vip5platform.serving.show.choose import sample_users, users_that_differ, verdict
 from vip5platform.serving.show.gather import Show, gather
-from vip5platform.serving.show.page import render_page, shorten
+from vip5platform.serving.show.page import render_page, words_shown
 from vip5platform.serving.show.slices import slice_gains
 
 from vip5core.data.dataset import open_dataset
 from vip5core.errors import UserError
 from vip5core.home import Home
-from vip5core.serving import ModelFiles, TrainedModel, Word
+from vip5core.serving import ModelFiles, TrainedModel, Word, answer_cases, questions_about
 
 
 class Page(HTMLParser):
@@ -77,13 +78,15 @@ def test_text_is_escaped(model: TrainedModel) -> None:
     assert "&lt;script&gt;" in text
 
 
-def test_long_prompts_are_cut_in_their_middle_unless_they_are_wanted_whole() -> None:
+def test_long_prompts_are_cut_in_their_middle_unless_they_are_wanted_whole(model: TrainedModel) -> None:
     words = [Word((str(number),), number) for number in range(1, 201)]
-    cut = shorten(words, whole=False)
+    (case,) = answer_cases(model, questions_about(model, "sequential", [1]))
+    long, short = replace(case, words=words), replace(case, words=words[:50])
+    cut = words_shown(long, whole=False)
     assert cut.count(None) == 1
     assert (cut[0], cut[-1]) == (words[0], words[-1])
-    assert shorten(words, whole=True) == words
-    assert shorten(words[:50], whole=False) == words[:50]
+    assert words_shown(long, whole=True) == words
+    assert words_shown(short, whole=False) == words[:50]
 
 
 def rows(ranks: list[int]) -> pd.DataFrame:
