@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import threading
 import time
 import uuid
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vip5core.errors import UserError
 from vip5core.object_store import ObjectStore
-from vip5core.storage import process_alive
+from vip5core.storage import machine_name, process_alive
 
 #: Seconds after which a lease that is not renewed has run out; it is renewed three times as often.
 _LEASE_S = 60.0
@@ -47,7 +46,7 @@ class Lease(BaseModel):
     @property
     def is_abandoned(self) -> bool:
         """Has its process, on this machine, ended?"""
-        return self.machine == socket.gethostname() and not process_alive(self.process)
+        return self.machine == machine_name() and not process_alive(self.process)
 
 
 @contextlib.contextmanager
@@ -64,7 +63,7 @@ def hold_lease(store: ObjectStore, name: str, refusal: str, tell: Callable[[str]
         UserError: if another process holds it, or took it over because this one could not renew it.
     """
     _wait_until_free(store, name, refusal, tell)
-    mine = Lease(holder=uuid.uuid4().hex, machine=socket.gethostname(), process=os.getpid(), until=0.0)
+    mine = Lease(holder=uuid.uuid4().hex, machine=machine_name(), process=os.getpid(), until=0.0)
     _write(store, name, mine)
     time.sleep(min(_SETTLE_S, _LEASE_S / 3))
     found = _read(store, name)

@@ -23,6 +23,9 @@ _SIGNS_OF_A_FULL_DISK = ("os error 28", "PytorchStreamWriter failed writing")
 #: The errors of file systems that have no locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
+#: The number that Linux gives the namespace of all processes of a machine.
+_ALL_PROCESSES = 0xEFFFFFFC
+
 _WRITER = re.compile(r"-(\d+)-[0-9a-f]{8}\.part$")
 
 
@@ -46,19 +49,31 @@ def writable_folder(path: Path, purpose: str) -> Path:
 
 def _aside(target: Path) -> Path:
     """A temporary name beside `target` that records the machine and process that write it."""
-    return target.parent / f".{target.name}.{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.part"
+    return target.parent / f".{target.name}.{machine_name()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.part"
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the incomplete files and folders in `folder` that killed processes of this machine left behind."""
     for path in folder.glob(".*.part"):
         found = _WRITER.search(path.name)
-        ours = found and path.name[: found.start()].endswith(f".{socket.gethostname()}")
+        ours = found and path.name[: found.start()].endswith(f".{machine_name()}")
         if found and ours and not process_alive(int(found[1])):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def machine_name() -> str:
+    """The name of this machine for others that may share its folders; of a container, if it sees only its processes.
+
+    Within one name, processes have different ids, and `process_alive` knows all of them.
+    """
+    try:
+        processes = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:  # no Linux
+        return socket.gethostname()
+    return socket.gethostname() if processes == _ALL_PROCESSES else f"{socket.gethostname()}-{processes}"
 
 
 def process_alive(process: int) -> bool:

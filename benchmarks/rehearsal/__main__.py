@@ -48,7 +48,7 @@ def main() -> None:
         console.print(f"skipped: the rehearsal needs {', '.join(lacking)}")
         return
     if _INSIDE not in os.environ:
-        command = ["unshare", "-m", "-n", "-p", "--fork", "--kill-child=KILL", "--mount-proc", sys.executable]
+        command = ["unshare", "-m", "-n", "-u", "-p", "--fork", "--kill-child=KILL", "--mount-proc", sys.executable]
         os.execvpe("unshare", [*command, "-m", "benchmarks.rehearsal", *sys.argv[1:]], {**os.environ, _INSIDE: "1"})
     set_environment(None)  # before Ray is imported
     from benchmarks.rehearsal.steps import Rehearsal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from vip5core import lease
 from vip5core.errors import UserError
 from vip5core.lease import Lease, hold_lease
 from vip5core.object_store import ObjectStore
+from vip5core.storage import machine_name
 
 NAME = "leases/study.json"
 SHORT = 1.5
@@ -70,7 +70,7 @@ def test_the_lease_of_a_killed_process_of_this_machine_is_over_at_once(bucket: s
     store, told = ObjectStore(bucket), []
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    left_by(store, socket.gethostname(), time.time() + 60, ended.pid)
+    left_by(store, machine_name(), time.time() + 60, ended.pid)
     with hold(store, told):
         assert told == []
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from vip5core import storage
 from vip5core.errors import UserError
 from vip5core.storage import (
     atomic_file,
     atomic_folder,
     exclusive_lock,
+    machine_name,
     remove_leftovers,
     replaced_folder,
     shared_lock,
@@ -151,10 +153,20 @@ def test_leftovers_are_recognised_if_the_machine_has_dots_in_its_name(
     monkeypatch.setattr("socket.gethostname", lambda: "node1.cluster.local")
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
-    (tmp_path / f".x.npy.node1.cluster.local-{gone.pid}-0123abcd.part").touch()
+    (tmp_path / f".x.npy.{machine_name()}-{gone.pid}-0123abcd.part").touch()
     (tmp_path / f".x.npy.local-{gone.pid}-0123abcd.part").touch()
     remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f".x.npy.local-{gone.pid}-0123abcd.part"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="namespaces are Linux's")
+def test_a_container_is_not_the_machine_whose_name_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its processes have numbers of their own, so that it would call living processes of the machine dead."""
+    monkeypatch.setattr("socket.gethostname", lambda: "node1")
+    monkeypatch.setattr(storage, "_ALL_PROCESSES", Path("/proc/self/ns/pid").stat().st_ino)
+    assert machine_name() == "node1"
+    monkeypatch.setattr(storage, "_ALL_PROCESSES", 0)
+    assert machine_name() == f"node1-{Path('/proc/self/ns/pid').stat().st_ino}"
 
 
 def test_a_lock_is_exclusive_until_its_block_ends(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vip5core.errors import UserError, first_line
-from vip5core.storage import process_alive
+from vip5core.storage import machine_name, process_alive
 from vip5platform.cluster.resources import ClusterResources
 
 #: A folder of another machine in which nothing was written for so long belongs to no living process.
@@ -104,7 +103,7 @@ def make_process_folder(parent: Path, prefix: str) -> Path:
 
     Whether a process of another machine lives cannot be asked: its folder goes when nothing was written there for days.
     """
-    host = socket.gethostname()
+    host = machine_name()
     for folder in parent.glob(f"{prefix}*"):
         maker = re.fullmatch(r"(.+)-(\d+)-\w{8}", folder.name.removeprefix(prefix))  # as below
         if maker is None:

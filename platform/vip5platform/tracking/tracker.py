@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +35,7 @@ from vip5core.backbones import backbone_fingerprint
 from vip5core.config import TrialConfig
 from vip5core.errors import Failure, UserError, first_line
 from vip5core.home import Home
-from vip5core.storage import process_alive
+from vip5core.storage import machine_name, process_alive
 from vip5core.trial.p5_record import P5Record
 from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.result import TrialRecord, TrialResult
@@ -118,7 +117,7 @@ class Tracker:
                 self.client = MlflowClient(tracking_uri=uri)
                 self.experiment = self._experiment(home)
                 self._close_orphaned_runs()
-            driver = f"{socket.gethostname()}:{os.getpid()}"
+            driver = f"{machine_name()}:{os.getpid()}"
             self.parent = self._run(f"tags.`{STUDY_KEY}` = '{key}'", name, {STUDY_KEY: key, **tags, _DRIVER: driver})
         except Exception as error:
             raise UserError(
@@ -168,7 +167,7 @@ class Tracker:
         """End the runs of killed drivers of this machine, which are left in state RUNNING."""
         for parent in self._search(f"attributes.status = '{_RUNNING}' and tags.`{STUDY_KEY}` LIKE '%'"):
             host, _, process = parent.data.tags.get(_DRIVER, "").partition(":")
-            if host == socket.gethostname() and process.isdigit() and not process_alive(int(process)):
+            if host == machine_name() and process.isdigit() and not process_alive(int(process)):
                 children = (
                     f"attributes.status = '{_RUNNING}' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}'"
                 )

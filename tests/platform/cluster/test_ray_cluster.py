@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from vip5platform.options import Options
 from vip5platform.study.run import run
 
 from vip5core.errors import UserError
+from vip5core.storage import machine_name
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ def test_what_an_autoscaler_says_that_it_can_add(ray_two_cpus):
 def test_folders_of_processes_that_were_killed_are_removed_and_those_of_others_kept(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
-    here = socket.gethostname()
+    here = machine_name()
     unfinished = "abcd_123"
     (tmp_path / f"tune-{here}-{gone.pid}-{unfinished}" / "inside").mkdir(parents=True)
     others = {

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 
@@ -16,6 +15,7 @@ from vip5core.backbones import P5_RECORD, backbone_fingerprint
 from vip5core.data.dataset import Dataset
 from vip5core.errors import Failure, UserError
 from vip5core.home import Home
+from vip5core.storage import machine_name
 from vip5core.trial.p5_record import P5Record
 from vip5core.trial.p5_spec import P5Stage
 from vip5core.trial.result import Content, TrialRecord, TrialResult
@@ -292,7 +292,7 @@ def test_runs_of_a_driver_that_was_killed_are_ended_and_those_of_a_living_one_ar
     dead.open(spec, "cut off", {})
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
-    dead.client.set_tag(dead.parent, "vip5.driver", f"{socket.gethostname()}:{gone.pid}")
+    dead.client.set_tag(dead.parent, "vip5.driver", f"{machine_name()}:{gone.pid}")
     other = tracker(home, "other")
     status = {
         run: other.client.get_run(run).info.status for run in (dead.parent, *dead.children.values(), alive.parent)

@@ -40,6 +40,7 @@ from vip5core.data.images.options import DownloadOptions
 from vip5core.encoders import decode_image
 from vip5core.errors import UserError
 from vip5core.picture_formats import FORMATS, PictureFormat
+from vip5core.storage import machine_name
 
 pytestmark = pytest.mark.slow
 
@@ -755,7 +756,7 @@ def test_partial_files_of_a_killed_run_are_removed_and_nothing_else(web: Web, tm
     name = one(web.add("/x.jpg"), tmp_path).file
     with subprocess.Popen([sys.executable, "-c", ""]) as killed:
         pass
-    (tmp_path / f".{name}.{socket.gethostname()}-{killed.pid}-0123abcd.part").write_bytes(b"half")
+    (tmp_path / f".{name}.{machine_name()}-{killed.pid}-0123abcd.part").write_bytes(b"half")
     (tmp_path / ".notes.part").write_text("mine")
     one(web.url("/x.jpg"), tmp_path)
     assert files(tmp_path) == {name, ".notes.part"}
