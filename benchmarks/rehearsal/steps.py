@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 from mlflow import MlflowClient
@@ -36,6 +36,8 @@ ONLY_HERE = {
     "    max_workers: 4": "    max_workers: 2",
     "idle_timeout_minutes: 10": "idle_timeout_minutes: 1",
 }
+Found = TypeVar("Found")
+
 #: Seconds within which each step has to be done.
 _PATIENCE_S = 1200.0
 
@@ -112,8 +114,7 @@ class Rehearsal:
         submit = f"ray job submit --no-wait --submission-id rehearsal -- {_STUDY} {options}"
         laptop.run(f"ray exec cluster.yaml {shlex.quote(submit)}", _PATIENCE_S)
         head = instances.running()[0]
-        self._wait(instances, "a trial in the middle", lambda: any(_trials_in_the_middle(shared, instances)))
-        lost = next(_trials_in_the_middle(shared, instances))
+        lost = self._wait(instances, "a trial in the middle", lambda: _trials_in_the_middle(shared, instances))[0]
         self.tell(f"EC2 takes back {instances.hosts[lost].name}, where a trial is in the middle")
         instances.terminate(lost)
         server = _mlflow_server(instances.hosts[head])
@@ -124,7 +125,7 @@ class Rehearsal:
         (self.folder / "study.log").write_text(log)
         for line in re.findall(r"(?m)^.*(?:↻|warning:|waiting for).*$", log):
             self.tell(f"the study said: {line.strip()}")
-        if "SUCCEEDED" not in self._status(laptop):
+        if "succeeded" not in self._status(laptop):
             raise RuntimeError(f"the study failed: {log[-3000:]}")
         if "↻" not in log:
             raise RuntimeError(f"no trial was restarted: {log[-3000:]}")
@@ -143,14 +144,16 @@ class Rehearsal:
     def _status(self, laptop: Host) -> str:
         return laptop.run("ray exec cluster.yaml 'ray job status rehearsal'")
 
-    def _wait(self, instances: Instances, what: str, done: Callable[[], bool]) -> None:
+    def _wait(self, instances: Instances, what: str, done: Callable[[], Found]) -> Found:
+        """Ask until the answer is not empty."""
         deadline = time.monotonic() + _PATIENCE_S
-        while not done():
+        while not (found := done()):
             if instances.error:
                 raise instances.error
             if time.monotonic() > deadline:
                 raise RuntimeError(f"waited {_PATIENCE_S:.0f} s for {what}; logs are in {self.folder}")
             time.sleep(0.5)
+        return found
 
 
 def _account() -> dict[str, str]:
@@ -178,12 +181,15 @@ def command_of(page: Path, start: str) -> str:
     return "\n".join(line.strip() for line in lines[first : next(after, len(lines))])
 
 
-def _trials_in_the_middle(shared: Path, instances: Instances) -> Iterator[str]:
-    """The instances that run a trial, once one has written a checkpoint."""
-    if any((shared / "runs" / "trials").glob("*.running.pt")):
-        for name, host in list(instances.hosts.items()):
-            if any("ImplicitFunc" in _command_line(process) for process in host.processes()):
-                yield name
+def _trials_in_the_middle(shared: Path, instances: Instances) -> list[str]:
+    """The instances that run a trial, once each of these has written a checkpoint."""
+    running = [
+        name
+        for name, host in list(instances.hosts.items())
+        if any("ImplicitFunc" in _command_line(process) for process in host.processes())
+    ]
+    checkpoints = list((shared / "runs" / "trials").glob("*.running.pt"))
+    return running if len(checkpoints) >= len(running) else []
 
 
 def _mlflow_server(head: Host) -> psutil.Process:
