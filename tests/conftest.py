@@ -95,6 +95,14 @@ def real_data() -> Path:
     return REAL_DATA
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that start Ray come first, so that the many short ones fill the time that is left on the other process."""
-    items.sort(key=lambda item: not {"study", "cluster"} & set(item.path.parts))
+    """What is long is slow, too; of the files, those that start Ray come first, then others with slow tests.
+
+    The many short files fill the time that is left on the other process.
+    """
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker("slow")
+    with_slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not {"study", "cluster"} & set(item.path.parts), item.path not in with_slow))
