@@ -171,7 +171,10 @@ SCRIPT = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.long)],
+)
 def test_a_driver_that_ends_in_the_p5_stage_leaves_no_process_and_nothing_incomplete(tmp_path: Path, number, code):
     home = Home(tmp_path / "home")
     command = [sys.executable, "-c", SCRIPT, "--dataset", "minimart:40", "--p5-epochs", "1000", "--baselines", ""]
