@@ -19,6 +19,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from support.processes import left_of, started_by
 from vip5platform import Factor, Study, factor, main
 from vip5platform.cli.vip5 import main as vip5
 from vip5platform.cluster.resources import ClusterResources
@@ -277,8 +278,9 @@ def test_a_study_has_failed_as_long_as_no_trial_of_it_has_finished(home, capsys)
     assert sorted(child_runs(home)["status"]) == ["FAILED", "FINISHED", "FINISHED"]
 
 
-def test_an_interrupted_study_says_so_and_leaves_no_run_running(home):
+def test_an_interrupted_study_says_so_and_leaves_no_run_and_no_process_running(home):
     script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a background job ignores it
         "from vip5platform import *; import sys; main(Study('s', 'Which?', (factor('encoder', 'RN50'),)), sys.argv[1:])"
     )
     command = [sys.executable, "-c", script, *SMALL, "--home", str(home), "--epochs", "200"]
@@ -286,11 +288,14 @@ def test_an_interrupted_study_says_so_and_leaves_no_run_running(home):
     deadline = time.monotonic() + 240
     while not list(home.trials.glob("*.running.pt")) and time.monotonic() < deadline:
         time.sleep(0.1)
+    started = started_by(study_process.pid)
+    assert any("ray::" in process.name() for process in started)
     study_process.send_signal(signal.SIGINT)
     _, errors = study_process.communicate(timeout=120)
     assert study_process.returncode == 130, errors[-2000:]
     assert "run the same command again to continue" in errors
     assert "Traceback" not in errors
+    assert left_of(started) == []
     assert set(child_runs(home)["status"]) == {"KILLED"}
     assert finished_trials(home) == {}
 
