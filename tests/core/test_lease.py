@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import pytest
@@ -75,6 +77,15 @@ def test_the_lease_of_a_killed_process_of_this_machine_is_over_at_once(bucket: s
         assert told == []
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts, even where a shell runs the tests in the background and ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_who_has_lost_the_lease_stops(bucket: str) -> None:
     store = ObjectStore(bucket)
 
@@ -83,6 +94,7 @@ def test_who_has_lost_the_lease_stops(bucket: str) -> None:
             for _ in range(100):
                 left_by(store, "elsewhere", time.time() + 60)  # again, for a renewal under way may overwrite it
                 time.sleep(0.3)
+            pytest.fail("it went on")
 
     with pytest.raises(UserError, match="taken over"):
         work()

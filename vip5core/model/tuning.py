@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from peft import IA3Config, LoraConfig, PeftConfig, inject_adapter_in_model
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
 from vip5core.config import ModelOptions
 from vip5core.model.adapters import ActiveTask, adapter_parameters, add_adapters, is_layer_norm
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 Backbone = T5ForConditionalGeneration
 Trainable = list[nn.Parameter]
@@ -43,6 +46,8 @@ def _frozen(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, Activ
 
 
 def _peft(backbone: Backbone, config: PeftConfig) -> tuple[Trainable, ActiveTask | None]:
+    from peft import inject_adapter_in_model  # late, here and below, because few trials need it
+
     before = {id(p) for p in backbone.parameters()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -52,12 +57,16 @@ def _peft(backbone: Backbone, config: PeftConfig) -> tuple[Trainable, ActiveTask
 
 def _lora(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveTask | None]:
     """Low-rank updates of the query and value projections (Hu et al., 2021), by peft."""
+    from peft import LoraConfig
+
     rank = options.lora_rank
     return _peft(backbone, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["q", "v"]))
 
 
 def _ia3(backbone: Backbone, options: ModelOptions) -> tuple[Trainable, ActiveTask | None]:
     """Learned scales of keys, values and feed-forward activations (Liu et al., 2022), by peft."""
+    from peft import IA3Config
+
     del options
     return _peft(backbone, IA3Config(target_modules=["k", "v", "wo"], feedforward_modules=["wo"]))
 

@@ -266,7 +266,8 @@ def test_impossible_requests_are_refused_before_training(shop: Dataset, tmp_path
 def test_on_movielens_it_is_clearly_above_popularity(real_data: Path, tmp_path: Path) -> None:
     dataset = Dataset.load(prepare("movielens-100k", real_data / "movielens-100k", Home(tmp_path)))
     config = small_config(tasks=("sequential",))
-    result = TrialResult.load(run_sasrec(dataset, config, Home(tmp_path), SasrecOptions(epochs=10, batch_size=16)))
+    options = SasrecOptions(epochs=5, batch_size=16, max_history=50)
+    result = TrialResult.load(run_sasrec(dataset, config, Home(tmp_path), options))
     asked = small_components(dataset).evaluator(config).questions("test", None)
     popular, *_ = evaluate_baseline("popularity", dataset, asked, config)
     assert result.metrics["test/sequential/hit_rate_at_10"] > 1.4 * popular["test/sequential/hit_rate_at_10"]

@@ -30,6 +30,7 @@ assert not found, found
 """
 
 
+@pytest.mark.slow
 def test_a_copy_gives_the_same_lists_without_the_platform(trained: ModelFiles, shop: Dataset, tmp_path: Path) -> None:
     histories_of(shop).to_parquet(tmp_path / "histories.parquet")
     model = export_model(trained, tmp_path / "model", "# Card")

@@ -23,7 +23,7 @@ from vip5core.trial.result import TrialResult
 from vip5core.trial.run import run_trial
 from vip5core.trial.spec import StudyInputs, TrialSpec
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.long
 
 ONE = TrialResources(workers=1, cpus=1, gpus=0.0)
 

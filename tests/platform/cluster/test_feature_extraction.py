@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray.data
+from support.damaged_shop import write_damaged_shop
 from support.raw import with_further_pictures
+from vip5platform.cli.vip5 import main as vip5
 from vip5platform.cluster.feature_extraction import extract
 from vip5platform.cluster.resources import ClusterResources
 
 from vip5core.data.dataset import Dataset, write_table
 from vip5core.data.feature_choice import FeatureChoice
-from vip5core.data.feature_store import FeatureStore, store_fingerprint, unreadable_images
+from vip5core.data.feature_store import NO_IMAGE, FeatureStore, store_fingerprint, unreadable_images
+from vip5core.data.sources import prepare
 from vip5core.encoders import EncoderChoice, Preparation, load_encoder, open_image
 from vip5core.errors import UserError
 from vip5core.fingerprint import sha256_bytes
@@ -51,12 +54,12 @@ def test_extraction_by_ray_data(shop: Dataset, tmp_path: Path, ray_two_cpus: Clu
     stores = extract(broken, CHOICES, home, ray_two_cpus, lambda done, total, news="": seen.append((done, total)))
 
     # The same features as one plain loop, whatever the batches.
-    prepare = Preparation.of(CHOICES[0].encoder)
+    preprocess = Preparation.of(CHOICES[0].encoder)
     for choice in CHOICES:
         store = FeatureStore.load(stores[choice])
         assert store.features.shape == (shop.n_items + 1, ENCODERS[choice.encoder.name].feature_width)
         good = [item for item in range(1, shop.n_items + 1) if item not in BROKEN]
-        pixels = [prepare(open_image(broken.folder / broken.items["image"][item - 1])) for item in good]
+        pixels = [preprocess(open_image(broken.folder / broken.items["image"][item - 1])) for item in good]
         expected = load_encoder(choice.encoder).encode(np.stack(pixels))
         np.testing.assert_allclose(store.features[good], expected, rtol=1e-4, atol=1e-5)
         # Every image that cannot be used is in the ledger, with its reason, and has no feature.
@@ -148,3 +151,28 @@ def test_means_over_pictures_share_what_an_encoder_makes_of_each(
         shutil.copytree(home.shards(encoder.fingerprint), other.shards(encoder.fingerprint))
         stores = extract(shop, [first, mean], other, ray_two_cpus)
     assert stores[first] == stores[mean] == other.features / store_fingerprint(shop, encoder.fingerprint)
+
+
+def test_damaged_pictures_cost_their_items_the_image_and_nothing_else(
+    ray_two_cpus: ClusterResources, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A shop of 200 pictures, 40 of which are damaged, each in another way, gets to its features and its sheet."""
+    spoilt = write_damaged_shop(tmp_path / "source", tmp_path / "photos")
+    home = Home(tmp_path / "home")
+    dataset = Dataset.load(prepare("tables", tmp_path / "source", home))
+    choice = CHOICES[0]
+    store = FeatureStore.load(extract(dataset, [choice], home, ray_two_cpus)[choice])
+    without = set(dataset.items.loc[~store.has_image[1:], "raw_id"])
+    assert len(spoilt) == 40
+    assert without == set(spoilt)
+    assert np.abs(store.features[store.has_image]).sum(1).min() > 0
+    # What does not begin like a picture was left out when the dataset was prepared, the rest when it was encoded.
+    reasons = store.ledger.loc[store.ledger["reason"] != NO_IMAGE, "reason"]
+    assert len(reasons) > 30
+    assert len({reason.split(":")[0] for reason in reasons}) > 8
+
+    with pytest.raises(SystemExit) as left:
+        vip5(["describe", str(dataset.folder)])
+    assert left.value.code == 0
+    assert "Traceback" not in "".join(capfd.readouterr())
+    assert (dataset.folder / "sheet.png").stat().st_size > 10_000

@@ -15,7 +15,7 @@ from vip5core.home import Home
 from vip5core.trial.result import TrialResult
 from vip5core.trial.spec import StudyInputs, TrialSpec
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.long
 
 #: Long enough that a trial is in the middle when the driver is told of an epoch: a group does not wait for that.
 EPOCHS, SAMPLES = 10, (8, 8, 8, 8)

@@ -31,7 +31,6 @@ class Hog(Injector):
         self.memory.free()
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_only_the_trial_that_was_killed_has_failed_and_says_what_to_do(
     text_only: StudyInputs, monkeypatch: pytest.MonkeyPatch

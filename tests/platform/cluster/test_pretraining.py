@@ -172,20 +172,23 @@ def test_a_stage_in_pieces_ends_with_the_bytes_of_one_in_peace(
     assert [path.name for path in home.backbones.iterdir()] == [whole.folder.name]
 
 
-def test_a_worker_group_learns_what_one_worker_learns_and_goes_on_when_a_worker_is_killed(
-    shop: Dataset, tmp_path: Path, ray_two_cpus: ClusterResources
+@pytest.mark.parametrize(
+    ("kills", "epochs", "samples"), [(0, 2, (1, 0, 0, 1)), pytest.param(1, 10, (6, 0, 0, 2), marks=pytest.mark.long)]
+)
+def test_a_worker_group_learns_what_one_worker_learns_even_if_a_worker_is_killed(
+    shop: Dataset, tmp_path: Path, ray_two_cpus: ClusterResources, kills, epochs, samples
 ):
-    settings = {**QUICK, "epochs": 10, "samples_per_user": (6, 0, 0, 2), "adam_epsilon": 1e-3}
+    settings = {**QUICK, "epochs": epochs, "samples_per_user": samples, "adam_epsilon": 1e-3}
     home = Home(tmp_path / "home")
     whole = P5Stage.of("tiny", shop, home, settings)
     alone = make_p5_backbone(shop, whole.config, tmp_path / "alone", lambda metrics: None, torch.device("cpu"))
-    killer = Killer(whole, "RayTrainWorker", kills=1, seed=3)
+    killer = Killer(whole, "RayTrainWorker", kills, seed=3)
     killer.start()
     told: list[int] = []
     training = Pretraining([whole], TrialResources(workers=2, cpus=1, gpus=0.0), home)
     assert training.wait(lambda stage: lambda done, total, news="": told.append(done)) == {}
     killer.join()
-    assert len(killer.killed) == 1
+    assert len(killer.killed) == kills
     assert told == [0, *range(whole.config.epochs + 1)]
     both, one = P5Record.load(whole.folder), P5Record.load(alone)
     assert (both.record.workers, one.record.workers) == (2, 1)

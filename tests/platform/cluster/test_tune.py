@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
@@ -19,9 +20,11 @@ from vip5platform.search import TrialSearcher
 from vip5platform.search.results import history
 from vip5platform.search.storage import load_search
 
+from vip5core.data.dataset import Dataset
 from vip5core.errors import Failure, UserError
 from vip5core.home import Home
 from vip5core.trial.result import TrialResult
+from vip5core.trial.spec import StudyInputs
 
 
 class Recorder:
@@ -56,38 +59,45 @@ class Recorder:
         self.ended_early.append(spec.fingerprint)
 
 
-@pytest.mark.slow
-def test_a_worker_group_learns_what_one_worker_learns(text_only, tmp_path, ray_two_cpus):
-    config = small(batch_size=32)
-    spec = text_only.spec(config)
-    results = {}
-    for workers in (1, 2):
-        inputs = type(text_only)(Home(tmp_path / str(workers)), text_only.dataset, text_only.backbone, {})
-        seen = Recorder()
-        share = TrialResources.of(ray_two_cpus, trials=1, workers=workers)
-        run_trials([inputs.spec(config)], inputs.home, share, 1, seen)
-        assert seen.failures == {}
-        assert [epoch for _, epoch in seen.epochs] == [1.0, 2.0]
-        results[workers] = seen.results[spec.fingerprint]
-        assert results[workers].record.workers == workers
-    for one, two in zip(results[1].history, results[2].history, strict=True):
-        assert one["valid/loss"] == pytest.approx(two["valid/loss"], abs=1e-3)
-        assert one["train/loss"] == pytest.approx(two["train/loss"], abs=1e-3)
-    users = [results[n].per_user[["task", "user", "item"]].reset_index(drop=True) for n in (1, 2)]
-    assert users[0].equals(users[1])
+GOOD, BAD = small(batch_size=32), small(learning_rate=1e30, tuning="full", clip=1e30)
 
 
-@pytest.mark.slow
-def test_a_trial_that_fails_is_told_in_a_line_and_the_others_go_on(text_only, ray_two_cpus):
+@pytest.fixture(scope="module")
+def alone(
+    shop: Dataset, untrained: Path, ray_two_cpus: ClusterResources, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[StudyInputs, Recorder]:
+    """Two trials of one worker each, the first of which diverges."""
+    inputs = StudyInputs(Home(tmp_path_factory.mktemp("alone")), shop.folder, untrained, {})
     seen = Recorder()
-    good, bad = small(), small(learning_rate=1e30, tuning="full", clip=1e30)
-    specs = [text_only.spec(bad), text_only.spec(good)]
-    run_trials(specs, text_only.home, TrialResources(1, 1, 0), 1, seen)
-    assert list(seen.results) == [text_only.spec(good).fingerprint]
+    run_trials([inputs.spec(BAD), inputs.spec(GOOD)], inputs.home, TrialResources(1, 1, 0), 1, seen)
+    return inputs, seen
+
+
+@pytest.mark.slow
+def test_a_trial_that_fails_is_told_in_a_line_and_the_others_go_on(alone):
+    inputs, seen = alone
+    assert list(seen.results) == [inputs.spec(GOOD).fingerprint]
+    assert [epoch for fingerprint, epoch in seen.epochs if fingerprint in seen.results] == [1.0, 2.0]
     (failure,) = seen.failures.values()
     assert failure.kind == "diverged"
     assert failure.message.startswith("DivergedError: the training loss is nan in epoch")
-    assert not text_only.spec(bad).is_finished(text_only.home)
+    assert not inputs.spec(BAD).is_finished(inputs.home)
+
+
+@pytest.mark.slow
+def test_a_worker_group_learns_what_one_worker_learns(alone, text_only, ray_two_cpus):
+    group = Recorder()
+    share = TrialResources.of(ray_two_cpus, trials=1, workers=2)
+    run_trials([text_only.spec(GOOD)], text_only.home, share, 1, group)
+    assert group.failures == {}
+    assert [epoch for _, epoch in group.epochs] == [1.0, 2.0]
+    (one,), (two,) = alone[1].results.values(), group.results.values()
+    assert (one.record.workers, two.record.workers) == (1, 2)
+    for ours, theirs in zip(one.history, two.history, strict=True):
+        assert ours["valid/loss"] == pytest.approx(theirs["valid/loss"], abs=1e-3)
+        assert ours["train/loss"] == pytest.approx(theirs["train/loss"], abs=1e-3)
+    users = [result.per_user[["task", "user", "item"]].reset_index(drop=True) for result in (one, two)]
+    assert users[0].equals(users[1])
 
 
 #: Enough to search in: eight trials of a second or two.
@@ -170,7 +180,6 @@ with ray_session(None, cpus=2) as ray:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_a_search_whose_driver_is_killed_goes_on_to_the_same_trials(text_only, tmp_path):
     def start() -> subprocess.Popen:

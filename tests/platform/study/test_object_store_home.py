@@ -21,7 +21,7 @@ from vip5core.trial.result import TrialResult
 from vip5core.trial.run import run_trial
 from vip5core.trial.spec import TrialSpec
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.long
 
 _STUDY = """
 import vip5core.lease

@@ -21,7 +21,7 @@ from vip5platform.tracking.tracker import EXPERIMENT
 from vip5core.home import Home
 from vip5core.trial.result import RESULT
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.long
 
 _STUDY = """
 from vip5platform import Study, factor, main

@@ -46,7 +46,6 @@ def colour_shop(folder: Path) -> Dataset:
     return Dataset.load(build_dataset(dataclasses.replace(raw, details=details), folder))
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_the_right_images_beat_none_and_shuffled_ones_which_are_alike(tmp_path):
     dataset = colour_shop(tmp_path / "shop")

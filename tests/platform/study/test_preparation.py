@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
+from support.processes import left_of, started_by
 from support.trials import small
 from vip5platform.cluster import feature_extraction
 from vip5platform.cluster.ray_cluster import ray_session
@@ -157,12 +156,6 @@ def test_beside_backbones_what_their_trials_need_is_prepared_and_nothing_without
     assert len(session.needs) == 1
 
 
-def alive(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
 SCRIPT = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # ignored in background jobs of a shell
     "from vip5platform import *; import sys; "
@@ -170,7 +163,7 @@ SCRIPT = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_driver_that_ends_in_the_p5_stage_leaves_no_process_and_nothing_incomplete(tmp_path: Path, number, code):
     home = Home(tmp_path / "home")
@@ -182,19 +175,14 @@ def test_a_driver_that_ends_in_the_p5_stage_leaves_no_process_and_nothing_incomp
         while "starting" not in (line := driver.stdout.readline()) and line:
             pass
         assert line.startswith("P5 stage 0/1000")
-        # Ray's agents end, too, but take up to minutes to notice that their node is gone.
-        processes = psutil.Process(driver.pid).children(recursive=True)
-        started = [process for process in processes if "Agent" not in process.name()]
+        started = started_by(driver.pid)
         assert any("ray::_train" in process.name() for process in started)
         driver.send_signal(number)
         _, errors = driver.communicate(timeout=120)
     assert driver.returncode == code, errors[-2000:]
     assert ("run the same command again to continue" in errors) == (number == signal.SIGINT)
     assert "Traceback" not in errors
-    deadline = time.monotonic() + 60
-    while any(alive(process) for process in started) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert [process for process in started if alive(process)] == []
+    assert left_of(started) == []
     assert list(home.datasets.glob("*/manifest.json"))
     # What was trained is kept, and nothing else.
     assert all(path.name.endswith(".running.pt") for path in home.backbones.glob("*"))

@@ -19,8 +19,10 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from vip5platform import Study, factor, main
+from support.processes import left_of, started_by
+from vip5platform import Factor, Study, factor, main
 from vip5platform.cli.vip5 import main as vip5
+from vip5platform.cluster.resources import ClusterResources
 from vip5platform.options import Options
 from vip5platform.study import session
 from vip5platform.study.run import run as run_declared
@@ -127,6 +129,12 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
 
 
 @pytest.fixture
+def shared_ray(first: FirstRun, ray_two_cpus: ClusterResources, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies of this process, after the first, run on one Ray: to start another for each takes seconds."""
+    monkeypatch.setattr(session, "ray_session", lambda address, dashboard: contextlib.nullcontext(ray_two_cpus))
+
+
+@pytest.fixture
 def home(first: FirstRun, tracked_home: Home) -> Home:
     """A home without trials in which the dataset, the backbone and the features of the first study are there."""
     for folder in (first.home.datasets, first.home.backbones, first.home.features):
@@ -174,6 +182,7 @@ def test_a_finished_study_does_without_large_packages(first):
     assert "nothing to train" in done.stdout
 
 
+@pytest.mark.usefixtures("shared_ray")
 def test_a_study_runs_once_and_widens(first, capsys):
     home = first.home
     trained = finished_trials(home)
@@ -194,7 +203,8 @@ def test_a_study_runs_once_and_widens(first, capsys):
     assert len(child_runs(home)) == 3
 
     # One level more: that level alone is trained, in the same parent run.
-    assert run(study("RN50", "ViT-B/32", "RN101"), home) == 0
+    levels = {**factor("encoder", "RN50", "ViT-B/32").levels, "text-only": {"image_tokens": 0}}
+    assert run(Study("encoders", "Which encoder?", (Factor("encoder", levels),)), home) == 0
     assert "2 of 3 trials were finished before; 1 to train" in capsys.readouterr().out
     after = finished_trials(home)
     assert trained.items() <= after.items()
@@ -232,6 +242,7 @@ def test_a_study_runs_once_and_widens(first, capsys):
     assert not list(home.root.glob("tune-*"))
 
 
+@pytest.mark.usefixtures("shared_ray")
 def test_inputs_that_cannot_be_prepared_leave_a_gap_and_a_second_driver_is_refused(home, capsys):
     ids = Study("ids", "Which ids?", (factor("dataset", "minimart:40", "minimart:nonsense"),), {"image_tokens": 0})
     small = [*SMALL[2:], "--home", str(home)]
@@ -247,6 +258,7 @@ def test_inputs_that_cannot_be_prepared_leave_a_gap_and_a_second_driver_is_refus
     assert "already running" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("shared_ray")
 def test_a_study_has_failed_as_long_as_no_trial_of_it_has_finished(home, capsys):
     settings = {"image_tokens": 0, "tuning": "full", "clip": 1e30}
     rates = Study("rates", "Which rate?", (factor("learning_rate", 1e30, 1e-3),), settings)
@@ -266,8 +278,9 @@ def test_a_study_has_failed_as_long_as_no_trial_of_it_has_finished(home, capsys)
     assert sorted(child_runs(home)["status"]) == ["FAILED", "FINISHED", "FINISHED"]
 
 
-def test_an_interrupted_study_says_so_and_leaves_no_run_running(home):
+def test_an_interrupted_study_says_so_and_leaves_no_run_and_no_process_running(home):
     script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a background job ignores it
         "from vip5platform import *; import sys; main(Study('s', 'Which?', (factor('encoder', 'RN50'),)), sys.argv[1:])"
     )
     command = [sys.executable, "-c", script, *SMALL, "--home", str(home), "--epochs", "200"]
@@ -275,16 +288,20 @@ def test_an_interrupted_study_says_so_and_leaves_no_run_running(home):
     deadline = time.monotonic() + 240
     while not list(home.trials.glob("*.running.pt")) and time.monotonic() < deadline:
         time.sleep(0.1)
+    started = started_by(study_process.pid)
+    assert any("ray::" in process.name() for process in started)
     study_process.send_signal(signal.SIGINT)
     _, errors = study_process.communicate(timeout=120)
     assert study_process.returncode == 130, errors[-2000:]
     assert "run the same command again to continue" in errors
     assert "Traceback" not in errors
+    assert left_of(started) == []
     assert set(child_runs(home)["status"]) == {"KILLED"}
     assert finished_trials(home) == {}
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("shared_ray")
 def test_a_killed_trial_goes_on_in_the_same_study(home, capsys):
     """One trial process is killed in training; the study starts another, which continues."""
     killed: list[int] = []

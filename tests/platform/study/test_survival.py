@@ -7,7 +7,6 @@ import pytest
 from benchmarks.survival.survive import survive
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_a_study_in_pieces_ends_with_the_bytes_of_one_in_peace(tmp_path):
     found = survive(tmp_path, kills=1, epochs=12, inputs_first=True)

@@ -174,7 +174,6 @@ def words(html: str) -> str:
     return " ".join(re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", html, flags=re.DOTALL).split())
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_mlflow_shows_the_trials_by_the_link_and_the_answer_on_the_study_s_run(recorded, link, browser, tmp_path):
     _, log = recorded

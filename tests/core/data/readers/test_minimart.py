@@ -106,6 +106,7 @@ def test_the_smallest_shop_is_one(tmp_path: Path) -> None:
     assert 50 <= counts["items"] == counts["items_with_image"] <= 60  # what nobody bought is not offered
 
 
+@pytest.mark.slow
 def test_provided_ids_run_along_whole_histories_and_leak(tmp_path: Path) -> None:
     raw = generate_shop(600)
     provided, random = (
