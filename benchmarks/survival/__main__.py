@@ -49,7 +49,8 @@ def main() -> None:
     console.print(table)
     console.print(
         f"{found.studies} studies; {found.resumed} drivers began with a trial in the middle; {found.trained_again} "
-        f"finished trials were trained again; {len(found.mismatches)} mismatches"
+        f"finished trials were trained again; {found.caught_up} studies were run once more for MLflow; "
+        f"{len(found.mismatches)} mismatches"
     )
     for line in found.mismatches:
         console.print(f"  {line}", markup=False)

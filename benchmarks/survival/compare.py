@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from mlflow import MlflowClient
@@ -44,20 +45,25 @@ def _without_costs(metrics: dict[str, float]) -> dict[str, float]:
 def _compare_runs(peace: Home, pieces: Home) -> list[str]:
     """Differences of what MLflow has: runs, their ends, and the steps of each metric."""
     first, second = (_recorded(home) for home in (peace, pieces))
-    different = [
-        f"run {name}: {first.get(name)} in peace, {second.get(name)} in pieces"
-        for name in first.keys() | second.keys()
-        if first.get(name) != second.get(name)
+    return [
+        f"run {name}, {what}: {_shorten(first.get(name, {}).get(what))} in peace, "
+        f"{_shorten(second.get(name, {}).get(what))} in pieces"
+        for name in sorted(first.keys() | second.keys())
+        for what in sorted(first.get(name, {}).keys() | second.get(name, {}).keys())
+        if first.get(name, {}).get(what) != second.get(name, {}).get(what)
     ]
-    return [line[:300] for line in different]
 
 
-def _recorded(home: Home) -> dict[str, Any]:
-    """By run: status and the steps of every metric, in order, doubles included."""
+def _shorten(value: object) -> str:
+    return textwrap.shorten(str(value), 100)
+
+
+def _recorded(home: Home) -> dict[str, dict[str, Any]]:
+    """By run: its status and the steps of every metric, in order, doubles included."""
     client = MlflowClient(default_uri(home))
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
-    recorded: dict[str, Any] = {}
+    recorded: dict[str, dict[str, Any]] = {}
     run: Run
     for run in client.search_runs([experiment.experiment_id]):
         steps = {
@@ -66,7 +72,7 @@ def _recorded(home: Home) -> dict[str, Any]:
             if not name.startswith("cost/") or "mlflow.parentRunId" in run.data.tags
         }
         key = run.data.tags.get("vip5.fingerprint") or run.data.tags.get("vip5.p5_stage", "parent")
-        recorded[key if key not in recorded else f"{key} again"] = (run.info.status, steps)
+        recorded[key if key not in recorded else f"{key} again"] = {"status": run.info.status, **steps}
     return recorded
 
 
