@@ -71,7 +71,7 @@ class Survival:
 
     def rows(self) -> list[tuple[str, ...]]:
         """By fault: its name, how often, what was told, how many trials were given up, the seconds repeated."""
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for name in dict.fromkeys(fault.name for fault in self.faults):
             these = [fault for fault in self.faults if fault.name == name]
             told: Counter[str] = Counter(what for fault in these for what in fault.told)
@@ -149,7 +149,7 @@ def _disturb(
     kills: int,
     end: float,
     found: Survival,
-    tell: Callable[[str], None],
+    tell: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Run a study, and inject faults until it has ended or there were enough; then let it end."""
     finished: dict[str, int] = {}
