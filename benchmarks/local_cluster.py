@@ -19,10 +19,10 @@ _ATTEMPTS = 4
 
 
 @contextlib.contextmanager
-def local_cluster(nodes: int, cpus: int = 1, dashboard: bool = False) -> Iterator[Cluster]:
-    """A head that runs no trial, with Ray's dashboard or without, and nodes with so many CPUs."""
+def local_cluster(nodes: int, cpus: int = 1) -> Iterator[Cluster]:
+    """A head that runs no trial, and nodes with so many CPUs."""
     logging.getLogger("ray").setLevel(logging.ERROR)
-    head = {"num_cpus": 0, "include_dashboard": dashboard, "_system_config": _QUICK, **_NODE}
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": _QUICK, **_NODE}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         for _ in range(nodes):

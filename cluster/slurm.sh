@@ -59,7 +59,7 @@ mkdir -p "$ray_folder"
 
 # The head is the node on which this script runs, the first of the job.
 # shellcheck disable=SC2086
-ray start --head --node-ip-address="$head_ip" --port="${address##*:}" --dashboard-port="$(python -c "$free_port")" \
+ray start --head --node-ip-address="$head_ip" --port="${address##*:}" --include-dashboard=false \
     --ray-client-server-port="$(python -c "$free_port")" --temp-dir="$ray_folder" \
     --dashboard-agent-listen-port="$(python -c "$free_port")" $node_options > "$local_folder/head.log" 2>&1 &
 started+=($!)

@@ -15,9 +15,9 @@ from vip5core.trial.spec import TrialSpec
 
 
 @contextlib.contextmanager
-def cluster_of(nodes: int, dashboard: bool = False) -> Iterator[Cluster]:
+def cluster_of(nodes: int) -> Iterator[Cluster]:
     """A head that runs no trial, and nodes that run one worker each; this process is connected to it."""
-    with local_cluster(nodes, dashboard=dashboard) as cluster, ray_session(cluster.address):
+    with local_cluster(nodes) as cluster, ray_session(cluster.address):
         yield cluster
 
 

@@ -25,14 +25,12 @@ _ATTEMPTS = 2
 
 
 @contextmanager
-def ray_session(address: str | None, cpus: int | None = None, dashboard: bool = False) -> Iterator[ClusterResources]:
+def ray_session(address: str | None, cpus: int | None = None) -> Iterator[ClusterResources]:
     """Start Ray on this machine, or join the cluster at `address`; on exit shut down or disconnect.
 
     Args:
         address: The address of a running cluster, or `auto` for one on this machine; None starts one.
         cpus: The CPUs of a cluster started here; all by default.
-        dashboard: Whether a cluster started here has Ray's dashboard. Train asks it for controllers that are gone, to
-            free what their worker groups had reserved; a trial in one process needs none.
 
     Raises:
         UserError: If there is no cluster at `address`, or none can be started.
@@ -49,7 +47,7 @@ def ray_session(address: str | None, cpus: int | None = None, dashboard: bool = 
             if address:
                 _join(address, quiet)
             else:
-                _start(cpus, {"_temp_dir": str(temporary), "include_dashboard": dashboard, **quiet})
+                _start(cpus, {"_temp_dir": str(temporary), **quiet})
         yield ClusterResources.of_cluster(may_grow=bool(address))
     finally:
         ray.shutdown()
@@ -62,7 +60,7 @@ def _start(cpus: int | None, options: dict[str, Any]) -> None:
 
     for attempts_left in reversed(range(_ATTEMPTS)):
         try:  # "local" ignores RAY_ADDRESS
-            ray.init(address="local", num_cpus=cpus, **options)
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **options)
             return
         except Exception as error:  # of no class of its own: a process of Ray was too slow
             ray.shutdown()

@@ -25,6 +25,7 @@ from vip5core.home import Home
 from vip5core.trial.run import run_trial
 from vip5core.trial.spec import TrialSpec
 from vip5platform.cluster.arithmetic import check_precision
+from vip5platform.cluster.reservations import free_reservation, note_reservation
 
 #: The only parameter that Tune knows: a complete trial. Levels and searched settings are chosen before Tune sees it.
 TRIAL = "trial"
@@ -86,19 +87,28 @@ def run_group(
 ) -> None:
     """Run `work` in each process of a worker group, and wait for its end.
 
+    An earlier attempt of the same name must have ended, however it did.
+
     Args:
         work: Called with the group, as this process belongs to it, and its device.
         precision: The `precision` of the training, which is refused if the hardware can only imitate it.
         scaling: The size of the group.
-        run_config: Train's own settings.
+        run_config: Train's own settings, with a name.
     """
+    assert run_config.name is not None
+    name = run_config.name
 
     def loop() -> None:
+        note_reservation(name)
         device = ray.train.torch.get_device()
         check_precision(precision, device.type == "cuda")
         work(DistributedGroup(), device)
 
-    TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
+    free_reservation(name)
+    try:
+        TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
+    finally:
+        free_reservation(name)
 
 
 def _run_in_process(parameters: dict[str, Any], home: Home, storage: Path, device: str) -> None:

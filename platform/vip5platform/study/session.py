@@ -118,11 +118,11 @@ class Session:
 
         What the autoscaler of a joined cluster can add counts as present: pending requests make it add nodes.
         """
-        started, workers = self._cluster is None, self.options.workers_per_trial
+        started = self._cluster is None
         if self._cluster is None:
             with self.timeline.measure("ray"), stage("starting Ray"):
-                self._cluster = self._ray.enter_context(ray_session(self.options.address, dashboard=workers > 1))
-        now, gpus = self._cluster, self.options.gpus_per_worker
+                self._cluster = self._ray.enter_context(ray_session(self.options.address))
+        now, workers, gpus = self._cluster, self.options.workers_per_trial, self.options.gpus_per_worker
         if gpus is None:
             gpus = float(max(now.gpus, now.most_gpus) > 0)
         cluster = now.with_nodes_to_come(trials * workers, gpus)

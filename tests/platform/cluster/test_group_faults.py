@@ -26,9 +26,8 @@ TWO = TrialResources(workers=2, cpus=1, gpus=0.0)
 def test_a_worker_group_that_loses_a_node_continues_on_others_with_the_same_numbers(
     text_only: StudyInputs, tmp_path, with_controller
 ):
-    """The dashboard is on, as on a head: by it, Train frees the places of a group whose controller is lost."""
     spec = text_only.spec(small(epochs=EPOCHS, samples_per_user=SAMPLES, dropout=0.1))
-    with cluster_of(nodes=3, dashboard=True) as cluster:
+    with cluster_of(nodes=3) as cluster:
 
         def lose_a_node(spec: TrialSpec, epoch: int) -> None:
             if (len(cluster.worker_nodes), epoch) != (3, 2):
@@ -68,7 +67,7 @@ def test_a_worker_group_on_one_machine_that_loses_its_controller_continues(text_
             controller.kill()
 
     seen = Injector(kill_controller)
-    with ray_session(None, cpus=2, dashboard=True):
+    with ray_session(None, cpus=2):
         run_trials([spec], text_only.home, TWO, 1, seen)
     assert seen.failures == {}
     assert len(seen.retries) == 1

@@ -44,7 +44,7 @@ def quick_stage(shop: Dataset, home: Home) -> P5Stage:
 
 @pytest.mark.slow
 def test_on_one_cpu_everything_is_prepared_all_the_same(shop: Dataset, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(session_module, "ray_session", lambda address, dashboard: ray_session(address, cpus=1))
+    monkeypatch.setattr(session_module, "ray_session", lambda address: ray_session(address, cpus=1))
     home = Home(tmp_path / "home")
     stage = quick_stage(shop, home)
     with Session(Options(home=home.root), home, Timeline()) as session:
@@ -82,7 +82,7 @@ def test_features_are_extracted_while_a_backbone_is_in_training(shop: Dataset, t
 
     monkeypatch.setattr(session_module, "stages", stages)
     monkeypatch.setattr(feature_extraction, "extract", wait_and_extract)
-    monkeypatch.setattr(session_module, "ray_session", lambda address, dashboard: ray_session(address, cpus=2))
+    monkeypatch.setattr(session_module, "ray_session", lambda address: ray_session(address, cpus=2))
     home = Home(tmp_path / "home")
     with Session(Options(home=home.root), home, Timeline()) as session:
         assert session.prepare(Needs([quick_stage(shop, home)], [(shop, [RN50])]), trials=1) == {}

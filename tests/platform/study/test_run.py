@@ -131,7 +131,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
 @pytest.fixture
 def shared_ray(first: FirstRun, ray_two_cpus: ClusterResources, monkeypatch: pytest.MonkeyPatch) -> None:
     """Studies of this process, after the first, run on one Ray: to start another for each takes seconds."""
-    monkeypatch.setattr(session, "ray_session", lambda address, dashboard: contextlib.nullcontext(ray_two_cpus))
+    monkeypatch.setattr(session, "ray_session", lambda address: contextlib.nullcontext(ray_two_cpus))
 
 
 @pytest.fixture
