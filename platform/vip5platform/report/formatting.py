@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from vip5core.metrics import Metric
 from vip5platform.analysis.results import CellResults, DatasetResults, Interval, StudyResults
+
+Word = TypeVar("Word")
 
 #: The factor whose levels are datasets.
 _DATA = "dataset"
 #: Baselines whose displayed name is not their name on the command line.
 _BASELINE_NAMES = {"sasrec": "SASRec"}
+#: Of a long prompt, the words and images that are shown of its beginning and its end.
+_FIRST, _LAST = 48, 12
 
 
 def unit_suffix(measure: Metric) -> str:
@@ -109,3 +114,10 @@ def baseline_name(name: str) -> str:
 def dataset_name(group: DatasetResults) -> str:
     """The dataset as it was requested; of a folder, its last part."""
     return group.name.rstrip("/").rpartition("/")[2] or group.name
+
+
+def shorten_prompt(words: Sequence[Word]) -> list[Word | None]:
+    """The words of a prompt; of a long one the first and the last, with None for those between them."""
+    if len(words) <= _FIRST + _LAST:
+        return list(words)
+    return [*words[:_FIRST], None, *words[-_LAST:]]

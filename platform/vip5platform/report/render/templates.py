@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
-
 import jinja2
 from markupsafe import Markup
 
-from vip5platform.report.formatting import format_probability
-
-Word = TypeVar("Word")
-
-#: Of a long prompt, the words and images that are shown of its beginning and its end.
-_FIRST, _LAST = 48, 12
+from vip5platform.report.formatting import format_probability, shorten_prompt
 
 _SHARED = jinja2.PackageLoader("vip5platform.report.render", ".")
 
@@ -32,10 +24,3 @@ def page_environment(package: str) -> jinja2.Environment:
     )
     environment.filters |= {"made": Markup, "probability": format_probability, "shortened": shorten_prompt}
     return environment
-
-
-def shorten_prompt(words: Sequence[Word]) -> list[Word | None]:
-    """The words of a prompt; of a long one the first and the last, with None for those between them."""
-    if len(words) <= _FIRST + _LAST:
-        return list(words)
-    return [*words[:_FIRST], None, *words[-_LAST:]]

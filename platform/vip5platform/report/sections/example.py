@@ -18,7 +18,7 @@ from vip5core.wording import evaluation_samples, prompt_words
 from vip5platform.analysis.find_features import find_features
 from vip5platform.analysis.results import CellResults, StudyResults
 from vip5platform.report.blocks import Block, Card, Code, Text
-from vip5platform.report.formatting import format_percent, level_as_subject, level_name
+from vip5platform.report.formatting import format_percent, level_as_subject, level_name, shorten_prompt
 
 TITLE = "One user"
 
@@ -37,7 +37,6 @@ def best_level(study: StudyResults) -> CellResults | None:
 def blocks(study: StudyResults) -> list[Block]:
     """A user whose target the best level has among its first ten, with the command that shows more of them."""
     from vip5platform.report.pictures import pictures_of  # late, because a report as text has no pictures
-    from vip5platform.report.render.templates import shorten_prompt
 
     level = best_level(study)
     if level is None or level.dataset is None:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from vip5core.serving import Case, Word
+from vip5platform.report.formatting import shorten_prompt
 from vip5platform.report.pictures import pictures_of
-from vip5platform.report.render.templates import page_environment, shorten_prompt
+from vip5platform.report.render.templates import page_environment
 from vip5platform.serving.show.choose import SHOWN, verdict
 from vip5platform.serving.show.gather import Person, Show
 
