@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from pydantic import BaseModel, ConfigDict
 
@@ -84,7 +85,8 @@ def hold_lease(store: ObjectStore, name: str, refusal: str, tell: Callable[[str]
     renewal = threading.Thread(target=renew, name="lease", daemon=True)
     renewal.start()
     try:
-        yield
+        with _interruptible(lost):
+            yield
     except KeyboardInterrupt:
         if not lost.is_set():
             raise
@@ -95,6 +97,25 @@ def hold_lease(store: ObjectStore, name: str, refusal: str, tell: Callable[[str]
             store.remove(name)
     if lost.is_set():  # by that interrupt, or at the end, if something in the block has swallowed it
         raise UserError(f"{refusal}: it was taken over while this process could not renew its lease")
+
+
+@contextlib.contextmanager
+def _interruptible(lost: threading.Event) -> Iterator[None]:
+    """Let the interrupt of a lost lease end the block where interrupts are ignored: a shell's job in the background."""
+    in_main = threading.current_thread() is threading.main_thread()  # which alone may choose how signals are handled
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN or not in_main:
+        yield
+        return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if lost.is_set():
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _wait_until_free(store: ObjectStore, name: str, refusal: str, tell: Callable[[str], None]) -> None:

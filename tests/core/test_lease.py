@@ -77,15 +77,15 @@ def test_the_lease_of_a_killed_process_of_this_machine_is_over_at_once(bucket: s
         assert told == []
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Ctrl-C interrupts, even where a shell runs the tests in the background and ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["in-the-foreground", "in-the-background"])
+def job(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How a shell starts a job: in the background, it has interrupts ignored."""
+    before = signal.signal(signal.SIGINT, request.param)
     yield
-    signal.signal(signal.SIGINT, before)
+    assert signal.signal(signal.SIGINT, before) == request.param
 
 
-@pytest.mark.usefixtures("interruptible")
+@pytest.mark.usefixtures("job")
 def test_who_has_lost_the_lease_stops(bucket: str) -> None:
     store = ObjectStore(bucket)
 
