@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,17 +26,21 @@ from vip5platform.environment import set_environment
 
 #: Programs that hosts need, and the packages of Debian and Ubuntu that have them.
 _NEEDED = {"ip": "iproute2", "sshd": "openssh-server", "sudo": "sudo", "rsync": "rsync", "unshare": "util-linux"}
-#: Set in the namespaces of a rehearsal.
+#: Runs a command with mounts, a network, a name and processes of its own, which end with it.
+_NAMESPACES = ("unshare", "-m", "-n", "-u", "-p", "--fork", "--kill-child=KILL", "--mount-proc")
+#: Set in these namespaces.
 _INSIDE = "VIP5_REHEARSAL"
 
 
 def missing() -> list[str]:
     """What this machine lacks."""
     path = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
-    return [
-        *(["root"] if os.geteuid() else []),
-        *(package for program, package in _NEEDED.items() if shutil.which(program, path=path) is None),
-    ]
+    lacking = [package for program, package in _NEEDED.items() if shutil.which(program, path=path) is None]
+    if os.geteuid():
+        return ["root", *lacking]
+    if "util-linux" not in lacking and subprocess.run([*_NAMESPACES, "true"], capture_output=True).returncode:
+        lacking.append("the right to make namespaces, which containers lack unless they are privileged")
+    return lacking
 
 
 def main() -> None:
@@ -48,8 +53,8 @@ def main() -> None:
         console.print(f"skipped: the rehearsal needs {', '.join(lacking)}")
         return
     if _INSIDE not in os.environ:
-        command = ["unshare", "-m", "-n", "-u", "-p", "--fork", "--kill-child=KILL", "--mount-proc", sys.executable]
-        os.execvpe("unshare", [*command, "-m", "benchmarks.rehearsal", *sys.argv[1:]], {**os.environ, _INSIDE: "1"})
+        command = [*_NAMESPACES, sys.executable, "-m", "benchmarks.rehearsal", *sys.argv[1:]]
+        os.execvpe(command[0], command, {**os.environ, _INSIDE: "1"})
     set_environment(None)  # before Ray is imported
     from benchmarks.rehearsal.steps import Rehearsal
 
