@@ -34,7 +34,7 @@ def item_id(dataset: Dataset, item: int) -> str:
     """What stands for an item, one word: its number, or the tokens of its id without spaces between them."""
     if not dataset.n_id_tokens:
         return str(item)
-    return _join(dataset.items["id_tokens"].iat[item - 1])
+    return _join(dataset.items["id_tokens"].to_numpy()[item - 1])
 
 
 def item_ids(dataset: Dataset) -> list[str]:
