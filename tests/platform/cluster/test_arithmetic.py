@@ -82,6 +82,8 @@ def test_a_node_of_a_cluster_refuses_its_trial_itself(monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match=REFUSED):
         run({trainable.TRIAL: parameters})
     monkeypatch.setattr(trainable, "TuneReportCallback", ray.train.UserCallback)  # its own wants a session of Tune
+    for without_ray in ("note_reservation", "free_reservation"):
+        monkeypatch.setattr(trainable, without_ray, lambda group: None)
     monkeypatch.setattr(trainable.ray.train.torch, "get_device", lambda: torch.device("cpu"))
     run = trainable.trainable(Home(tmp_path), tmp_path, 2, 1, 0.0)
     with pytest.raises(UserError, match=REFUSED):
