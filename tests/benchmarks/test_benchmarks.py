@@ -44,6 +44,7 @@ def test_the_straightforward_loop_has_the_same_loss(subject: Subject) -> None:
     model.zero_grad(set_to_none=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["sequential", "direct"])
 def test_generate_finds_the_same_items(subject: Subject, task: str) -> None:
     model = subject.model.eval()

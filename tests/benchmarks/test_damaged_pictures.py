@@ -14,6 +14,7 @@ from vip5core.encoders import decode_image
 from vip5core.picture_formats import FORMATS
 
 
+@pytest.mark.slow
 def test_every_format_that_is_read_is_there_intact() -> None:
     for form in FORMATS:
         files = pictures()[form.name]

@@ -51,6 +51,7 @@ class FakeFaults:
         return True
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_killed_is_started_again_and_what_was_told_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

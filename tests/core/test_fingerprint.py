@@ -36,6 +36,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=4), VALUES, max_size=5))
 def test_the_order_of_keys_does_not_matter(value: dict) -> None:
     reordered = dict(reversed(value.items()))
@@ -143,6 +144,7 @@ def test_an_import_in_any_kind_of_block_counts(tmp_path: Path) -> None:
     assert set(reached_modules(package, ("vip5core.root",))) == {f"vip5core.{n}" for n in ("root", "caught", "matched")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "changes_preparation"),
     [

@@ -113,6 +113,7 @@ def test_folders_of_the_users_own_are_copied_into_a_store(
     assert home.adopt(adopted, home.backbones, "key") == adopted
 
 
+@pytest.mark.slow
 def test_two_drivers_on_two_hosts_keep_apart(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
 

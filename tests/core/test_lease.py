@@ -35,6 +35,7 @@ def left_by(store: ObjectStore, machine: str, until: float, process: int = 1) ->
     store.write(NAME, left.model_dump_json().encode())
 
 
+@pytest.mark.slow
 def test_who_holds_the_lease_keeps_others_out_and_gives_it_back(bucket: str) -> None:
     store = ObjectStore(bucket)
     with hold(store):
@@ -46,6 +47,7 @@ def test_who_holds_the_lease_keeps_others_out_and_gives_it_back(bucket: str) -> 
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [-3600, 3600])
 def test_the_lease_of_a_killed_process_elsewhere_runs_out_whatever_its_clock_was(bucket: str, ahead: float) -> None:
     store, told = ObjectStore(bucket), []
@@ -85,6 +87,7 @@ def job(request: pytest.FixtureRequest) -> Iterator[None]:
     assert signal.signal(signal.SIGINT, before) == request.param
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("job")
 def test_who_has_lost_the_lease_stops(bucket: str) -> None:
     store = ObjectStore(bucket)

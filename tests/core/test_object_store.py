@@ -43,6 +43,7 @@ def stored(store: ObjectStore, folder: str = "trials") -> list[str]:
     return sorted(info.base_name for info in store._list(folder))
 
 
+@pytest.mark.slow
 def test_a_folder_comes_back_as_it_was_put(bucket: str, tmp_path: Path) -> None:
     store = ObjectStore(bucket)
     store.put(make_folder(tmp_path / "one", "first"), "trials/a")

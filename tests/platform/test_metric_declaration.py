@@ -70,6 +70,7 @@ def record_of(trials: dict[tuple[str, int], TrialResult], metrics: list[str]) ->
     )
 
 
+@pytest.mark.slow
 def test_a_metric_that_is_declared_once_is_found_everywhere(toy, trials, text_only, capsys):
     home: Home = text_only.home
     result = trials["fast", 0]

@@ -210,6 +210,7 @@ def test_it_answers_the_same_questions_as_models(
             assert abs(row.rank - 1 - int((scores[allowed] > scores[sample.item]).sum())) <= 1  # rounding of a batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test_users", [None, 7])
 def test_a_run_answers_an_evaluators_questions_and_is_not_repeated(
     shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_users: int | None

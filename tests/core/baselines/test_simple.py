@@ -25,6 +25,7 @@ def questions(shop: Dataset) -> dict[str, list[Sample]]:
     return small_components(shop).evaluator(small_config()).questions("test", None)
 
 
+@pytest.mark.slow
 def test_random_hits_the_target_as_often_as_expected(shop: Dataset, questions: dict[str, list[Sample]]) -> None:
     ranking = {task: questions[task] for task in ("sequential", "direct")}
     scores = [evaluate_baseline("random", shop, ranking, small_config(seed=seed))[0] for seed in range(20)]
@@ -87,6 +88,7 @@ def test_random_writes_training_explanations(shop: Dataset, questions: dict[str,
     assert len(set(rows["prediction"])) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["popularity", "random"])
 @pytest.mark.parametrize("test_users", [None, 7])
 def test_stored_answers_are_those_that_would_be_computed_and_are_not_computed_again(

@@ -75,6 +75,7 @@ def test_an_order_that_follows_the_ids_is_found() -> None:
     assert Ascent.tested(10, 5).p_value == Ascent.tested(0, 0).p_value == 1.0
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_items_with_images_first(shop: Dataset, tmp_path: Path) -> None:
     sheet = Image.open(draw_sheet(shop, tmp_path / "sheet.png"))
     assert sheet.width > 1000

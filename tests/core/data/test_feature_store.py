@@ -205,6 +205,7 @@ def test_further_pictures_that_the_shards_lack_are_told(several: Dataset, tmp_pa
     assert not (tmp_path / "mean").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["store.json", "features.npy", "ledger.parquet"])
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_a_damaged_store_is_rejected_in_one_line(store: FeatureStore, tmp_path: Path, name: str, damage: str) -> None:

@@ -21,6 +21,7 @@ def refusal(dataset: str, source: Path | None, home: Home) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_second_request_finds_the_first_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare("minimart:25", None, Home(tmp_path))
     assert Dataset.load(first).n_users == 25
@@ -95,6 +96,7 @@ def test_an_invalid_size_or_seed_is_rejected(name: str, says: str, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_shop_is_known_by_its_size_and_seed(tmp_path: Path) -> None:
     third = Dataset.load(prepare("minimart:25:3", None, Home(tmp_path)))
     assert third.manifest.source == {"name": "minimart", "users": "25", "seed": "3"}

@@ -74,6 +74,7 @@ def test_the_order_of_ties_is_part_of_the_identity(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_prepared_datasets_with_other_ties_or_splits_lie_in_other_folders(tmp_path: Path) -> None:
     home = Home(tmp_path)
     given: list[dict[str, str]] = [{}, {"ties": "file"}, {"split": "time"}]

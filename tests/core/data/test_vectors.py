@@ -29,6 +29,7 @@ def with_other_held_out_items(dataset: Dataset) -> Dataset:
     return dataclasses.replace(dataset, interactions=rows)
 
 
+@pytest.mark.slow
 def test_they_depend_on_the_training_part_alone(shop: Dataset) -> None:
     other = with_other_held_out_items(shop)
     items = item_vectors(shop, 16, seed=0)

@@ -186,6 +186,7 @@ def test_the_papers_search_reproduces_the_official_beams() -> None:
     np.testing.assert_allclose(scores, golden["gen/beam20/scores"], rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["base", "no_adapter", "gated_gelu", "n_vis1", "text_only", "multi_adapter_mixed_tasks"]
 )
@@ -233,6 +234,7 @@ def test_two_items_with_the_same_tokens_are_refused() -> None:
         Trie.build([np.array([3, 4]), np.array([3, 4])], [1, 2], EOS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_looking_seldom_for_what_can_be_dropped_changes_no_result(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = random_backbone(seed)

@@ -190,6 +190,7 @@ def test_a_process_without_a_terminal_decodes(monkeypatch: pytest.MonkeyPatch) -
     assert decode_image(encode((8, 8), "TIFF")).size == (8, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 def test_every_format_is_known_by_its_first_bytes(form) -> None:
     for data in pictures()[form.name]:

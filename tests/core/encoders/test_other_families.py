@@ -122,6 +122,7 @@ def saved_tag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     return "ViT-B-32/openai"
 
 
+@pytest.mark.slow
 def test_a_tag_of_open_clip(saved_tag: str) -> None:
     expected = loop_of_open_clip("ViT-B-32", pretrained="openai", force_quick_gelu=True)
     assert_same(features_of(f"open_clip:{saved_tag}"), expected)
@@ -134,6 +135,7 @@ TIMM = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", TIMM, ids=["center", "squash", "border"])
 def test_a_folder_of_timm(settings: dict[str, Any], tmp_path: Path) -> None:
     folder = save_timm(tmp_path / "model", **settings)
@@ -141,6 +143,7 @@ def test_a_folder_of_timm(settings: dict[str, Any], tmp_path: Path) -> None:
     assert_same(features_of(f"timm:local-dir:{folder}"), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_vit.r160_in1k", "test_convnext.r160_in1k", "test_resnet.r160_in1k"])
 def test_a_model_of_timm_with_a_file_of_weights(name: str, tmp_path: Path) -> None:
     torch.manual_seed(2)
@@ -150,6 +153,7 @@ def test_a_model_of_timm_with_a_file_of_weights(name: str, tmp_path: Path) -> No
     assert_same(features_of(f"timm:{name}@{file}"), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["clip", "siglip", "dinov2", "vit_pooled", "dinov3", "convnext"])
 def test_a_folder_of_transformers(kind: str, tmp_path: Path) -> None:
     if kind == "vit_pooled":
@@ -185,6 +189,7 @@ def test_without_weights_of_a_pooler_the_class_token_is_taken_and_no_random_pool
     assert_same(features_of(f"hf:{folder}"), expected.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["open_clip:hf-hub:", "timm:hf-hub:", "hf:"])
 def test_a_repository_of_the_hub_in_the_revision_of_its_download(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -147,6 +147,7 @@ def test_a_dataset_without_attributes_has_the_neighbours_probe_only(shop: Datase
     assert set(metrics) == {"probe/neighbours", "probe/neighbours_chance"}
 
 
+@pytest.mark.slow
 def test_items_with_images_are_probed_or_a_fixed_sample_of_many(shop: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = small_components(shop)
     model, has_image = inputs.model(small_config()), inputs.layout(small_config()).has_image
@@ -175,6 +176,7 @@ def probed_spec(shop: Dataset, folder: Path, image_tokens: int) -> TrialSpec:
     return TrialSpec.of(config, shop.folder, backbone, store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image_tokens", [2, 0])
 def test_a_probed_trial_writes_metrics_and_rows(shop: Dataset, tmp_path: Path, image_tokens: int) -> None:
     spec = probed_spec(shop, tmp_path, image_tokens)

@@ -52,6 +52,7 @@ def logits(model: VIP5, batch: Batch) -> torch.Tensor:
         return model([batch])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize(
     "variant", ["base", "n_vis3", "no_adapter", "gated_gelu", "multi_adapter_mixed_tasks", "no_vis_layernorm"]
@@ -187,6 +188,7 @@ def test_a_trial_may_start_its_adapters_anew_or_leave_images_out(shop: Dataset, 
             assert torch.equal(value, backbone.adapters[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "width", "message"),
     [

@@ -33,6 +33,7 @@ VARIANTS = [
 OUTPUTS = {"rtol": 1e-4, "atol": 2e-5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_forward_and_gradients_equal_the_official_code(variant: str) -> None:
     golden = load_golden(variant)

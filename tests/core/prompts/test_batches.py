@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +40,7 @@ def cost(groups: list[np.ndarray], lengths: np.ndarray, overhead: float, masked_
     return total
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.floats(0, 200), st.floats(0, 0.5))
 def test_grouping_is_as_cheap_as_the_best_of_all_cuts(
     row_lengths: list[int], overhead: float, masked_pair: float

@@ -116,6 +116,7 @@ def assert_same(compiled: CompiledSamples, expected: CompiledSamples) -> None:
         assert got.dtype == wanted.dtype, field.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template_id", TEMPLATES.templates)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6), image_tokens=st.integers(0, 3), longest=st.integers(1, 12))

@@ -19,6 +19,7 @@ def model(trained: ModelFiles) -> TrainedModel:
     return TrainedModel(trained, open_dataset(trained.dataset))
 
 
+@pytest.mark.slow
 def test_words_are_those_that_the_model_counts(model: TrainedModel) -> None:
     inputs = model.components
     samples = [sample for task in model.config.tasks for sample in questions_about(model, task, range(1, 9))]
@@ -61,6 +62,7 @@ def test_ranks_and_texts_are_those_of_the_test(model: TrainedModel, trained: Mod
         assert (case.text, case.reference) == (row["prediction"], row["reference"])
 
 
+@pytest.mark.slow
 def test_a_split_by_time_asks_some_users_nothing(trained_by_time: ModelFiles) -> None:
     model = TrainedModel(trained_by_time, open_dataset(trained_by_time.dataset))
     asked = model.dataset.asked_users("test").tolist()

@@ -74,6 +74,7 @@ def home_of_id_tokens(shop_home: Home, tmp_path_factory: pytest.TempPathFactory)
     return home_with_inputs(tmp_path_factory.mktemp("id_tokens") / "home", Dataset.load(prepared))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tuning", "merge"), [("lora", True), ("full", False)])
 def test_id_tokens_survive_in_a_backbone_that_was_trained(
     home_of_id_tokens: Home, tmp_path: Path, tuning: str, merge: bool
@@ -85,6 +86,7 @@ def test_id_tokens_survive_in_a_backbone_that_was_trained(
     pd.testing.assert_frame_equal(found, expected, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_adapters_cannot_be_merged_and_nothing_is_overwritten(trained: ModelFiles, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="tuning=adapter: bottleneck adapters have a nonlinearity"):
         export_model(trained, tmp_path / "model", "", merge=True)

@@ -55,6 +55,7 @@ def test_lists_are_sorted_by_probability_and_leave_the_history_out(recommender: 
     assert lists.merge(histories, on=["user", "item"]).empty
 
 
+@pytest.mark.slow
 def test_a_model_that_is_tested_on_all_items_also_recommends_what_users_have(trained_home: Home, shop: Dataset) -> None:
     model = Recommender(train_in(trained_home, exclude_history=False, protocol="paper", test_users=2))
     histories = histories_of(shop)

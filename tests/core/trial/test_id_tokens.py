@@ -37,6 +37,7 @@ def shops(shop_home: Home) -> dict[str, Dataset]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_items_are_words_of_tokens_behind_those_of_the_tokenizer(shops: dict[str, Dataset], scheme: str) -> None:
     dataset = shops[scheme]
@@ -121,6 +122,7 @@ def test_an_id_that_does_not_fit_a_target_is_refused(shops: dict[str, Dataset]) 
         inputs.layout(small_config(max_target_tokens=4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["adapter", "full"])
 def test_only_the_rows_of_the_vocabulary_move_and_a_resumed_training_ends_alike(
     shops: dict[str, Dataset], tmp_path: Path, tuning: str

@@ -193,6 +193,7 @@ def test_the_mean_lies_in_its_interval_to_the_last_digit() -> None:
     assert low <= mean <= high
 
 
+@pytest.mark.slow
 def test_run_effects_are_not_mistaken_for_a_difference() -> None:
     rates = rejections(World(users=100, seeds=3, run_effect=4.0), 200, {"ours": ours, "users only": users_only})
     assert rates["users only"] > 0.25

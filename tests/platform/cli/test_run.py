@@ -103,6 +103,7 @@ def test_a_study_file_that_declares_nothing_is_refused(text, says, tmp_path):
     assert says in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_its_own_command_too():
     done = subprocess.run(
         [sys.executable, str(ROOT / "sweeps/reduction_ablation.py"), "--seeds", "0"], capture_output=True, text=True

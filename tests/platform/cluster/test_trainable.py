@@ -90,6 +90,7 @@ def test_a_trial_that_was_cut_off_goes_on_to_the_same_end(text_only, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_images_need_features(text_only):
     with pytest.raises(UserError, match="image_tokens=2 needs image features"):
         text_only.spec(small(image_tokens=2))

@@ -81,6 +81,7 @@ def test_the_user_is_a_hit_if_there_is_one(results: StudyResults, trained: Model
     assert ("of the users; this is the first" in said) is bool(len(hits))
 
 
+@pytest.mark.slow
 def test_the_page_has_the_card_with_its_pictures_and_text_forms_have_none(
     results: StudyResults, trained: ModelFiles
 ) -> None:
@@ -140,6 +141,7 @@ def test_the_middle_of_a_long_prompt_is_left_out(results: StudyResults) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_page_with_a_card_needs_neither_pytorch_nor_ray(trained: ModelFiles, trained_home: Home) -> None:
     script = (
         "import sys\n"

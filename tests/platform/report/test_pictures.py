@@ -37,6 +37,7 @@ def test_each_picture_is_there_once_and_looks_like_its_file(shop: Dataset) -> No
         assert shown == pytest.approx(expected, abs=6)
 
 
+@pytest.mark.slow
 def test_pictures_are_shrunk_and_then_left_out_where_they_are_shown_least(shop: Dataset) -> None:
     items = items_of(shop)
     whole = pictures_of(shop, items, 10**7)

@@ -234,6 +234,7 @@ def test_a_level_that_lacks_a_metrics_best_is_not_the_cheapest(home):
     assert "cheapest" not in text
 
 
+@pytest.mark.slow
 def test_with_one_seed_no_level_is_declared_better(home):
     one = three(home, [replace(test, seeds=1) for test in CLEAR], seeds=1)
     text = answer(one)
@@ -451,6 +452,7 @@ def test_the_plot_is_an_image_whatever_is_missing(home, metrics):
         assert min(image.size) > 100
 
 
+@pytest.mark.slow
 def test_several_datasets_stand_side_by_side_and_their_orders_are_compared(home):
     groups = []
     for name, means in (("toys", (0.4, 0.3, 0.2)), ("data/beauty", (0.2, 0.3, 0.4))):
@@ -471,6 +473,7 @@ def test_several_datasets_stand_side_by_side_and_their_orders_are_compared(home)
     assert [row.head for row in level_table(results).rows] == ["toys", *"abc", "beauty", *"abc"]
 
 
+@pytest.mark.slow
 def test_a_search_shows_its_best_by_validation_its_front_and_what_ended_early(home):
     planted = (
         ("0.1", 0.10, 100.0, 0.9),
@@ -581,6 +584,7 @@ def test_the_official_codes_share_of_trained_parameters(settings, percent):
     assert paper_share(small(backbone="t5-small", **settings)) == pytest.approx(percent, abs=0.005)
 
 
+@pytest.mark.slow
 def test_a_report_is_drawn_again_only_if_it_would_say_something_else(tmp_path):
     home = Home(tmp_path)
     results = three(home, [compared("a", "b", 0.05, 0.01)])

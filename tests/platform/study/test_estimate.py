@@ -58,6 +58,7 @@ def finished_stage(home: Home, shop: Dataset, rate: float, **settings: object) -
     (stage.folder / P5_RECORD).write_text(P5Record(stage.config, metrics, history, record).text)
 
 
+@pytest.mark.slow
 def test_a_p5_stage_takes_what_similar_prompts_took(home, shop):
     stage = P5Stage.of("tiny", shop, home, {"epochs": 5})
     assert estimate_stage_seconds(stage, 1000, load_earlier_stages(home)) is None

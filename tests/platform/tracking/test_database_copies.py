@@ -34,6 +34,7 @@ def rows_of(file: Path) -> int:
         return int(connection.execute("select count(*) from runs").fetchone()[0])
 
 
+@pytest.mark.slow
 def test_a_copy_made_while_rows_are_written_is_whole(tmp_path):
     database, stop = sqlite_with(tmp_path, 5000), threading.Event()
 
@@ -94,6 +95,7 @@ def test_a_damaged_database_does_not_replace_its_copy(tmp_path):
     assert rows_of(tmp_path / "copies" / name) == 5000
 
 
+@pytest.mark.slow
 def test_copies_in_an_object_store(tmp_path, bucket):
     copies = DatabaseCopies(sqlite_with(tmp_path, 3), f"{bucket}/copies")
     assert [copies.add(), copies.add()] == copies._names() * 2

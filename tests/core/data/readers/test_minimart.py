@@ -34,6 +34,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_shop(shop: Dataset, tmp_path: Path) -> None:
     again = build_dataset(generate_shop(40), tmp_path / "again")
     assert contents(again) == contents(shop.folder)
@@ -120,6 +121,7 @@ def test_provided_ids_run_along_whole_histories_and_leak(tmp_path: Path) -> None
     assert measure_leak(provided).ndcg > 2 * measure_leak(random).ndcg
 
 
+@pytest.mark.slow
 def test_provided_ids_change_nothing_unless_chosen(tmp_path: Path) -> None:
     raw = generate_shop(40)
     with_ids = build_dataset(raw, tmp_path / "with")

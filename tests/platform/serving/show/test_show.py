@@ -48,6 +48,7 @@ def model(trained: ModelFiles) -> TrainedModel:
     return TrainedModel(trained, open_dataset(trained.dataset))
 
 
+@pytest.mark.slow
 def test_a_page_is_whole_self_contained_and_has_each_picture_once(model: TrainedModel) -> None:
     people = gather([model], list(range(1, 41)), model.config.tasks)
     text = render_page(Show(["a model"], model.dataset, people))
@@ -64,6 +65,7 @@ def test_a_page_is_whole_self_contained_and_has_each_picture_once(model: Trained
     assert text.count("<article") == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", [1, 2])
 def test_a_page_of_200_users_is_below_5_mb(model: TrainedModel, models: int) -> None:
     people = gather([model] * models, range(1, 41), model.config.tasks) * 5
@@ -135,6 +137,7 @@ def test_slices_say_who_gains() -> None:
     assert found["tail items"].gain == 1.0
 
 
+@pytest.mark.slow
 def test_users_whom_the_split_does_not_ask_have_explanations_or_are_refused(
     trained_by_time: ModelFiles, home_by_time: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
