@@ -99,12 +99,14 @@ def test_the_names_in_timms_sources_hold_those_that_it_lists() -> None:
         EncoderChoice(f"timm:{name}").check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["timm:coatnet_0_224.untrained", "timm:classifier.weight", "timm:resnet18.nowhere"])
 def test_what_stands_in_timms_sources_without_weights_is_no_encoder(name: str) -> None:
     with pytest.raises(UserError, match=f"unknown encoder '{name}'"):
         EncoderChoice(name).check()
 
 
+@pytest.mark.slow
 def test_encoders_of_all_families_are_named_without_pytorch(tmp_path: Path) -> None:
     """A finished study names its encoders, and PyTorch takes seconds."""
     code = """

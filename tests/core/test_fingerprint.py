@@ -74,6 +74,7 @@ def test_the_identity_is_that_of_the_sources_wherever_they_lie(copy: Path) -> No
     assert code_identity(*PREPARATION_ROOTS) != code_version()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
@@ -106,6 +107,7 @@ def test_what_changes_no_number_keeps_the_identity(copy: Path, file: str, old: s
     assert hash_code(copy, TRIAL_ROOTS) == code_version()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [

@@ -143,6 +143,7 @@ def test_what_is_discarded_is_gone_everywhere(bucket: str, tmp_path: Path) -> No
     assert not Home.at(bucket).fetch(state).exists()
 
 
+@pytest.mark.slow
 def test_leftovers_of_cut_uploads_are_removed_wherever_something_is_published(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_holder_whose_clock_is_slow_keeps_others_out(bucket: str) -> None:
         pytest.fail("two hold it")
 
 
+@pytest.mark.slow
 def test_the_lease_of_a_killed_process_of_this_machine_is_over_at_once(bucket: str) -> None:
     store, told = ObjectStore(bucket), []
     ended = subprocess.Popen([sys.executable, "-c", ""])

@@ -139,6 +139,7 @@ def test_the_test_items_are_never_read(shop: Dataset, fitted: FittedSasrec) -> N
         assert torch.equal(value, blind.model.state_dict()[name])
 
 
+@pytest.mark.slow
 def test_validation_items_select_the_epoch_and_are_not_trained_on(shop: Dataset) -> None:
     histories = [shop.history(user).copy() for user in range(1, shop.n_users + 1)]
     for history in histories:
@@ -157,6 +158,7 @@ def test_validation_items_select_the_epoch_and_are_not_trained_on(shop: Dataset)
         assert torch.equal(value, until_best.model.state_dict()[name])
 
 
+@pytest.mark.slow
 def test_split_by_time_it_is_trained_on_the_past_and_asked_about_the_future(shop_by_time: Dataset) -> None:
     dataset, future = shop_by_time, shop_by_time.interactions.copy()
     held_out = future["split"] == "test"
@@ -171,6 +173,7 @@ def test_split_by_time_it_is_trained_on_the_past_and_asked_about_the_future(shop
         assert part["item"].tolist() == [dataset.target(user, "test") for user in part["user"]]
 
 
+@pytest.mark.slow
 def test_it_learns_a_sequence_that_popularity_cannot(shop: Dataset) -> None:
     """Each user goes through the catalogue from a random start: the next item is certain, and no item is popular."""
     rng = np.random.default_rng(0)

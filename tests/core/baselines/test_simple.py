@@ -69,6 +69,7 @@ def test_popularity_writes_the_most_frequent_training_explanation(
     assert rows["reference"].tolist() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["popularity", "random"])
 def test_a_baseline_is_deterministic_and_its_metrics_are_declared(
     shop: Dataset, questions: dict[str, list[Sample]], name: str

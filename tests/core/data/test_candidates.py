@@ -25,6 +25,7 @@ def ends(histories: list[np.ndarray]) -> list[dict[str, int]]:
     return [{"valid": history[-2], "test": history[-1]} for history in histories]
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 10**6),
     n_items=st.integers(5, 400),

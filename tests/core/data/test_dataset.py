@@ -69,6 +69,7 @@ def refusal(folder: Path) -> str:
     return message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_missing_or_changed_table_is_rejected(folder: Path, name: str) -> None:
     path = folder / f"{name}.parquet"
@@ -93,6 +94,7 @@ def test_a_folder_without_a_manifest_is_rejected(tmp_path: Path) -> None:
     assert "no manifest.json" in refusal(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 4}'])
 def test_an_invalid_manifest_is_rejected(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text, "utf-8")
@@ -124,6 +126,7 @@ BROKEN: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BROKEN)
 def test_tables_that_contradict_each_other_are_rejected(folder: Path, case: str) -> None:
     name, breaking, message = BROKEN[case]

@@ -96,6 +96,7 @@ def test_what_is_dropped_is_counted(rows: list[Row]) -> None:
         assert kept["row"].is_monotonic_increasing
 
 
+@pytest.mark.slow
 @given(rows_of_few, st.integers(0, 4))
 def test_the_core_is_the_largest_part_that_is_dense(rows: list[Row], k: int) -> None:
     ledger = DropLedger()

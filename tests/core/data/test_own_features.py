@@ -74,6 +74,7 @@ def store_of(dataset: Dataset, path: Path, out: Path) -> tuple[FeatureStore, Own
     return FeatureStore.load(out), counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", SAVES)
 def test_every_item_has_its_row_in_whatever_order_they_are(form: str, dataset: Dataset, tmp_path: Path) -> None:
     ids = [ITEMS[place] for place in (5, 2, 0, 3, 4)]  # without "b"

@@ -125,6 +125,7 @@ def test_a_source_that_is_missing_empty_or_superfluous_is_rejected(tmp_path: Pat
     assert "has no parts or sizes" in refusal("movielens-100k:5", empty.parent, home)
 
 
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     assert "cannot be written" in refusal("minimart:20", None, Home(tmp_path / "file" / "home"))

@@ -61,6 +61,7 @@ def test_shuffled_ties_make_either_item_the_last_one(tmp_path: Path) -> None:
     assert (shuffled.interactions["timestamp"].groupby(shuffled.interactions["user"]).diff().dropna() >= 0).all()
 
 
+@pytest.mark.slow
 def test_the_order_of_ties_is_part_of_the_identity(tmp_path: Path) -> None:
     options = [BuildOptions(), BuildOptions(ties="file"), BuildOptions(seed=1)]
     datasets = [dataset_of(tmp_path / str(n), given) for n, given in enumerate([*options, BuildOptions()])]

@@ -203,6 +203,7 @@ def test_greedy_reproduces_the_official_texts(name: str) -> None:
     np.testing.assert_array_equal(texts.numpy(), expected[:, 1:])
 
 
+@pytest.mark.slow
 def test_search_as_wide_as_the_catalogue_is_the_exact_ranking() -> None:
     rng = np.random.default_rng(3)
     backbone = random_backbone(3)

@@ -72,6 +72,7 @@ def test_an_image_that_is_not_there_is_named(tmp_path: Path) -> None:
         open_image(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_avif_with_one_wrong_byte_is_refused() -> None:
     """Its decoder raises `RuntimeError`; in which places, depends on the release of the encoder."""
     data = save(Image.linear_gradient("L").convert("RGB").resize((64, 48)), "AVIF")

@@ -83,6 +83,7 @@ PREPROCESSING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preprocessing", PREPROCESSING, ids=["siglip", "longest", "mobileclip", "default"])
 def test_a_folder_of_open_clip(preprocessing: dict[str, Any], tmp_path: Path) -> None:
     folder = save_open_clip(tmp_path / "model", preprocessing)

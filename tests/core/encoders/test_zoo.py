@@ -75,6 +75,7 @@ def test_the_size_of_the_images_is_that_of_open_clips_model(name: str) -> None:
     assert open_clip.get_model_config(real.architecture)["vision_cfg"]["image_size"] == real.image_size
 
 
+@pytest.mark.slow
 def test_encoders_are_named_and_images_prepared_without_pytorch() -> None:
     """A study whose features are there, and the tasks that decode, start without it: it takes seconds."""
     code = """

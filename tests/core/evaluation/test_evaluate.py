@@ -66,6 +66,7 @@ def test_the_same_users_are_asked_every_time(inputs: TrialComponents, shop: Data
     assert users(7, seed=1) == users(7)  # a seed changes the trial, not who is asked: results of seeds are paired
 
 
+@pytest.mark.slow
 def test_split_by_time_only_users_with_an_item_to_ask_for_are_asked(shop_by_time: Dataset) -> None:
     inputs, config = small_components(shop_by_time), small_config(validation_users=100)
     evaluator, model = inputs.evaluator(config), inputs.model(config)
@@ -78,6 +79,7 @@ def test_split_by_time_only_users_with_an_item_to_ask_for_are_asked(shop_by_time
     assert 0 < evaluator.validate(model)["valid/loss"] < 20
 
 
+@pytest.mark.slow
 def test_rows_have_every_question_and_add_up_to_the_metrics(
     inputs: TrialComponents, model: VIP5, shop: Dataset
 ) -> None:
@@ -107,6 +109,7 @@ def test_validation_gives_declared_valid_metrics_only(inputs: TrialComponents, m
     )
 
 
+@pytest.mark.slow
 def test_batching_does_not_change_the_answers(
     inputs: TrialComponents, model: VIP5, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_equal_spaces_share_all_neighbours_and_random_ones_as_many_as_expected()
     assert rows["value"].mean() == pytest.approx(metrics["probe/neighbours"])
 
 
+@pytest.mark.slow
 def test_probes_are_deterministic() -> None:
     labels = {"shape": draw_labels(60, 3), "colour": draw_labels(60, 2, seed=5)}
     items = np.arange(11, 71)
@@ -201,6 +202,7 @@ def test_a_probed_trial_writes_metrics_and_rows(shop: Dataset, tmp_path: Path, i
     assert again == pytest.approx({name: value for name, value in metrics.items() if name.startswith("test/")})
 
 
+@pytest.mark.slow
 def test_only_the_worker_that_writes_the_result_probes(
     shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,7 @@ def test_a_metric_of_no_rows_is_an_error(name: str) -> None:
         metric(name).value(nothing)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=8))
 def test_the_pareto_front_has_the_points_that_none_dominates(values: list[tuple[int, int]]) -> None:
     accuracy, cost = "test/sequential/ndcg_at_10", "cost/train_seconds"

@@ -31,6 +31,7 @@ def test_a_saved_backbone_is_loaded_as_it_was(shop: Dataset, tmp_path: Path) -> 
         assert torch.equal(model.state_dict()[name], value)
 
 
+@pytest.mark.slow
 def test_the_fingerprint_covers_weights_configuration_and_tokenizer(shop: Dataset, tmp_path: Path) -> None:
     first = save_backbone(fresh_backbone(shop), tmp_path / "first")
     same = save_backbone(fresh_backbone(shop), tmp_path / "same")

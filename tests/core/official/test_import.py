@@ -134,6 +134,7 @@ def test_a_file_is_imported_once_and_known_by_its_content(tmp_path: Path) -> Non
     assert len({folder, other, find_backbone(str(file), home)}) == 3
 
 
+@pytest.mark.slow
 def test_finding_an_imported_backbone_again_needs_no_pytorch(tmp_path: Path) -> None:
     file = write_checkpoint(tmp_path, official_state())
     find_backbone(str(file), Home(tmp_path))
@@ -163,6 +164,7 @@ def trial_of(shop: Dataset, folder: Path, **changes: Any) -> TrialSpec:
     return TrialSpec.of(config, shop.folder, backbone, store)
 
 
+@pytest.mark.slow
 def test_a_trial_starts_from_an_imported_vip5(shop: Dataset, tmp_path: Path) -> None:
     spec = trial_of(shop, tmp_path, learning_rate=1e-9)
     folder = run_trial(spec, Home(tmp_path), lambda _: None)
@@ -240,6 +242,7 @@ BLOCK = "encoder.block.1.layer.0"
 ADAPTER = f"{BLOCK}.attn_adapter.adapters"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("saved", "message"),
     [

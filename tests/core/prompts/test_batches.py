@@ -134,6 +134,7 @@ def test_tasks_are_kept_apart_if_each_has_its_adapter(shop: Dataset) -> None:
     assert mixed.task == "mixed"
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(1, 60), min_size=1, max_size=20),
     st.floats(1, 1e5),

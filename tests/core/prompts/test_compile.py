@@ -131,6 +131,7 @@ def test_every_template_compiles_as_if_its_prompts_came_one_by_one(
     assert_same(compile_samples(samples, tables, how), one_by_one(samples, tables, how))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

@@ -72,6 +72,7 @@ def test_a_split_by_time_asks_some_users_nothing(trained_by_time: ModelFiles) ->
     assert 0 < len(asked) < model.dataset.n_users
 
 
+@pytest.mark.slow
 def test_a_text_only_model_reads_no_pictures(trained_home: Home) -> None:
     files = train_in(trained_home, image_tokens=0, test_users=2)
     model = TrainedModel(files, open_dataset(files.dataset))

@@ -31,6 +31,7 @@ def histories(shop: Dataset, monkeypatch: pytest.MonkeyPatch) -> Histories:
     return number_histories(histories_of(shop), shop)
 
 
+@pytest.mark.slow
 def test_every_format_says_the_same(recommender: Recommender, histories: Histories, tmp_path: Path) -> None:
     expected = recommender.rank(histories, 3)
     files = [tmp_path / f"lists{ending}" for ending in (".parquet", ".csv", ".jsonl")]

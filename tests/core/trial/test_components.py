@@ -64,6 +64,7 @@ def test_the_inputs_of_the_mapping_network_are_shuffled(shop: Dataset, scaling: 
     assert {row.tobytes() for row in mixed} == {row.tobytes() for row in own}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["adapter", "full"])
 def test_bfloat16_casts_the_frozen_maps_once_and_learns_as_float32_does(shop: Dataset, tuning: str) -> None:
     losses = []

@@ -148,6 +148,7 @@ def test_the_same_question_gets_the_same_answer() -> None:
     assert mean_interval(first, draws=DRAWS) == mean_interval(first, draws=DRAWS)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_users_fit() -> None:
     rng = np.random.default_rng(8)
     first, second = random_level(rng, 2, 100_000), random_level(rng, 2, 100_000)
@@ -168,6 +169,7 @@ def test_blocks_of_users_have_the_interval_of_users() -> None:
     assert high - low == pytest.approx(2 * 1.96 * 0.5 / math.sqrt(4_000), rel=0.15)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(data=st.data(), seeds_a=st.integers(1, 3), seeds_b=st.integers(1, 3), users=st.integers(2, 12))
 def test_what_holds_for_any_two_levels(data: st.DataObject, seeds_a: int, seeds_b: int, users: int) -> None:

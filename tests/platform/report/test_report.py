@@ -335,6 +335,7 @@ def test_a_mean_over_seeds_has_half_of_its_interval_and_one_seed_of_costs_has_no
     assert table_cells(one)["b", "train (s)"][0] == "10.0"
 
 
+@pytest.mark.slow
 def test_missing_trials_are_shown_with_their_reasons_in_every_format(home):
     results = three(home, CLEAR)
     broken = replace(results.cells[1], failures={3: failure("OutOfMemoryError: no room", "out_of_memory")})
@@ -362,6 +363,7 @@ def test_a_narrow_terminal_gets_a_table_for_each_group_of_columns(home):
     assert "not distinguishable from b" in text
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_escapes_what_users_named_and_fetches_nothing(home):
     evil = "<script>alert(1)</script>"
     cells = [cell(home, {"encoder": e}, [{NDCG: v, SIZE: s}] * 2) for e, v, s in (("a", 0.4, 9.0), (evil, 0.3, 1.0))]
@@ -382,6 +384,7 @@ def test_the_page_is_whole_escapes_what_users_named_and_fetches_nothing(home):
     assert f"vip5 show {next(iter(cells[0].results.values())).folder.name[:8]}" in files["report.html"]
 
 
+@pytest.mark.slow
 def test_the_page_says_where_the_trials_ran(home):
     text = written(three(home, CLEAR, seeds=2), home)["report.md"]
     places = "NVIDIA A10G of node-0 (1 trial), NVIDIA A10G of node-1 (1 trial), cpu (4 trials)"
@@ -422,6 +425,7 @@ def test_the_note_fits_into_mlflow_whatever_the_size_of_the_study(home):
     assert "![Which encoder?](get-artifact?path=plot.png)" in text
 
 
+@pytest.mark.slow
 def test_tables_for_other_programs_come_back_as_they_were(home):
     written(three(home, CHEAP), home)
     folder = home.report("encoders", "k1")
@@ -444,6 +448,7 @@ def test_the_hours_count_workers_and_cpus(home):
     assert summary(three(Home(home.root / "x"), CLEAR))[NDCG] == pytest.approx(0.4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metrics", [{NDCG: 0.3, SECONDS: 9.0}, {NDCG: 0.3}, {}])
 def test_the_plot_is_an_image_whatever_is_missing(home, metrics):
     written(study([DatasetResults("toy", None, [cell(home, {"encoder": "$a$"}, [metrics])], [])]), home)
@@ -504,6 +509,7 @@ def test_a_search_shows_its_best_by_validation_its_front_and_what_ended_early(ho
     assert "warning" not in console.export_text()
 
 
+@pytest.mark.slow
 def test_a_stored_search_adds_what_was_proposed_and_what_matters(home):
     search = Search("encoders", "How good?", {"learning_rate": Range(0.001, 0.1, log=True)}, (VALID,))
     with open_search(search, home, "k1") as stored:
@@ -525,6 +531,7 @@ def test_a_stored_search_adds_what_was_proposed_and_what_matters(home):
     assert "Importance for validation sequential NDCG@10: learning_rate 100 %" in text
 
 
+@pytest.mark.slow
 def test_two_factors_are_drawn_as_lines_of_one_along_the_other(home):
     cells = [
         cell(home, {"encoder": e, "image_tokens": n}, [{NDCG: v}])

@@ -170,6 +170,7 @@ def test_other_parameters_that_make_the_same_trial_are_a_repeat(searcher):
     assert (repeats["learning_rate"] == repeats["repeat_of"].map(rate)).all()
 
 
+@pytest.mark.slow
 def test_an_infinite_space_with_few_distinct_trials_is_given_up(searcher):
     one = searcher(configure=lambda found: trial_of({"reduction_factor": found["reduction_factor"]}), trials=9)
     assert len(run(one)) == 4
@@ -419,6 +420,7 @@ def test_another_declaration_is_another_search(searcher):
     assert search_key(declared(), "data") in keys
 
 
+@pytest.mark.slow
 def test_what_was_found_is_read_from_the_storage_alone(searcher, home):
     run(searcher(trials=20))
     study = load_search(home, "key")

@@ -101,6 +101,7 @@ def test_a_shop_too_small_to_split_is_rejected(users: int) -> None:
         generate_shop(users)
 
 
+@pytest.mark.slow
 def test_the_smallest_shop_is_one(tmp_path: Path) -> None:
     counts = Dataset.load(build_dataset(generate_shop(20), tmp_path / "out")).manifest.counts
     assert counts["users"] == 20

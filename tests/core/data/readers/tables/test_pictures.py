@@ -210,6 +210,7 @@ def test_mistakes_of_the_mapping_are_named(text: str, error: str, source: Path) 
     assert error in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["root", "linked"])
 def test_a_change_of_the_pictures_elsewhere_is_noticed(where: str, source: Path, tmp_path: Path) -> None:
     add(tmp_path / "disk", "p0.jpg")
