@@ -24,10 +24,16 @@ def test_events_are_worked_off_in_order_and_the_end_waits_for_them():
 
 def test_what_is_pointless_in_the_end_is_dropped():
     done: list[int] = []
-    gate = threading.Event()
+    begun, gate = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        done.append(gate.wait(10))
+
     with EventQueue(lambda: True) as events:
-        events.put(lambda: done.append(gate.wait(10)))
+        events.put(wait)
         events.put(lambda: done.append(2))
+        assert begun.wait(10)
         threading.Timer(0.3, gate.set).start()  # after the end has begun
     assert done == [True]
 
