@@ -70,9 +70,11 @@ def main() -> None:
 
     try:
         wrong = Rehearsal(folder.resolve(), Path(__file__).parents[2], tell).run()
-    finally:
-        if not kept:
-            shutil.rmtree(folder)
+    except Exception:
+        tell(f"failed; disks and logs are kept in {folder}")
+        raise
+    if not kept:
+        shutil.rmtree(folder)
     tell(f"done, {len(wrong)} mismatches")
     for line in wrong:
         console.print(f"  {line}", markup=False)

@@ -123,7 +123,7 @@ class TrialResources:
         """
         gpus = gpus if gpus is not None else (1.0 if cluster.gpus else 0.0)
         places = cluster.places(gpus)
-        if gpus and workers > 1 < _per_gpu(gpus):
+        if workers > 1 and gpus and _per_gpu(gpus) > 1:
             raise UserError(
                 f"--gpus-per-worker {gpus:g} with {workers} workers per trial: two of them would lie on one GPU, which "
                 "NCCL refuses; give each more than half of one, or run more trials at once instead of more workers"

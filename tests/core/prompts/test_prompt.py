@@ -9,24 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.shop import WITHOUT_IMAGE, random_features, random_sample, shop_tables, shop_tokenizer
+from support.shop import WITHOUT_IMAGE, random_features, random_sample, shop_tables
 
 from vip5core.data.build import clean_text
 from vip5core.data.dataset import Dataset
 from vip5core.parity.render import render
-from vip5core.prompts import IGNORED, Layout, PromptTables, Sample, compile_samples, load_tokenizer, pad
+from vip5core.prompts import IGNORED, Layout, PromptTables, Sample, compile_samples, pad
 from vip5core.templates import default_templates
 
 pytestmark = pytest.mark.slow
 
 TEMPLATES = default_templates()
-
-
-@pytest.fixture(scope="module", params=["own", "t5"])
-def tokenizer(request: pytest.FixtureRequest, shop: Dataset) -> Any:
-    if request.param == "own":
-        return shop_tokenizer(shop)
-    return load_tokenizer(request.getfixturevalue("real_data") / "t5-small-vocabulary")
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.shop import WITHOUT_IMAGE, random_features, shop_tokenizer
+from support.shop import WITHOUT_IMAGE, random_features
 from support.words import tokenise, with_id_tokens
 
 from vip5core.config import TrialConfig
 from vip5core.data.dataset import Dataset
 from vip5core.data.sources import options_of, prepare
 from vip5core.home import Home
-from vip5core.prompts import Layout, PromptTables, compile_samples, load_tokenizer
+from vip5core.prompts import Layout, PromptTables, compile_samples
 from vip5core.serving import read_words
 from vip5core.templates import default_templates
 from vip5core.vocabulary import TASKS
@@ -32,13 +32,6 @@ USERS = range(1, 13)
 def dataset(request: pytest.FixtureRequest, shop_home: Home) -> Dataset:
     options = options_of("minimart:40", id_scheme=request.param)
     return Dataset.load(prepare("minimart:40", None, shop_home, options))
-
-
-@pytest.fixture(scope="module", params=["own", "t5"])
-def tokenizer(request: pytest.FixtureRequest, shop: Dataset) -> Any:
-    if request.param == "own":
-        return shop_tokenizer(shop)
-    return load_tokenizer(request.getfixturevalue("real_data") / "t5-small-vocabulary")
 
 
 @pytest.fixture(scope="module")

@@ -153,7 +153,7 @@ def test_a_server_that_dies_comes_back_with_its_runs_and_moves_with_them(new_hea
 
 #: Answers to the first looks at it, and then takes connections without an answer; notes how often it was started.
 _HANGING = """
-import itertools, pathlib, sys, time
+import itertools, pathlib, sys, threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 starts = pathlib.Path(sys.argv[2])
@@ -163,7 +163,7 @@ looks = itertools.count()
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if starts.read_text() == "x" and next(looks) > 1:
-            time.sleep(60)
+            threading.Event().wait()
         self.send_response(200)
         self.end_headers()
 
