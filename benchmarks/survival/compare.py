@@ -16,7 +16,11 @@ from vip5core.trial.result import RESULT, TrialResult
 
 def differences(peace: Home, pieces: Home) -> list[str]:
     """A line for each difference of trials and of MLflow's runs, and for each file that was left behind."""
-    return [*differing_trials(peace, pieces), *_compare_runs(peace, pieces), *_leftovers(pieces)]
+    return [
+        *differing_trials(peace, pieces),
+        *differing_runs(default_uri(peace), default_uri(pieces)),
+        *_leftovers(pieces),
+    ]
 
 
 def differing_trials(peace: Home, pieces: Home) -> list[str]:
@@ -42,9 +46,9 @@ def _without_costs(metrics: dict[str, float]) -> dict[str, float]:
     return {key: value for key, value in metrics.items() if not key.startswith("cost/")}
 
 
-def _compare_runs(peace: Home, pieces: Home) -> list[str]:
-    """Differences of what MLflow has: runs, their ends, and the steps of each metric."""
-    first, second = (_recorded(home) for home in (peace, pieces))
+def differing_runs(peace: str, pieces: str) -> list[str]:
+    """A line for each difference of what the MLflow at two addresses has: runs, their ends, the steps of each metric."""
+    first, second = (_recorded(uri) for uri in (peace, pieces))
     return [
         f"run {name}, {what}: {_shorten(first.get(name, {}).get(what))} in peace, "
         f"{_shorten(second.get(name, {}).get(what))} in pieces"
@@ -58,9 +62,9 @@ def _shorten(value: object) -> str:
     return textwrap.shorten(str(value), 100)
 
 
-def _recorded(home: Home) -> dict[str, dict[str, Any]]:
+def _recorded(uri: str) -> dict[str, dict[str, Any]]:
     """By run: its status and the steps of every metric, in order, doubles included."""
-    client = MlflowClient(default_uri(home))
+    client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
     recorded: dict[str, dict[str, Any]] = {}
