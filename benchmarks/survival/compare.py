@@ -47,7 +47,7 @@ def _without_costs(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def differing_runs(peace: str, pieces: str) -> list[str]:
-    """A line for each difference of what the MLflow at two addresses has: runs, their ends, the steps of each metric."""
+    """A line for each difference of two MLflows, by address: runs, their ends, the steps of each metric."""
     first, second = (_recorded(uri) for uri in (peace, pieces))
     return [
         f"run {name}, {what}: {_shorten(first.get(name, {}).get(what))} in peace, "
