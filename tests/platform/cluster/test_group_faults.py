@@ -22,9 +22,9 @@ EPOCHS, SAMPLES = 10, (8, 8, 8, 8)
 TWO = TrialResources(workers=2, cpus=1, gpus=0.0)
 
 
-@pytest.mark.parametrize("with_controller", [False, True], ids=["of-a-worker", "of-worker-and-controller"])
+@pytest.mark.parametrize("of_controller", [False, True], ids=["of-a-worker", "of-the-controller"])
 def test_a_worker_group_that_loses_a_node_continues_on_others_with_the_same_numbers(
-    text_only: StudyInputs, tmp_path, with_controller
+    text_only: StudyInputs, tmp_path, of_controller
 ):
     spec = text_only.spec(small(epochs=EPOCHS, samples_per_user=SAMPLES, dropout=0.1))
     with cluster_of(nodes=3) as cluster:
@@ -35,9 +35,8 @@ def test_a_worker_group_that_loses_a_node_continues_on_others_with_the_same_numb
             (controller,) = trial_processes("TrainController")
             workers = trial_processes("RayTrainWorker")
             assert len({worker.ppid() for worker in workers}) == 2
-            beside = [worker for worker in workers if worker.ppid() == controller.ppid()]
-            apart = [worker for worker in workers if worker not in beside]
-            lose_node_of((beside if with_controller else apart)[0], cluster)
+            apart = next(worker for worker in workers if worker.ppid() != controller.ppid())
+            lose_node_of(controller if of_controller else apart, cluster)
 
         seen = Injector(lose_a_node)
         run_trials([spec], text_only.home, TWO, 1, seen)
