@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,13 @@ def noise_of(width: int, height: int) -> Image.Image:
     return Image.fromarray(noise)
 
 
+def pixels_after(steps: Sequence[Callable[[Image.Image], Image.Image]], image: Image.Image) -> np.ndarray:
+    """What a library's own steps make of an image."""
+    for step in steps:
+        image = step(image)
+    return pil_to_tensor(image).numpy()
+
+
 def same_pixels(width: int, height: int, size: int) -> bool:
     """Does an image of noise become the pixels that open_clip's own steps make?"""
     image = noise_of(width, height)
@@ -32,9 +40,7 @@ def same_pixels(width: int, height: int, size: int) -> bool:
     pixels = Preparation(Geometry("shortest", (size, size), (size, size)))(image)
     assert pixels.dtype == np.uint8
     assert pixels.shape == (3, size, size)
-    for step in steps:
-        image = step(image)
-    return np.array_equal(pixels, pil_to_tensor(image).numpy())
+    return np.array_equal(pixels, pixels_after(steps, image))
 
 
 @given(width=st.integers(4, 400), height=st.integers(4, 400), size=st.sampled_from([64, 224]))
@@ -71,10 +77,7 @@ def test_pixels_are_those_that_open_clip_makes_for_each_of_its_models(name: str)
     assert (found.mean, found.std) == (tuple(normalise.mean), tuple(normalise.std))
     for sides in ((350, 233), (90, 128)):
         image = noise_of(*sides)
-        pixels = Preparation(found.geometry)(image)
-        for step in steps:
-            image = step(image)
-        np.testing.assert_array_equal(pixels, pil_to_tensor(image).numpy())
+        np.testing.assert_array_equal(Preparation(found.geometry)(image), pixels_after(steps, image))
 
 
 @given(
@@ -95,9 +98,7 @@ def test_pixels_are_open_clips_in_every_mode(
     assume(mode != "longest" or ratio < 30)  # where open_clip itself ends in an error
     pixels = Preparation(Preprocessing.of_open_clip(vars(config)).geometry)(image)
     *steps, _, _ = image_transform_v2(config, is_train=False).transforms
-    for step in steps:
-        image = step(image)
-    np.testing.assert_array_equal(pixels, pil_to_tensor(image).numpy())
+    np.testing.assert_array_equal(pixels, pixels_after(steps, image))
 
 
 @given(
