@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from itertools import pairwise
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Metric, Run
 from vip5platform.tracking.recorded import default_uri
 from vip5platform.tracking.tracker import EXPERIMENT
 
@@ -47,7 +48,7 @@ def _without_costs(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def differing_runs(peace: str, pieces: str) -> list[str]:
-    """A line for each difference of two MLflows, by address: runs, their ends, the steps of each metric."""
+    """A line for each difference of two MLflows, by address: runs, their ends, their metrics."""
     first, second = (_recorded(uri) for uri in (peace, pieces))
     return [
         f"run {name}, {what}: {_shorten(first.get(name, {}).get(what))} in peace, "
@@ -63,21 +64,37 @@ def _shorten(value: object) -> str:
 
 
 def _recorded(uri: str) -> dict[str, dict[str, Any]]:
-    """By run: its status and the steps of every metric, in order, doubles included."""
+    """By run: its status and its metrics."""
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
     recorded: dict[str, dict[str, Any]] = {}
     run: Run
     for run in client.search_runs([experiment.experiment_id]):
-        steps = {
-            name: [point.step for point in client.get_metric_history(run.info.run_id, name)]
-            for name in sorted(run.data.metrics)
-            if not name.startswith("cost/") or "mlflow.parentRunId" in run.data.tags
-        }
+        points = {name: client.get_metric_history(run.info.run_id, name) for name in sorted(run.data.metrics)}
+        metrics = _steps(points) if "mlflow.parentRunId" in run.data.tags else _values(points)
         key = run.data.tags.get("vip5.fingerprint") or run.data.tags.get("vip5.p5_stage", "parent")
-        recorded[key if key not in recorded else f"{key} again"] = {"status": run.info.status, **steps}
+        recorded[key if key not in recorded else f"{key} again"] = {"status": run.info.status, **metrics}
     return recorded
+
+
+def _steps(points: dict[str, list[Metric]]) -> dict[str, Any]:
+    """Of a trial or a P5 stage: the steps of each metric, in order, doubles included."""
+    return {name: [point.step for point in of] for name, of in points.items()}
+
+
+def _values(points: dict[str, list[Metric]]) -> dict[str, Any]:
+    """Of a study: what each metric came to, and which ones have the same value twice in a row.
+
+    A study that ended without one of its trials, and with it when the same command was given again, has two values.
+    """
+    values = {
+        name: [point.value for point in sorted(of, key=lambda point: point.timestamp)] for name, of in points.items()
+    }
+    return {
+        **{name: of[-1] for name, of in values.items() if not name.startswith("cost/") and name != "study/hours"},
+        "recorded twice": [name for name, of in values.items() if any(a == b for a, b in pairwise(of))],
+    }
 
 
 def _leftovers(home: Home) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -20,13 +21,16 @@ from vip5core.home import Home
 
 #: What drivers print if MLflow may have missed something.
 _MISSED = "warning: MLflow"
-#: What drivers print of faults, by its mark.
+#: What drivers print of faults, by how its line begins (after Ray's name of a process).
 _TOLD = {
-    "↻": "trial restarted",
-    "✗": "trial given up",
-    _MISSED: "MLflow warning",
-    "error:": "error",
-    "Traceback": "traceback",
+    re.compile(rf"^(?:\(.*?\) )?{mark}", re.MULTILINE): what
+    for mark, what in {
+        "↻": "trial restarted",
+        "✗": "trial given up",
+        _MISSED: "MLflow warning",
+        "error:": "error",
+        "Traceback": "traceback",
+    }.items()
 }
 #: The share of faults that come within `_SOON_S` after an epoch; the others come within `_ANY_S`, whatever goes on.
 _AT_EPOCHS, _SOON_S, _ANY_S = 0.75, 2.0, 10.0
@@ -223,13 +227,13 @@ class _Told:
         """What is new."""
         text = self._new()
         self.place += len(text)
-        return Counter({what: text.count(mark) for mark, what in _TOLD.items() if mark in text})
+        return Counter({what: count for mark, what in _TOLD.items() if (count := len(mark.findall(text)))})
 
     def wait(self, driver: subprocess.Popen[bytes]) -> None:
         """Wait until there is something."""
         deadline = time.monotonic() + _TOLD_WITHIN_S
         while time.monotonic() < deadline and driver.poll() is None:
-            if any(mark in self._new() for mark in _TOLD):
+            if any(mark.search(self._new()) for mark in _TOLD):
                 return
             time.sleep(0.1)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from vip5platform.tracking.recorded import default_uri
+from vip5platform.tracking.tracker import Tracker
 
 from benchmarks.survival import survive
+from benchmarks.survival.compare import differing_runs
 from benchmarks.survival.study import SmallStudy
 from benchmarks.survival.survive import Survival
 from vip5core.home import Home
@@ -68,3 +73,29 @@ def test_a_driver_that_was_killed_is_started_again_and_what_was_told_is_counted(
     assert found.resumed == 3
     assert found.trained_again == 0
     assert study.finished().keys() == {"one"}
+
+
+def _recorded(home: Home, *failures: int) -> str:
+    """The address of an MLflow in which a study has ended once for each number of failures."""
+    for count in failures:
+        study = Tracker(default_uri(home), home, "study", "key", {})
+        metrics = {"study/failures": float(count), "study/hours": 0.1 * count, "test/loss": 0.5}
+        study.close(succeeded=True, note="", tags={}, files=[], metrics=metrics)
+    return default_uri(home)
+
+
+@pytest.mark.slow
+def test_a_study_that_found_its_missing_trial_later_is_recorded_as_one_that_never_missed_it(tmp_path: Path):
+    """What counts of a study is what its run came to; of a trial, every step."""
+    homes = [Home(tmp_path / name) for name in ("peace", "pieces", "failed")]
+    homes[0].root.mkdir()
+    peace = _recorded(homes[0], 0)
+    for home in homes[1:]:
+        shutil.copytree(homes[0].root, home.root)
+    assert differing_runs(peace, _recorded(homes[1], 1, 0)) == []
+    assert differing_runs(peace, _recorded(homes[2], 1)) == ["run parent, study/failures: 0.0 in peace, 1.0 in pieces"]
+    client = MlflowClient(peace)
+    run = client.search_runs([client.get_experiment_by_name("vip5").experiment_id])[0].info.run_id
+    client.log_metric(run, "test/loss", 0.5, step=0)
+    told = ["run parent, recorded twice: ['test/loss'] in peace, [] in pieces"]
+    assert differing_runs(peace, _recorded(homes[1], 0)) == told

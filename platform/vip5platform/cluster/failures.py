@@ -8,6 +8,7 @@ from typing import Any
 
 import ray.cloudpickle
 from ray.exceptions import (
+    ActorUnavailableError,
     LocalRayletDiedError,
     NodeDiedError,
     ObjectLostError,
@@ -120,8 +121,11 @@ def _lost(error: RayError, node: str) -> Failure:
         return Failure(kind="error", message=f"its process did not start: {said.splitlines()[-1].strip()}")
     detail = _PROCESS_END.search(said)
     reason = f" (Ray says: {detail[1]})" if detail is not None else ""
-    where = f" on {known}" if known != _UNKNOWN_NODE else ""
-    return Failure(kind="process_died", message=f"its process{where} died: killed, or out of memory{reason}")
+    process = f"its process on {known}" if known != _UNKNOWN_NODE else "its process"
+    if isinstance(error, ActorUnavailableError):  # before Ray itself knows whether the process or the node is gone
+        message = f"the connection to {process} broke: it was killed, or the node was lost{reason}"
+        return Failure(kind="process_died", message=message)
+    return Failure(kind="process_died", message=f"{process} died: killed, or out of memory{reason}")
 
 
 def _node(said: str, otherwise: str = "") -> str:

@@ -108,7 +108,7 @@ NODE = (
 PROCESS = (
     f"{ACTOR}The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: "
 )
-UNAVAILABLE = "The actor 0ca5adac is unavailable: The actor is restarting. The task may or may not have been executed"
+UNAVAILABLE = ActorUnavailableError("The actor is temporarily unavailable: RpcError: Socket closed", None)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,10 @@ UNAVAILABLE = "The actor 0ca5adac is unavailable: The actor is restarting. The t
             "its process on node 10.0.0.7 died: killed, or out of memory (Ray says: End of file)",
         ),
         (
-            RayActorError(error_msg=UNAVAILABLE),
+            UNAVAILABLE,
             "process_died",
-            "its process died: killed, or out of memory (Ray says: The actor is restarting)",
+            "the connection to its process broke: it was killed, or the node was lost (Ray says: The actor is "
+            "temporarily unavailable: RpcError: Socket closed)",
         ),
         (
             RayActorError(error_msg=f"{ACTOR}ray::Actor.__init__()\nImportError: no torch", actor_init_failed=True),
@@ -227,9 +228,10 @@ def test_a_failure_comes_back_from_json_as_it_was():
 
 
 def test_a_loss_that_names_no_node_is_told_with_the_one_that_the_process_was_on():
-    error = ActorUnavailableError("The actor is temporarily unavailable: RpcError: Socket closed", None)
-    assert failure_of(error, "10.0.0.7").message.startswith("its process on node 10.0.0.7 died: ")
-    assert failure_of(error).message.startswith("its process died: ")
+    assert failure_of(UNAVAILABLE, "10.0.0.7").message.startswith(
+        "the connection to its process on node 10.0.0.7 broke: "
+    )
+    assert failure_of(UNAVAILABLE).message.startswith("the connection to its process broke: ")
 
 
 GLOO = RuntimeError(
