@@ -17,7 +17,7 @@ from vip5platform.cluster.resources import TrialResources
 from vip5platform.cluster.trainable import TRIAL, parameters_of
 from vip5platform.cluster.tune import run_search, run_trials
 
-from benchmarks.local_cluster import lose_node_of, trial_processes
+from benchmarks.local_cluster import add_node, lose_node_of, trial_processes
 from vip5core.home import Home
 from vip5core.trial.result import TrialResult
 from vip5core.trial.run import run_trial
@@ -99,7 +99,7 @@ class Autoscaler(Injector):
 
     def waiting(self, wanted, seconds) -> None:
         if not self.waits:
-            self.add_node(self.cluster, cpus=3)
+            add_node(self.cluster, cpus=3)
         super().waiting(wanted, seconds)
 
 
