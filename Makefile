@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 ablation: install  ## the encoder ablation on minimart
-	$(BIN)/python sweeps/encoder_ablation.py --seeds 3
+	$(BIN)/python sweeps/encoder_ablation.py --seeds 4
 
 studies: install  ## every study of sweeps/ on a small scale
 	$(BIN)/python -m benchmarks.studies

@@ -46,12 +46,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planted_answers", description=__doc__)
     parser.add_argument("--home", type=Path, default=Path("runs/planted"), metavar="DIR", help="(runs/planted)")
     parser.add_argument("--shops", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help="(1 2 3)")
+    parser.add_argument("--seeds", type=int, default=4, metavar="N", help="of each level, as in `make ablation` (4)")
     given = parser.parse_args()
     table = Table("shop", "true", "false", "true differences", "means of sentence BLEU-4, as planted", "minutes")
     wrong = 0
     for seed in given.shops:
         home = Home((given.home / str(seed)).resolve())
-        command = [sys.executable, str(_SWEEP), "--dataset", f"minimart:600:{seed}", "--seeds", "3"]
+        command = [sys.executable, str(_SWEEP), "--dataset", f"minimart:600:{seed}", "--seeds", str(given.seeds)]
         begin = time.perf_counter()
         subprocess.run(
             [*command, "--home", str(home.root)], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, stdout=2
