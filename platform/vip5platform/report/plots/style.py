@@ -141,18 +141,23 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 
 def add_legend(figure: Figure, handles: list[Artist], columns: int = 3) -> None:
-    """Add a legend below the plot."""
-    if handles:
-        figure.legend(
+    """Add a legend below the plot, in as many columns as fit, at most so many."""
+    if not handles:
+        return
+    for ncols in range(columns, 0, -1):
+        legend = figure.legend(
             handles=handles,
             loc="outside lower left",
-            ncols=columns,
+            ncols=ncols,
             frameon=False,
             fontsize=8.5,
             handlelength=2.2,
             columnspacing=1.2,
             labelcolor=INK,
         )
+        if ncols == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def to_drawing(figure: Figure, name: str, caption: str) -> Drawing:
